@@ -1,0 +1,72 @@
+/** Bytes to text and back, and the few things that the platform's `Uint8Array` lacks. */
+
+import { Buffer } from "node:buffer";
+import { createHash, timingSafeEqual } from "node:crypto";
+import { PkiError } from "./errors.ts";
+
+/** Bytes that own their memory; never a view of shared memory. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+const encoder = new TextEncoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+export function utf8(text: string): Bytes {
+  return encoder.encode(text);
+}
+
+/**
+ * Reads UTF-8 strictly (RFC 3629): no replacement characters, a byte order mark is kept.
+ * @throws {PkiError} `malformed`
+ */
+export function parseUtf8(bytes: Uint8Array): string {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch (cause) {
+    throw new PkiError("malformed", "cannot read text: it is not UTF-8", { cause });
+  }
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** A copy with memory of its own, safe to transfer to another thread. */
+export function copyBytes(bytes: Uint8Array): Bytes {
+  return new Uint8Array(bytes);
+}
+
+export function isEqualBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+export function encodeHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+}
+
+export function encodeBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+}
+
+/**
+ * Reads base64 strictly (RFC 4648, section 4): padded, nothing but the alphabet, zero spare bits.
+ * @throws {PkiError} `malformed`
+ */
+export function parseBase64(text: string): Bytes {
+  const bytes = Buffer.from(text, "base64");
+  if (bytes.toString("base64") !== text) {
+    throw new PkiError("malformed", "cannot read base64: it is not in canonical form");
+  }
+  return copyBytes(bytes);
+}
+
+export function sha256(...parts: readonly Uint8Array[]): Bytes {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return copyBytes(hash.digest());
+}

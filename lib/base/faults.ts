@@ -1,0 +1,26 @@
+/**
+ * Faults on purpose, for tests. They exist only in what `build.ts --faults` builds: in the shipped
+ * executable the constant is false and the bundler leaves the code out.
+ */
+
+import process from "node:process";
+
+/** Set by `build.ts`; not there when the program runs from source. */
+declare const PKI_FAULTS: boolean | undefined;
+
+export const HAS_FAULTS: boolean = typeof PKI_FAULTS !== "undefined" && PKI_FAULTS;
+
+/** Does what a request's id asks for: `fault-throw`, `fault-hang` or `fault-exit`. */
+export function causeFault(id: string): void {
+  switch (id) {
+    case "fault-throw":
+      setTimeout(() => {
+        throw new Error("a fault on purpose");
+      });
+      return;
+    case "fault-hang":
+      for (;;);
+    case "fault-exit":
+      process.exit(3);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Files as a careful program writes them: whole or not at all, for the owner's eyes only where they
+ * are secret, and read with a bound.
+ */
+
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { parseUtf8 } from "./bytes.ts";
+import { messageOf, PkiError, systemCodeOf } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
+
+export const SECRET_MODE = 0o600;
+export const FOLDER_MODE = 0o700;
+
+const NO_SPACE = new Set(["ENOSPC", "EDQUOT"]);
+
+function storageError(what: string, cause: unknown): PkiError {
+  const code = systemCodeOf(cause) ?? "";
+  return new PkiError("storage", `${what}: ${messageOf(cause)}`, {
+    cause,
+    ...(NO_SPACE.has(code)
+      ? { hint: "free some space and try again" }
+      : code === "EACCES" || code === "EPERM" || code === "EROFS"
+      ? { hint: "check who owns the folder, and its mode" }
+      : {}),
+  });
+}
+
+/** Makes the entries of a folder durable; where folders cannot be synced there is nothing to do. */
+export function syncFolder(folder: string): void {
+  let descriptor: number;
+  try {
+    descriptor = fs.openSync(folder, "r");
+  } catch (error) {
+    if (systemCodeOf(error) === "EISDIR" || systemCodeOf(error) === "EPERM") return; // Windows
+    throw error;
+  }
+  try {
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/**
+ * Writes a file atomically and durably: beside it, synced, renamed, folder synced. After an error the
+ * old content is there.
+ * @throws {PkiError} `storage`
+ */
+export function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  mode = SECRET_MODE,
+): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  try {
+    const descriptor = fs.openSync(temporary, "wx", mode);
+    try {
+      fs.writeFileSync(descriptor, content);
+      fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    fs.renameSync(temporary, path);
+    syncFolder(dirname(path));
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw storageError(`cannot write "${path}"`, error);
+  }
+}
+
+/** Makes a folder and those above it, for the owner alone. @throws {PkiError} `storage` */
+export function makeFolder(path: string): void {
+  try {
+    fs.mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+  } catch (error) {
+    throw storageError(`cannot make folder "${path}"`, error);
+  }
+}
+
+export function fileExists(path: string): boolean {
+  return fs.existsSync(path);
+}
+
+/**
+ * Reads a text file of bounded size; `undefined` if there is none.
+ * @throws {PkiError} `storage` if it cannot be read, `malformed` if it is too large or not UTF-8
+ */
+export function readTextIfThere(path: string): string | undefined {
+  let bytes: Uint8Array;
+  try {
+    const descriptor = fs.openSync(path, "r");
+    try {
+      bytes = readBounded(descriptor, path);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return undefined;
+    if (error instanceof PkiError) throw error;
+    throw storageError(`cannot read "${path}"`, error);
+  }
+  return parseUtf8(bytes);
+}
+
+function readBounded(descriptor: number, path: string): Uint8Array {
+  const buffer = new Uint8Array(LIMITS.fileBytesMax + 1);
+  let length = 0;
+  while (length < buffer.length) {
+    const read = fs.readSync(descriptor, buffer, length, buffer.length - length, null);
+    if (read === 0) return buffer.slice(0, length);
+    length += read;
+  }
+  throw new PkiError("malformed", `cannot read "${path}": more than ${LIMITS.fileBytesMax} bytes`);
+}
+
+/** Like {@link readTextIfThere}, for a file that must be there. @throws {PkiError} also `not-found` */
+export function readText(path: string): string {
+  const text = readTextIfThere(path);
+  if (text === undefined) {
+    throw new PkiError("not-found", `cannot read "${path}": there is no such file`);
+  }
+  return text;
+}

@@ -1,0 +1,81 @@
+/**
+ * Every bound of the program, with its unit and its reason. Nothing that comes from outside is
+ * buffered, counted or waited for without one of these.
+ */
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+export const LIMITS = {
+  /** Body of a frame. A certificate of RSA-3072 with its chain is about 4 KB in base64. */
+  frameBytesMax: 65_536,
+  /** Answers that the server prepares at once for one connection; more requests wait unread. */
+  requestsInFlightMax: 32,
+  /** Bytes relayed to a connection worker that it has not taken yet; beyond it the socket is paused. */
+  relayBytesMax: 256 * 1024,
+  /** Bytes that a client may leave unread before its connection's answers wait. */
+  unreadBytesMax: 1024 * 1024,
+
+  /** Connections held at once, each with a worker of its own (about 4 MB). */
+  connectionsMax: 1000,
+  /** Workers started ahead of need. */
+  spareWorkers: 4,
+  /** What "busy" tells a client to wait. */
+  busyRetryMs: 5 * SECOND_MS,
+  /** Handshake of TLS, from the accepted TCP connection on. */
+  handshakeMs: 10 * SECOND_MS,
+  /** From the handshake to a finished login. Argon2id on a slow client takes seconds. */
+  loginMs: 60 * SECOND_MS,
+  /** Silence of a logged-in client. */
+  idleMs: 5 * MINUTE_MS,
+  /** How often a connection worker is asked whether it is alive, and how long it has to say so. */
+  watchdogMs: 5 * SECOND_MS,
+  /** How long running requests may take to finish when the server stops. */
+  drainMs: 5 * SECOND_MS,
+
+  /** A user's id, as a label of DNS (RFC 1035, section 2.3.4). */
+  idCharactersMax: 63,
+  /** DER of a CSR or a certificate: RSA-4096 with generous extensions takes 3 KB. */
+  derBytesMax: 16_384,
+  /** A PEM or password file that we read. */
+  fileBytesMax: 262_144,
+  /** A password, in characters; the shortest is checked where one is chosen. */
+  passwordCharactersMin: 8,
+  passwordCharactersMax: 1024,
+  /** Nonces for `CERTUP` that a session may hold unspent. */
+  publishNoncesMax: 8,
+
+  /** Validity of the certificates that we make. */
+  rootDays: 20 * 365,
+  issuingDays: 5 * 365,
+  userDays: 30,
+  serverDays: 90,
+  /** The server's own certificate is renewed when less than this is left, and looked at this often. */
+  serverRenewDays: 30,
+  serverRenewCheckMs: 60 * MINUTE_MS,
+  /** Clocks differ: certificates begin a minute before they are made. */
+  backdateMs: MINUTE_MS,
+  dayMs: DAY_MS,
+
+  /** PBKDF2-HMAC-SHA-256 rounds for keys at rest (OWASP, 2023); and the most that a file may demand of us. */
+  pbkdf2Rounds: 600_000,
+  pbkdf2RoundsMax: 10_000_000,
+
+  /** Client: TCP and TLS to a server or a peer; one answer of the server. */
+  connectMs: 10 * SECOND_MS,
+  answerMs: 30 * SECOND_MS,
+  /** Peers: from the TLS connection to a judged certificate. */
+  peerJudgedMs: 15 * SECOND_MS,
+  /** Peers: from there to both being ready; a person may be asked a question. */
+  peerReadyMs: 2 * MINUTE_MS,
+  /** Peers: for a last word to be sent, confirmed or read when a talk is hung up or refused. */
+  hangUpMs: 3 * SECOND_MS,
+  /** Peers: silence after which TCP asks whether the other side still lives. */
+  keepAliveMs: 15 * SECOND_MS,
+  /** A line of chat, in bytes of UTF-8. */
+  lineBytesMax: 16_384,
+
+  /** One record of the log. */
+  recordBytesMax: 1024 * 1024,
+} as const;

@@ -1,0 +1,54 @@
+/**
+ * What both our TLS servers and both our TLS clients demand of a connection. TLS encrypts and proves
+ * that the other side holds the key of the certificate it shows; whether that certificate is trusted
+ * is never asked of the engine, so `authorized` is not read anywhere.
+ */
+
+import { constants } from "node:crypto";
+import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import { type Bytes, copyBytes } from "./bytes.ts";
+import { PkiError } from "./errors.ts";
+
+/** TLS 1.3 only (RFC 8446), no session tickets; the chain is judged by us. */
+export const TLS_OPTIONS = {
+  minVersion: "TLSv1.3",
+  maxVersion: "TLSv1.3",
+  rejectUnauthorized: false,
+  secureOptions: constants.SSL_OP_NO_TICKET,
+} as const;
+
+/** More certificates than this in what a peer shows are not looked at. */
+const SHOWN_MAX = 5;
+
+/** DER of what the other side showed, the leaf first; empty if it showed nothing. */
+export function shownCertificates(socket: TLSSocket): readonly Bytes[] {
+  const shown: Bytes[] = [];
+  let at: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  const seen = new Set<DetailedPeerCertificate>();
+  while (at?.raw && !seen.has(at) && shown.length < SHOWN_MAX) {
+    seen.add(at);
+    shown.push(copyBytes(at.raw));
+    at = at.issuerCertificate;
+  }
+  return shown;
+}
+
+/**
+ * Checks what engines let pass: another protocol or none, a resumed session, another cipher.
+ * @throws {PkiError} `protocol`
+ */
+export function checkConnection(socket: TLSSocket, protocol: string): void {
+  if (socket.alpnProtocol !== protocol) {
+    throw new PkiError("protocol", `connection refused: the other side does not speak ${protocol}`);
+  }
+  if (socket.isSessionReused()) {
+    throw new PkiError("protocol", "connection refused: it resumes an earlier TLS session");
+  }
+  const cipher = socket.getCipher()?.name ?? "none";
+  if (!cipher.startsWith("TLS_AES_")) {
+    throw new PkiError(
+      "protocol",
+      `connection refused: it is encrypted with ${cipher}, not with AES`,
+    );
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Issuing in two steps: *prepare* puts the certificate's content together from a profile and checks
+ * it, *issue* signs exactly that, once, and reads back what was made.
+ */
+
+import type { KeyObject } from "node:crypto";
+import { type Bytes, isEqualBytes } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { type Certificate, parseCertificate } from "../x509/certificate.ts";
+import { parsePublicKey } from "../x509/keys.ts";
+import { type CertificateTemplate, formSerial, makeCertificate } from "../x509/make.ts";
+import { checkDomain, checkId } from "../x509/names.ts";
+import { type ProfileName, PROFILES } from "./profile.ts";
+
+export interface IssueRequest {
+  readonly profile: ProfileName;
+  readonly domain: string;
+  /** Whose certificate it is; the `user` profile needs it, the others have fixed names. */
+  readonly id?: string;
+  readonly spki: Uint8Array;
+  readonly nowMs: number;
+  /** 20 random bytes for the serial number. */
+  readonly random: Uint8Array;
+  /** The end of the issuer's own validity, which no certificate outlives; absent for a root. */
+  readonly issuerNotAfterMs?: number;
+}
+
+const SECOND_MS = 1000;
+
+/** Puts a certificate's content together. @throws {PkiError} `malformed`, `usage` */
+export function prepareCertificate(request: IssueRequest): CertificateTemplate {
+  const { profile, domain, id, spki, nowMs, random, issuerNotAfterMs = Infinity } = request;
+  checkDomain(domain);
+  if (profile === "user") checkId(id ?? "");
+  parsePublicKey(spki);
+  const { days, describe } = PROFILES[profile];
+  const nowSecondMs = Math.floor(nowMs / SECOND_MS) * SECOND_MS;
+  const notAfterMs = Math.min(nowSecondMs + days * LIMITS.dayMs, issuerNotAfterMs);
+  if (notAfterMs <= nowMs) {
+    throw new PkiError("internal", "cannot issue: the issuing CA's own certificate has expired");
+  }
+  return Object.freeze({
+    ...describe(id === undefined ? { domain } : { domain, id }),
+    serial: formSerial(random),
+    notBeforeMs: nowSecondMs - LIMITS.backdateMs,
+    notAfterMs,
+    spki,
+  });
+}
+
+/** Signs what was prepared. The result is read back and compared before anybody gets it. */
+export async function issueCertificate(
+  template: CertificateTemplate,
+  issuer: { readonly key: KeyObject; readonly certificate?: Certificate },
+): Promise<Bytes> {
+  const der = await makeCertificate(template, issuer);
+  const made = parseCertificate(der);
+  const isAsPrepared = isEqualBytes(made.spki, template.spki) &&
+    made.notAfterMs === template.notAfterMs && made.notBeforeMs === template.notBeforeMs &&
+    made.commonNames[0] === template.commonName &&
+    isEqualBytes(made.issuer, issuer.certificate?.subject ?? made.subject) &&
+    made.names.length === template.uris.length + template.dns.length;
+  if (!isAsPrepared) throw new PkiError("internal", "a certificate is not as it was prepared");
+  return der;
+}

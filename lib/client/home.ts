@@ -1,0 +1,151 @@
+/**
+ * The client's home folder: the pinned root, the configuration, the identities. See "State" in
+ * `docs/architecture.md`. Folders are made with mode 0700 and files with 0600, always atomically.
+ */
+
+import * as fs from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { PkiError } from "../base/errors.ts";
+import {
+  fileExists,
+  makeFolder,
+  readText,
+  readTextIfThere,
+  writeFileAtomic,
+} from "../base/files.ts";
+import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
+import { checkDomain, checkId, isId } from "../x509/names.ts";
+import { encodePem, parsePemBlock } from "../x509/pem.ts";
+
+const CONFIG = v.strictObject({
+  /** `host:port` of the server that the root belongs to. */
+  server: v.optional(v.string()),
+  /** Trust domain, pinned together with the root. */
+  domain: v.optional(v.string()),
+});
+
+type Config = v.InferOutput<typeof CONFIG>;
+
+export class Home {
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  get #configPath(): string {
+    return join(this.folder, "config.json");
+  }
+
+  get rootPath(): string {
+    return join(this.folder, "root.crt");
+  }
+
+  /** Where `pki serve` keeps its data when it is not told otherwise. */
+  get serverFolder(): string {
+    return join(this.folder, "server");
+  }
+
+  get passphrasePath(): string {
+    return join(this.folder, "server.passphrase");
+  }
+
+  keyPath(id: string): string {
+    checkId(id);
+    return join(this.folder, "ids", id, "key.pem");
+  }
+
+  certificatePath(id: string): string {
+    checkId(id);
+    return join(this.folder, "ids", id, "cert.pem");
+  }
+
+  contactPath(id: string): string {
+    checkId(id);
+    return join(this.folder, "contacts", `${id}.pem`);
+  }
+
+  /** @throws {PkiError} `malformed` */
+  loadConfig(): Config {
+    const text = readTextIfThere(this.#configPath);
+    if (text === undefined) return {};
+    try {
+      return v.parse(CONFIG, JSON.parse(text));
+    } catch (cause) {
+      throw new PkiError("malformed", `cannot read "${this.#configPath}": not as it should be`, {
+        cause,
+      });
+    }
+  }
+
+  saveConfig(config: Config): void {
+    makeFolder(this.folder);
+    writeFileAtomic(this.#configPath, `${JSON.stringify(config, null, 2)}\n`);
+  }
+
+  /** The pinned root and trust domain; `undefined` before the first contact. */
+  loadAnchor(nowMs: number): TrustAnchor | undefined {
+    const pem = readTextIfThere(this.rootPath);
+    const { domain } = this.loadConfig();
+    if (pem === undefined || domain === undefined) return undefined;
+    checkDomain(domain);
+    return { root: checkRoot(parsePemBlock(pem, ["CERTIFICATE"], this.rootPath), nowMs), domain };
+  }
+
+  /** Pins a root. Never called where one is pinned already. */
+  pin({ root, domain }: TrustAnchor, server: string): void {
+    if (fileExists(this.rootPath) && this.loadConfig().domain !== undefined) {
+      throw new PkiError("internal", "a root is pinned already");
+    }
+    makeFolder(this.folder);
+    writeFileAtomic(this.rootPath, encodePem("CERTIFICATE", root.der));
+    this.saveConfig({ ...this.loadConfig(), server, domain });
+  }
+
+  /** The ids that have a key here, sorted. */
+  listIds(): readonly string[] {
+    let names: string[];
+    try {
+      names = fs.readdirSync(join(this.folder, "ids"));
+    } catch {
+      return []; // no folder, no identities
+    }
+    return names.filter((name) => isId(name) && fileExists(this.keyPath(name))).sort();
+  }
+
+  hasKey(id: string): boolean {
+    return fileExists(this.keyPath(id));
+  }
+
+  /** @throws {PkiError} `not-found` with the way to get one */
+  loadKeyPem(id: string): string {
+    if (!this.hasKey(id)) {
+      throw new PkiError("not-found", `cannot find the key of "${id}" in "${this.folder}"`, {
+        hint: `make one and have it certified with: pki csr --id ${id}`,
+      });
+    }
+    return readText(this.keyPath(id));
+  }
+
+  saveKeyPem(id: string, pem: string): void {
+    makeFolder(join(this.folder, "ids", id));
+    writeFileAtomic(this.keyPath(id), pem);
+  }
+
+  /** Leaf, then issuing CA. @throws {PkiError} `not-found` with the way to get one */
+  loadCertificatePem(id: string): string {
+    const pem = readTextIfThere(this.certificatePath(id));
+    if (pem === undefined) {
+      throw new PkiError("not-found", `cannot find a certificate of "${id}" in "${this.folder}"`, {
+        hint: `get one with: pki csr --id ${id}`,
+      });
+    }
+    return pem;
+  }
+
+  saveCertificatePem(id: string, pem: string): void {
+    makeFolder(join(this.folder, "ids", id));
+    writeFileAtomic(this.certificatePath(id), pem);
+  }
+}

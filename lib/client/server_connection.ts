@@ -1,0 +1,236 @@
+/**
+ * The client's end of a connection to the server: requests, answers, and the login. Nothing but
+ * `HELLO` is sent before the server's certificate was judged under the pinned root.
+ */
+
+import { randomBytes } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { type Bytes, encodeBase64, isEqualBytes, parseBase64, sha256 } from "../base/bytes.ts";
+import { kindOfWireCode, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { printable } from "../base/printable.ts";
+import { shownCertificates } from "../base/tls.ts";
+import { FrameReader } from "../protocol/frame.ts";
+import {
+  type AnswerOf,
+  encodeRequest,
+  OPAQUE_SUITE,
+  parseAnswer,
+  parseAnswerBody,
+  PROTOCOL,
+  type RequestBody,
+  type RequestType,
+} from "../protocol/messages.ts";
+import { bindLogin, loadOpaque, startLogin, startRegistration } from "../protocol/opaque.ts";
+import { fingerprintOf } from "../x509/certificate.ts";
+import { judgeServer, type TrustAnchor } from "../x509/chain.ts";
+import { serverDns } from "../x509/names.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { dial } from "./dial.ts";
+
+const HINT = "start one with: pki serve, or name another with --server";
+
+interface Waiting {
+  readonly resolve: (body: Record<string, unknown>) => void;
+  readonly reject: (error: PkiError) => void;
+}
+
+export class ServerConnection {
+  readonly #socket: TLSSocket;
+  readonly #frames = new FrameReader();
+  readonly #waiting = new Map<number, Waiting>();
+  /** SHA-256 of the leaf that the server showed. */
+  readonly leafHash: Bytes;
+  #seq = 0;
+  #error: PkiError | undefined;
+
+  constructor(socket: TLSSocket, leafDer: Uint8Array) {
+    this.#socket = socket;
+    this.leafHash = sha256(leafDer);
+    socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
+    socket.on("error", () => {}); // "close" follows
+    socket.on("close", () => {
+      this.#fail(new PkiError("truncated", "the server closed the connection before it answered"));
+    });
+  }
+
+  #receive(chunk: Uint8Array): void {
+    try {
+      this.#frames.push(new Uint8Array(chunk));
+      for (let body = this.#frames.read(); body; body = this.#frames.read()) this.#answered(body);
+    } catch (error) {
+      this.#fail(error as PkiError);
+    }
+  }
+
+  #answered(body: Uint8Array): void {
+    const answer = parseAnswer(body);
+    const error = answer.ok ? undefined : new PkiError(
+      kindOfWireCode(answer.error.code),
+      `the server says: ${printable(answer.error.message)}`,
+    );
+    if (answer.seq === 0) {
+      return this.#fail(error ?? new PkiError("protocol", "the server answers what was not asked"));
+    }
+    const waiting = this.#waiting.get(answer.seq);
+    if (!waiting) {
+      return this.#fail(new PkiError("protocol", "the server answers what was not asked"));
+    }
+    this.#waiting.delete(answer.seq);
+    if (error) waiting.reject(error);
+    else if (answer.ok) waiting.resolve(answer.body);
+  }
+
+  #fail(error: PkiError): void {
+    this.#error ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#error);
+    this.#waiting.clear();
+    this.#socket.destroy();
+  }
+
+  /** @throws {PkiError} what the server answered, or `protocol`, `truncated`, `timeout` */
+  async request<T extends RequestType>(type: T, body: RequestBody<T>): Promise<AnswerOf<T>> {
+    if (this.#error) throw this.#error;
+    const seq = ++this.#seq;
+    const answered = new Promise<Record<string, unknown>>((resolve, reject) => {
+      this.#waiting.set(seq, { resolve, reject });
+    });
+    const timer = setTimeout(
+      () => this.#fail(new PkiError("timeout", `the server does not answer ${type}`)),
+      LIMITS.answerMs,
+    );
+    this.#socket.write(encodeRequest(seq, type, body));
+    try {
+      return parseAnswerBody(type, await answered);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  close(): void {
+    this.#error ??= new PkiError("internal", "the connection was closed by us");
+    this.#socket.end();
+    this.#socket.destroySoon?.();
+  }
+}
+
+/** What a server says of itself to somebody who does not know its root yet. */
+export interface Greeting {
+  readonly rootDer: Bytes;
+  readonly domain: string;
+}
+
+/**
+ * First contact: a connection for `HELLO` only. What comes back is not trusted by this; the caller
+ * compares the root's fingerprint with one that it got another way.
+ */
+export async function greetUnknownServer(address: Address): Promise<Greeting> {
+  const socket = await dial({ address, protocol: PROTOCOL, hint: HINT });
+  const [leaf] = shownCertificates(socket);
+  const connection = new ServerConnection(socket, leaf ?? new Uint8Array());
+  try {
+    const { root, domain } = await connection.request("HELLO", {});
+    return { rootDer: parseBase64(root), domain };
+  } finally {
+    connection.close();
+  }
+}
+
+/**
+ * Connects to the server of a pinned root and greets it.
+ * @throws {PkiError} `untrusted` if it cannot show a certificate under that root
+ */
+export async function connectServer(
+  address: Address,
+  anchor: TrustAnchor,
+  nowMs: number,
+): Promise<ServerConnection> {
+  const socket = await dial({
+    address,
+    protocol: PROTOCOL,
+    serverName: serverDns(anchor.domain),
+    hint: HINT,
+  });
+  const shown = shownCertificates(socket);
+  let connection: ServerConnection;
+  try {
+    const { leaf } = judgeServer(shown, { anchor, nowMs });
+    connection = new ServerConnection(socket, leaf.der);
+  } catch (error) {
+    socket.destroy();
+    const why = error instanceof PkiError ? error.message : "its certificate cannot be judged";
+    throw new PkiError(
+      "untrusted",
+      `cannot trust the server at ${formatAddress(address)}: ${why}`,
+      {
+        cause: error,
+        hint: `the pinned root is ${fingerprintOf(anchor.root.der)}; ` +
+          "if the server was set up anew on purpose, use another home folder (--home)",
+      },
+    );
+  }
+  try {
+    const { root, versions } = await connection.request("HELLO", {});
+    if (!isEqualBytes(parseBase64(root), anchor.root.der)) {
+      throw new PkiError("untrusted", "the server names another root than the one that is pinned");
+    }
+    if (!versions.includes(PROTOCOL)) {
+      throw new PkiError("protocol", `the server does not speak ${PROTOCOL}`);
+    }
+    return connection;
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** Who logs in, and where. */
+export interface Credentials {
+  readonly id: string;
+  readonly password: string;
+  readonly rootDer: Uint8Array;
+}
+
+function checkSuite(suite: string): void {
+  if (suite !== OPAQUE_SUITE) {
+    throw new PkiError("protocol", "the server asks for other password parameters than ours");
+  }
+}
+
+/** @throws {PkiError} `conflict` if somebody has the id */
+export async function register(
+  connection: ServerConnection,
+  { id, password, rootDer }: Credentials,
+): Promise<void> {
+  await loadOpaque();
+  const dialogue = startRegistration(password, { id, rootFingerprint: fingerprintOf(rootDer) });
+  const { response, suite } = await connection.request("REGISTER", {
+    id,
+    request: dialogue.request,
+  });
+  checkSuite(suite);
+  await connection.request("REGISTER_FINISH", { record: dialogue.finish(response) });
+}
+
+/** @throws {PkiError} `refused` if the id or the password is wrong; the server does not tell which */
+export async function logIn(
+  connection: ServerConnection,
+  { id, password, rootDer }: Credentials,
+): Promise<void> {
+  await loadOpaque();
+  const dialogue = startLogin(password, { id, rootFingerprint: fingerprintOf(rootDer) });
+  const { response, suite } = await connection.request("LOGIN", { id, request: dialogue.request });
+  checkSuite(suite);
+  const result = dialogue.finish(response);
+  if (!result) {
+    // Told the server or not, this dialogue ends here; it waits for LOGIN or REGISTER again.
+    throw new PkiError("refused", "cannot log in: the id or the password is wrong");
+  }
+  const binding = encodeBase64(bindLogin(result.sessionKey, connection.leafHash));
+  await connection.request("LOGIN_FINISH", { finish: result.finish, binding });
+}
+
+/** A nonce of ours, for what a key signs. */
+export function makeNonce(): Bytes {
+  return new Uint8Array(randomBytes(32));
+}

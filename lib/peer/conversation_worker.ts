@@ -1,0 +1,166 @@
+/**
+ * Entry of a conversation's worker: the only thread that reads what a peer sends. It judges the
+ * peer's certificate, speaks the protocol, and hands text and data to the main thread. It has no key.
+ */
+
+import { type MessagePort, parentPort } from "node:worker_threads";
+import { copyBytes } from "../base/bytes.ts";
+import { type ErrorReport, kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
+import { printable } from "../base/printable.ts";
+import { type LineMode, type PeerEvent, PeerSession } from "../protocol/peer.ts";
+import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
+import { type JudgedUser, judgeUser } from "../x509/chain.ts";
+import type { ConversationStart, FromConversation, ToConversation } from "./ports.ts";
+
+const main = parentPort as MessagePort;
+
+function tell(message: FromConversation): void {
+  main.postMessage(message);
+}
+
+function send(bytes: Uint8Array<ArrayBuffer>): void {
+  main.postMessage({ type: "bytes", bytes } satisfies FromConversation, [bytes.buffer]);
+}
+
+/** Who it is, by the certificate alone. @throws {PkiError} `untrusted` */
+function judge(start: ConversationStart): JudgedUser {
+  return judgeUser([...start.shown, ...(start.shown.length > 0 ? [start.issuingDer] : [])], {
+    anchor: { root: parseCertificate(start.rootDer), domain: start.domain },
+    nowMs: Date.now(),
+  });
+}
+
+class Conversation {
+  readonly #start: ConversationStart;
+  readonly #session: PeerSession;
+  #isOver = false;
+
+  constructor(start: ConversationStart) {
+    this.#start = start;
+    this.#session = new PeerSession(start.mode);
+    send(this.#session.greet());
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#session.receive(bytes);
+    this.#guard(() => {
+      for (let event = this.#session.next(); event; event = this.#session.next()) this.#take(event);
+      const count = this.#session.takeConsumedBytes();
+      if (count > 0) tell({ type: "taken", count });
+    });
+  }
+
+  #guard(work: () => void): void {
+    if (this.#isOver) return;
+    try {
+      work();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    tell({ type: "failed", error: reportError(error) });
+  }
+
+  #take(event: PeerEvent): void {
+    switch (event.type) {
+      case "hello":
+        return this.#decide(event.mode);
+      case "refused": {
+        const { code, message } = event.report;
+        throw new PkiError(kindOfWireCode(code), `the peer refuses: ${printable(message)}`);
+      }
+      case "data": {
+        const bytes = copyBytes(event.bytes);
+        return main.postMessage({ type: "data", bytes } satisfies FromConversation, [bytes.buffer]);
+      }
+      case "open":
+      case "text":
+      case "peer-end":
+        return tell(event);
+      case "confirmed":
+        return this.#finishIfComplete();
+    }
+  }
+
+  #decide(mode: LineMode): void {
+    let judged: JudgedUser;
+    try {
+      judged = judge(this.#start);
+    } catch (error) {
+      send(this.#session.sayRefused(reportError(error)));
+      throw error;
+    }
+    const { id, leaf } = judged;
+    const { notAfterMs } = leaf;
+    tell({ type: "judged", peer: { id, fingerprint: fingerprintOf(leaf.der), notAfterMs, mode } });
+  }
+
+  admit(): void {
+    this.#guard(() => {
+      send(this.#session.sayReady());
+      if (this.#session.state === "open") tell({ type: "open" });
+    });
+  }
+
+  turnAway(report: ErrorReport): void {
+    this.#guard(() => {
+      send(this.#session.sayRefused(report));
+      throw new PkiError(kindOfWireCode(report.code), report.message);
+    });
+  }
+
+  sendText(line: string): void {
+    this.#guard(() => send(this.#session.sendText(line)));
+  }
+
+  sendData(bytes: Uint8Array): void {
+    this.#guard(() => send(this.#session.sendData(bytes)));
+  }
+
+  end(): void {
+    this.#guard(() => {
+      if (!this.#session.hasEnded) send(this.#session.sendEnd());
+    });
+  }
+
+  delivered(): void {
+    this.#guard(() => {
+      send(this.#session.sayReceived());
+      this.#finishIfComplete();
+    });
+  }
+
+  #finishIfComplete(): void {
+    if (!this.#session.isComplete) return;
+    this.#isOver = true;
+    tell({ type: "complete" });
+  }
+}
+
+let conversation: Conversation | undefined;
+
+main.on("message", (message: ToConversation) => {
+  switch (message.type) {
+    case "start":
+      conversation = new Conversation(message.start);
+      return;
+    case "bytes":
+      return conversation?.receive(message.bytes);
+    case "text":
+      return conversation?.sendText(message.line);
+    case "data":
+      return conversation?.sendData(message.bytes);
+    case "end":
+      return conversation?.end();
+    case "admit":
+      return conversation?.admit();
+    case "turn-away":
+      return conversation?.turnAway(message.error);
+    case "delivered":
+      return conversation?.delivered();
+  }
+});

@@ -1,0 +1,52 @@
+/** What the main thread and a conversation's worker say to each other. */
+
+import type { ErrorReport } from "../base/errors.ts";
+import type { LineMode } from "../protocol/peer.ts";
+
+/** Everything that the worker needs to judge the peer and to converse. */
+export interface ConversationStart {
+  readonly mode: LineMode;
+  /** The pinned root and its trust domain. */
+  readonly rootDer: Uint8Array;
+  readonly domain: string;
+  /** DER of our own issuing CA, for a peer that shows its leaf alone. */
+  readonly issuingDer: Uint8Array;
+  /** DER of what the peer showed in TLS, the leaf first. */
+  readonly shown: readonly Uint8Array[];
+}
+
+export type ToConversation =
+  | { readonly type: "start"; readonly start: ConversationStart }
+  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  | { readonly type: "text"; readonly line: string }
+  | { readonly type: "data"; readonly bytes: Uint8Array }
+  | { readonly type: "end" }
+  /** The answer to `judged`: converse, or turn away with these words. */
+  | { readonly type: "admit" }
+  | { readonly type: "turn-away"; readonly error: ErrorReport }
+  /** Everything up to the peer's end has been written where it belongs. */
+  | { readonly type: "delivered" };
+
+/** Who is at the other end, by a certificate that was judged good. */
+export interface Peer {
+  readonly id: string;
+  /** SHA-256 of the certificate in hex. */
+  readonly fingerprint: string;
+  readonly notAfterMs: number;
+  readonly mode: LineMode;
+}
+
+export type FromConversation =
+  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  | { readonly type: "taken"; readonly count: number }
+  /** The certificate is good: whether we want to converse is decided by the main thread. */
+  | { readonly type: "judged"; readonly peer: Peer }
+  /** Both sides are ready. */
+  | { readonly type: "open" }
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "data"; readonly bytes: Uint8Array }
+  | { readonly type: "peer-end" }
+  /** Both ends were said and confirmed. */
+  | { readonly type: "complete" }
+  /** It is over: refused by us or by the peer, or the protocol was broken. */
+  | { readonly type: "failed"; readonly error: ErrorReport };

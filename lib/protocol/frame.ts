@@ -1,0 +1,96 @@
+/**
+ * Frames: a 32-bit big-endian length, then that many bytes, 1 to 65,536. The length is checked
+ * before anything is kept, so that nobody can make us wait for, or hold, more than one frame.
+ */
+
+import type { Bytes } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+
+export const FRAME_HEADER_BYTES = 4;
+
+/** One frame around these parts. @throws {PkiError} `internal` if they are empty or too long */
+export function encodeFrame(...parts: readonly Uint8Array[]): Bytes {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length < 1 || length > LIMITS.frameBytesMax) {
+    throw new PkiError("internal", `cannot send a frame of ${length} bytes`);
+  }
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + length);
+  new DataView(frame.buffer).setUint32(0, length);
+  let at = FRAME_HEADER_BYTES;
+  for (const part of parts) {
+    frame.set(part, at);
+    at += part.length;
+  }
+  return frame;
+}
+
+/**
+ * Cuts a stream of bytes into frames. Bytes may come in any portions. After a bad length it is
+ * broken for good: every further call throws the same error.
+ */
+export class FrameReader {
+  #chunks: Uint8Array[] = [];
+  #buffered = 0;
+  #error: PkiError | undefined;
+
+  /** Bytes that were pushed and not yet read as frames. */
+  get bufferedBytes(): number {
+    return this.#buffered;
+  }
+
+  /** Takes bytes over; the caller must not change them afterwards. */
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#buffered += chunk.length;
+  }
+
+  /**
+   * The next whole frame's body, or `undefined` until more was pushed.
+   * @throws {PkiError} `protocol` for a length out of bounds
+   */
+  read(): Bytes | undefined {
+    if (this.#error) throw this.#error;
+    if (this.#buffered < FRAME_HEADER_BYTES) return undefined;
+    const header = this.#peek(FRAME_HEADER_BYTES);
+    const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
+    if (length < 1 || length > LIMITS.frameBytesMax) {
+      this.#chunks = [];
+      this.#buffered = 0;
+      this.#error = new PkiError(
+        "protocol",
+        `cannot read frame: its length is ${length}, 1 to ${LIMITS.frameBytesMax} allowed`,
+      );
+      throw this.#error;
+    }
+    if (this.#buffered < FRAME_HEADER_BYTES + length) return undefined;
+    this.#take(FRAME_HEADER_BYTES);
+    return this.#take(length);
+  }
+
+  /** The first bytes, contiguous, without taking them. */
+  #peek(length: number): Uint8Array {
+    const [first] = this.#chunks;
+    if (first && first.length >= length) return first;
+    const bytes = this.#take(length);
+    this.#chunks.unshift(bytes);
+    this.#buffered += bytes.length;
+    return bytes;
+  }
+
+  #take(length: number): Bytes {
+    const taken = new Uint8Array(length);
+    let at = 0;
+    while (at < length) {
+      const chunk = this.#chunks[0] ?? new Uint8Array(0);
+      const part = chunk.subarray(0, length - at);
+      taken.set(part, at);
+      at += part.length;
+      if (part.length === chunk.length) this.#chunks.shift();
+      else this.#chunks[0] = chunk.subarray(part.length);
+    }
+    this.#buffered -= length;
+    return taken;
+  }
+}

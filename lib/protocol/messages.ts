@@ -1,0 +1,201 @@
+/**
+ * The messages of `pki/1`, as schemas: what a client may send, what a server answers. Each side
+ * checks what it receives against these before it looks at any field. `docs/protocol.md` describes
+ * them for people.
+ */
+
+import * as v from "valibot";
+import { parseBase64, parseUtf8, utf8 } from "../base/bytes.ts";
+import { type ErrorReport, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { isId } from "../x509/names.ts";
+import { encodeFrame } from "./frame.ts";
+
+export const PROTOCOL = "pki/1";
+
+/** The one OPAQUE configuration that both sides accept (RFC 9807, section 7; RFC 9106 for Argon2id). */
+export const OPAQUE_SUITE = "opaque-3dh ristretto255 sha512 argon2id-t3-m65536-p4";
+
+const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const id = v.pipe(v.string(), v.check(isId, "not a possible id"));
+
+function isBase64(text: string): boolean {
+  try {
+    parseBase64(text);
+    return true;
+  } catch {
+    return false; // the schema says what is wrong
+  }
+}
+
+const base64 = (bytesMin: number, bytesMax: number) =>
+  v.pipe(
+    v.string(),
+    v.minLength(Math.ceil(bytesMin / 3) * 4),
+    v.maxLength(Math.ceil(bytesMax / 3) * 4),
+    v.check(isBase64, "not base64"),
+  );
+const der = base64(1, LIMITS.derBytesMax);
+const bytes32 = base64(32, 32);
+/** OPAQUE messages travel as their library makes them: base64url without padding. */
+const opaque = v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
+
+const REQUESTS = {
+  HELLO: v.strictObject({ seq, type: v.literal("HELLO") }),
+  REGISTER: v.strictObject({ seq, type: v.literal("REGISTER"), id, request: opaque }),
+  REGISTER_FINISH: v.strictObject({ seq, type: v.literal("REGISTER_FINISH"), record: opaque }),
+  LOGIN: v.strictObject({ seq, type: v.literal("LOGIN"), id, request: opaque }),
+  LOGIN_FINISH: v.strictObject({
+    seq,
+    type: v.literal("LOGIN_FINISH"),
+    finish: opaque,
+    binding: bytes32,
+  }),
+  CSR: v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
+  CERTUP: v.strictObject({ seq, type: v.literal("CERTUP"), certificate: der }),
+  CERTUP_FINISH: v.strictObject({
+    seq,
+    type: v.literal("CERTUP_FINISH"),
+    nonce: bytes32,
+    clientNonce: bytes32,
+    signature: base64(1, 1024),
+  }),
+  CERTREQ: v.strictObject({ seq, type: v.literal("CERTREQ"), id }),
+} as const;
+
+export type RequestType = keyof typeof REQUESTS;
+type Requests = { readonly [T in RequestType]: v.InferOutput<(typeof REQUESTS)[T]> };
+export type Request = Requests[RequestType];
+export type RequestOf<T extends RequestType> = Requests[T];
+/** A request's own fields, without those that every request has. */
+export type RequestBody<T extends RequestType> = Omit<RequestOf<T>, "seq" | "type">;
+
+export const REQUEST_TYPES = Object.keys(REQUESTS) as readonly RequestType[];
+
+const versions = v.array(v.pipe(v.string(), v.maxLength(32)));
+
+/** The fields of an `OK` answer to each request, besides `seq` and `type`. */
+const ANSWERS = {
+  HELLO: v.object({
+    root: der,
+    domain: v.pipe(v.string(), v.maxLength(200)),
+    versions,
+    time: v.pipe(v.string(), v.isoTimestamp()),
+  }),
+  REGISTER: v.object({ response: opaque, suite: v.string() }),
+  REGISTER_FINISH: v.object({}),
+  LOGIN: v.object({ response: opaque, suite: v.string() }),
+  LOGIN_FINISH: v.object({ id }),
+  CSR: v.object({ certificate: der, issuing: der }),
+  CERTUP: v.object({ nonce: bytes32 }),
+  CERTUP_FINISH: v.object({}),
+  CERTREQ: v.object({ certificate: der, issuing: der }),
+} as const;
+
+export type AnswerOf<T extends RequestType> = v.InferOutput<(typeof ANSWERS)[T]>;
+export type Answer = { readonly [key: string]: unknown };
+
+const ENVELOPE = v.object({
+  seq: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  type: v.picklist(["OK", "ERROR"]),
+  code: v.optional(v.pipe(v.string(), v.maxLength(64))),
+  message: v.optional(v.pipe(v.string(), v.maxLength(4096))),
+});
+
+/** JSON of one frame: an object, in strict UTF-8. @throws {PkiError} `protocol` */
+function parseObject(body: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(parseUtf8(body));
+  } catch (cause) {
+    throw new PkiError("protocol", "cannot read message: it is not JSON in UTF-8", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new PkiError("protocol", "cannot read message: it is not an object");
+  }
+  return value as Record<string, unknown>;
+}
+
+/** A request, or why it cannot be one although its `seq` is known. */
+export type ParsedRequest =
+  | { readonly ok: true; readonly request: Request }
+  | { readonly ok: false; readonly seq: number; readonly error: PkiError };
+
+/**
+ * Reads one request.
+ * @throws {PkiError} `protocol` where not even a `seq` can be answered
+ */
+export function parseRequest(body: Uint8Array): ParsedRequest {
+  const value = parseObject(body);
+  const parsedSeq = v.safeParse(seq, value["seq"]);
+  if (!parsedSeq.success) {
+    throw new PkiError("protocol", 'cannot read message: "seq" is not a positive integer');
+  }
+  const refuse = (message: string): ParsedRequest => ({
+    ok: false,
+    seq: parsedSeq.output,
+    error: new PkiError("malformed", message),
+  });
+  const type = value["type"];
+  if (typeof type !== "string" || !Object.hasOwn(REQUESTS, type)) {
+    return refuse("cannot read message: its type is unknown");
+  }
+  const parsed = v.safeParse(REQUESTS[type as RequestType], value);
+  if (parsed.success) return { ok: true, request: parsed.output };
+  const [issue] = parsed.issues;
+  const field = issue.path?.map(({ key }) => String(key)).join(".") ?? "";
+  return refuse(
+    REQUEST_FIELDS.has(field)
+      ? `cannot read ${type}: "${field}" is missing or not as it should be`
+      : `cannot read ${type}: it has a field too many`,
+  );
+}
+
+const REQUEST_FIELDS = new Set(
+  Object.values(REQUESTS).flatMap(({ entries }) => Object.keys(entries)),
+);
+
+export function encodeRequest<T extends RequestType>(
+  seqNumber: number,
+  type: T,
+  body: RequestBody<T>,
+): Uint8Array {
+  return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type, ...body })));
+}
+
+export function encodeAnswer(seqNumber: number, answer: Answer): Uint8Array<ArrayBuffer> {
+  return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type: "OK", ...answer })));
+}
+
+/** `seq` is 0 where the error is not the answer to a request (busy, timeout). */
+export function encodeError(seqNumber: number, report: ErrorReport): Uint8Array<ArrayBuffer> {
+  return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type: "ERROR", ...report })));
+}
+
+/** What a client receives, before it is known which request it answers. */
+export type ParsedAnswer =
+  | { readonly seq: number; readonly ok: true; readonly body: Record<string, unknown> }
+  | { readonly seq: number; readonly ok: false; readonly error: ErrorReport };
+
+/** @throws {PkiError} `protocol` */
+export function parseAnswer(body: Uint8Array): ParsedAnswer {
+  const value = parseObject(body);
+  const parsed = v.safeParse(ENVELOPE, value);
+  if (!parsed.success) throw new PkiError("protocol", "cannot read answer: it is not an answer");
+  const { seq: answered, type, code = "REFUSED", message = "refused" } = parsed.output;
+  return type === "OK"
+    ? { seq: answered, ok: true, body: value }
+    : { seq: answered, ok: false, error: { code, message } };
+}
+
+/** Checks the fields of the answer to a request of this type. @throws {PkiError} `protocol` */
+export function parseAnswerBody<T extends RequestType>(type: T, body: unknown): AnswerOf<T> {
+  const parsed = v.safeParse(ANSWERS[type], body);
+  if (!parsed.success) {
+    throw new PkiError(
+      "protocol",
+      `cannot read the answer to ${type}: its fields are not as they should be`,
+    );
+  }
+  return parsed.output as AnswerOf<T>;
+}

@@ -1,0 +1,129 @@
+/**
+ * The server's side of one connection, without any I/O: bytes go in, requests that may be carried
+ * out now come out, and answers are turned into bytes. What is allowed when is one table.
+ *
+ * Before the session is open requests run one by one; in an open session they may overtake each
+ * other, as `seq` tells the client which answer is which.
+ */
+
+import { type ErrorReport, PkiError, reportError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
+import {
+  type Answer,
+  encodeAnswer,
+  encodeError,
+  parseRequest,
+  type Request,
+  type RequestType,
+} from "./messages.ts";
+
+/** `new` until HELLO, `greeted` after it, `open` once logged in. */
+export type SessionState = "new" | "greeted" | "registering" | "proving" | "open";
+
+interface Step {
+  readonly onSuccess: SessionState;
+  readonly onFailure: SessionState;
+}
+
+const GREETING: Step = { onSuccess: "greeted", onFailure: "new" };
+const REGISTERING: Step = { onSuccess: "registering", onFailure: "greeted" };
+const GREETED: Step = { onSuccess: "greeted", onFailure: "greeted" };
+const PROVING: Step = { onSuccess: "proving", onFailure: "greeted" };
+const PROVEN: Step = { onSuccess: "open", onFailure: "greeted" };
+const OPEN: Step = { onSuccess: "open", onFailure: "open" };
+
+/** What may come in which state; what is not listed is refused and changes nothing. */
+export const STEPS: Readonly<Record<SessionState, Partial<Record<RequestType, Step>>>> = {
+  new: { HELLO: GREETING },
+  greeted: { HELLO: GREETED, REGISTER: REGISTERING, LOGIN: PROVING },
+  registering: { REGISTER: REGISTERING, REGISTER_FINISH: GREETED, LOGIN: PROVING },
+  proving: { REGISTER: REGISTERING, LOGIN: PROVING, LOGIN_FINISH: PROVEN },
+  open: { CSR: OPEN, CERTUP: OPEN, CERTUP_FINISH: OPEN, CERTREQ: OPEN },
+};
+
+const WHY_NOT: Readonly<Record<SessionState, string>> = {
+  new: "HELLO comes first",
+  greeted: "log in first",
+  registering: "REGISTER_FINISH or LOGIN comes next",
+  proving: "LOGIN_FINISH comes next",
+  open: "this session is logged in already",
+};
+
+/** How a request ended. */
+export type Outcome =
+  | { readonly ok: true; readonly answer: Answer }
+  | { readonly ok: false; readonly error: ErrorReport };
+
+/** What to do next: carry a request out, or send these bytes (a request that was refused here). */
+export type Action =
+  | { readonly do: "carry-out"; readonly request: Request }
+  | { readonly do: "send"; readonly bytes: Uint8Array<ArrayBuffer> };
+
+export class ServerSession {
+  readonly #frames = new FrameReader();
+  readonly #running = new Map<number, RequestType>();
+  #state: SessionState = "new";
+  #lastSeq = 0;
+  #consumedBytes = 0;
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get runningRequests(): number {
+    return this.#running.size;
+  }
+
+  receive(chunk: Uint8Array): void {
+    this.#frames.push(chunk);
+  }
+
+  /** Bytes read as frames since the last call: what the relay may send more of. */
+  takeConsumedBytes(): number {
+    const consumed = this.#consumedBytes;
+    this.#consumedBytes = 0;
+    return consumed;
+  }
+
+  /**
+   * The next thing to do, or `undefined` until bytes or an answer arrive.
+   * @throws {PkiError} `protocol`; nothing more is read after that
+   */
+  next(): Action | undefined {
+    if (this.#running.size >= LIMITS.requestsInFlightMax || this.#isChanging()) return undefined;
+    const body = this.#frames.read();
+    if (!body) return undefined;
+    this.#consumedBytes += FRAME_HEADER_BYTES + body.length;
+    const parsed = parseRequest(body);
+    const seq = parsed.ok ? parsed.request.seq : parsed.seq;
+    if (seq <= this.#lastSeq) {
+      throw new PkiError("protocol", 'cannot read message: "seq" does not grow');
+    }
+    this.#lastSeq = seq;
+    if (!parsed.ok) return { do: "send", bytes: encodeError(seq, reportError(parsed.error)) };
+    const { type } = parsed.request;
+    if (!STEPS[this.#state][type]) {
+      const refusal = new PkiError("refused", `cannot do ${type} now: ${WHY_NOT[this.#state]}`);
+      return { do: "send", bytes: encodeError(seq, reportError(refusal)) };
+    }
+    this.#running.set(seq, type);
+    return { do: "carry-out", request: parsed.request };
+  }
+
+  /** Until the session is open every request may change the state, so each runs alone. */
+  #isChanging(): boolean {
+    return this.#state !== "open" && this.#running.size > 0;
+  }
+
+  /** Notes how a request ended and returns the bytes of its answer. */
+  settle(seq: number, outcome: Outcome): Uint8Array<ArrayBuffer> {
+    const type = this.#running.get(seq);
+    if (!type) throw new PkiError("internal", "an answer to no request");
+    this.#running.delete(seq);
+    const step = STEPS[this.#state][type];
+    if (!step) throw new PkiError("internal", "an answer in the wrong state");
+    this.#state = outcome.ok ? step.onSuccess : step.onFailure;
+    return outcome.ok ? encodeAnswer(seq, outcome.answer) : encodeError(seq, outcome.error);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Registration and login of one connection: the OPAQUE dialogue, and which user the connection
+ * belongs to. Every answer about an id that does not exist has the form and the work of one about an
+ * id that does.
+ */
+
+import { createHmac, randomBytes } from "node:crypto";
+import { encodeHex, parseBase64 } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { OPAQUE_SUITE, type RequestBody } from "../protocol/messages.ts";
+import { answerLogin, answerRegistration, isLoginFinished } from "../protocol/opaque.ts";
+import type { Account } from "../store/state.ts";
+
+/** The server's secrets for passwords, as `opaque.key` holds them. */
+export interface PasswordSecrets {
+  /** OPAQUE server setup. */
+  readonly setup: string;
+  /** Makes the credential identifiers of ids that nobody has. */
+  readonly unknown: string;
+}
+
+export interface AccountsOptions {
+  readonly secrets: PasswordSecrets;
+  readonly rootFingerprint: string;
+  readonly find: (id: string) => Account | undefined;
+}
+
+interface PendingRegistration {
+  readonly id: string;
+  readonly credential: string;
+}
+
+interface PendingLogin {
+  readonly id: string;
+  readonly state: string;
+}
+
+/** The dialogues of one connection; each starts over with its first message. */
+export class LoginDialogue {
+  readonly #options: AccountsOptions;
+  readonly #leafHash: Uint8Array;
+  #registration: PendingRegistration | undefined;
+  #login: PendingLogin | undefined;
+
+  constructor(options: AccountsOptions, leafHash: Uint8Array) {
+    this.#options = options;
+    this.#leafHash = leafHash;
+  }
+
+  /** @throws {PkiError} `conflict` before anything is evaluated, if the id is taken */
+  startRegistration({ id, request }: RequestBody<"REGISTER">) {
+    this.#login = undefined;
+    this.#registration = undefined;
+    if (this.#options.find(id)) throw idTaken(id);
+    const credential = encodeHex(randomBytes(32));
+    const response = answerRegistration({
+      setup: this.#options.secrets.setup,
+      credential,
+      request,
+    });
+    this.#registration = { id, credential };
+    return { response, suite: OPAQUE_SUITE };
+  }
+
+  /** The account that the client asks for; whether the id is still free is decided where it is stored. */
+  finishRegistration({ record }: RequestBody<"REGISTER_FINISH">): Account {
+    const pending = this.#registration;
+    this.#registration = undefined;
+    if (!pending) throw new PkiError("refused", "cannot finish: no registration was started");
+    return { ...pending, record };
+  }
+
+  startLogin({ id, request }: RequestBody<"LOGIN">) {
+    this.#registration = undefined;
+    this.#login = undefined;
+    const { secrets } = this.#options;
+    const account = this.#options.find(id);
+    const madeUp = encodeHex(createHmac("sha256", secrets.unknown).update(id).digest());
+    const { state, response } = answerLogin({
+      setup: secrets.setup,
+      credential: account?.credential ?? madeUp,
+      record: account?.record,
+      request,
+      parties: this.#partiesOf(id),
+    });
+    this.#login = { id, state };
+    return { response, suite: OPAQUE_SUITE };
+  }
+
+  /** Returns the id that has logged in. @throws {PkiError} `refused`, always with the same words */
+  finishLogin({ finish, binding }: RequestBody<"LOGIN_FINISH">): string {
+    const pending = this.#login;
+    this.#login = undefined;
+    const isFinished = pending !== undefined && isLoginFinished({
+      state: pending.state,
+      finish,
+      binding: parseBase64(binding),
+      leafHash: this.#leafHash,
+      parties: this.#partiesOf(pending.id),
+    });
+    if (!isFinished) {
+      throw new PkiError("refused", "cannot log in: the id or the password is wrong");
+    }
+    return pending.id;
+  }
+
+  #partiesOf(id: string) {
+    return { id, rootFingerprint: this.#options.rootFingerprint };
+  }
+}
+
+export function idTaken(id: string): PkiError {
+  return new PkiError("conflict", `cannot register "${id}": somebody has this id already`);
+}

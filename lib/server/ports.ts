@@ -1,0 +1,77 @@
+/** What the server's threads say to each other; `docs/architecture.md` draws the picture. */
+
+import type { MessagePort } from "node:worker_threads";
+import type { Outcome } from "../protocol/session.ts";
+
+/** Who is at the other end of a connection, as the main thread saw it; from no message of the client. */
+export interface Visitor {
+  readonly address: string;
+  /** SHA-256 of the leaf that the server showed on this connection. */
+  readonly leafHash: Uint8Array;
+  /** DER of what the client showed in TLS, the leaf first; empty if nothing. */
+  readonly shown: readonly Uint8Array[];
+}
+
+/** Main thread to a connection worker. */
+export type ToConnection =
+  | { readonly type: "start"; readonly directory: MessagePort }
+  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  | { readonly type: "ping" }
+  /** The server stops: finish what runs, take nothing more, close. */
+  | { readonly type: "finish" };
+
+/** A connection worker to the main thread. */
+export type FromConnection =
+  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  /** So many of the bytes that it was given have been worked on. */
+  | { readonly type: "taken"; readonly count: number }
+  | { readonly type: "pong" }
+  /** Everything has been said. */
+  | { readonly type: "close" };
+
+/** Directory to a connection worker, in answer to a request of the protocol. */
+export interface Settled {
+  readonly seq: number;
+  readonly outcome: Outcome;
+}
+
+/** Main thread to the directory worker, as questions. */
+export type ToDirectory =
+  | {
+    readonly type: "start";
+    readonly folder: string;
+    readonly passphrase: string;
+    readonly authority: MessagePort;
+  }
+  | {
+    readonly type: "open";
+    readonly channel: number;
+    readonly port: MessagePort;
+    readonly visitor: Visitor;
+  }
+  | { readonly type: "closed"; readonly channel: number }
+  | { readonly type: "certify-server"; readonly spki: Uint8Array }
+  | { readonly type: "stop" };
+
+/** The directory's answers to the main thread. */
+export interface FromDirectory {
+  /** After `certify-server`: DER. */
+  readonly certificate?: Uint8Array<ArrayBuffer>;
+  /** After `start`: what the operator should know. */
+  readonly warnings?: readonly string[];
+}
+
+/** Main thread and directory to the authority worker, as questions. */
+export type ToAuthority =
+  | {
+    readonly type: "start";
+    readonly folder: string;
+    readonly passphrase: string;
+    readonly directory: MessagePort;
+  }
+  | { readonly type: "certify-user"; readonly id: string; readonly csr: Uint8Array }
+  | { readonly type: "certify-server"; readonly spki: Uint8Array };
+
+export interface FromAuthority {
+  readonly certificate?: Uint8Array<ArrayBuffer>;
+}

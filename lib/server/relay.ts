@@ -1,0 +1,129 @@
+/**
+ * One connection as the main thread has it: bytes from the socket to the worker and back, with
+ * back-pressure both ways, and a watchdog. It looks into nothing that passes.
+ */
+
+import type { TLSSocket } from "node:tls";
+import type { Worker } from "node:worker_threads";
+import { copyBytes } from "../base/bytes.ts";
+import { PkiError, reportError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { encodeError } from "../protocol/messages.ts";
+import type { FromConnection, ToConnection } from "./ports.ts";
+
+export interface RelayOptions {
+  readonly socket: TLSSocket;
+  readonly worker: Worker;
+  /** Called once, when the connection is over and its worker has been ended. */
+  readonly onClosed: () => void;
+  readonly onFault: (what: string) => void;
+}
+
+export class Relay {
+  readonly #socket: TLSSocket;
+  readonly #worker: Worker;
+  readonly #options: RelayOptions;
+  #bytesAhead = 0;
+  #isAnswering = true;
+  #isOver = false;
+  #watchdog: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#socket = options.socket;
+    this.#worker = options.worker;
+    this.#worker.on("message", (message: FromConnection) => this.#fromWorker(message));
+    this.#worker.on("error", (error: Error) => this.#fail(`threw: ${error.message}`));
+    this.#worker.on("exit", () => this.#fail("ended"));
+    this.#socket.on("data", (chunk: Uint8Array) => this.#fromSocket(chunk));
+    this.#socket.on("drain", () => this.#flow());
+    this.#socket.on("error", () => this.#end()); // a client that vanished; nothing to tell it
+    this.#socket.on("end", () => this.#end());
+    this.#socket.on("close", () => this.#end());
+    this.#watchdog = setInterval(() => this.#watch(), LIMITS.watchdogMs);
+  }
+
+  /** The server stops: what runs is answered, then the connection ends. */
+  finish(): void {
+    this.#tell({ type: "finish" });
+  }
+
+  /** Ends it now. */
+  destroy(): void {
+    this.#end();
+  }
+
+  #tell(message: ToConnection): void {
+    this.#worker.postMessage(message);
+  }
+
+  #fromSocket(chunk: Uint8Array): void {
+    if (this.#isOver) return;
+    const bytes = copyBytes(chunk);
+    this.#bytesAhead += bytes.length;
+    this.#worker.postMessage({ type: "bytes", bytes } satisfies ToConnection, [bytes.buffer]);
+    this.#flow();
+  }
+
+  #fromWorker(message: FromConnection): void {
+    switch (message.type) {
+      case "bytes":
+        if (!this.#isOver) this.#socket.write(message.bytes);
+        return this.#flow();
+      case "taken":
+        this.#bytesAhead -= message.count;
+        return this.#flow();
+      case "pong":
+        this.#isAnswering = true;
+        return;
+      case "close":
+        return this.#sayGoodbye();
+    }
+  }
+
+  /** Reads on only while the worker keeps up and the client takes what it asked for. */
+  #flow(): void {
+    const isFull = this.#bytesAhead >= LIMITS.relayBytesMax ||
+      this.#socket.writableLength >= LIMITS.unreadBytesMax;
+    if (isFull) this.#socket.pause();
+    else if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  #watch(): void {
+    if (!this.#isAnswering) return this.#fail("does not answer");
+    this.#isAnswering = false;
+    this.#tell({ type: "ping" });
+  }
+
+  /** The worker has failed: its client hears that, nobody else notices. */
+  #fail(what: string): void {
+    if (this.#isOver) return;
+    this.#options.onFault(`a connection worker ${what}`);
+    this.#socket.write(encodeError(0, reportError(new PkiError("internal", what))));
+    this.#sayGoodbye();
+  }
+
+  /** Ends once what was written has been taken, or not taken for a while. */
+  #sayGoodbye(): void {
+    if (this.#isOver) return;
+    this.#socket.end();
+    const timer = setTimeout(() => this.#end(), LIMITS.drainMs);
+    this.#socket.once("close", () => clearTimeout(timer));
+    this.#stopWorker();
+  }
+
+  #stopWorker(): void {
+    clearInterval(this.#watchdog);
+    this.#worker.removeAllListeners();
+    this.#worker.on("error", () => {}); // it is being ended; what it throws now matters to nobody
+    void this.#worker.terminate();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stopWorker();
+    this.#socket.destroy();
+    this.#options.onClosed();
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * The server's main thread: starts directory and authority, accepts connections, and gives each a
+ * worker and a channel to the directory. It parses nothing that a client sent; its own key is the
+ * server's TLS key and no other.
+ */
+
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
+import { sha256 } from "../base/bytes.ts";
+import { Caller } from "../base/call.ts";
+import { messageOf, PkiError, reportError, systemCodeOf } from "../base/errors.ts";
+import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { checkConnection, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
+import { startWorker } from "../base/worker.ts";
+import { encodeError, PROTOCOL } from "../protocol/messages.ts";
+import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
+import { checkRoot, domainOf } from "../x509/chain.ts";
+import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
+import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
+import type { FromAuthority, FromDirectory, ToAuthority, ToDirectory } from "./ports.ts";
+import { Relay } from "./relay.ts";
+import { WorkerPool } from "./worker_pool.ts";
+
+export interface ServerOptions {
+  readonly folder: string;
+  readonly passphrase: string;
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly connectionsMax?: number;
+  /** A line for the operator. */
+  readonly log: (line: string) => void;
+  /** The server cannot go on: a fault in the directory or the authority. */
+  readonly onFault: (error: PkiError) => void;
+}
+
+/** The TLS key and certificate that connections are served with. */
+interface Identity {
+  readonly key: KeyObject;
+  certificate: Certificate;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  readonly fingerprint: string;
+  readonly domain: string;
+  /** No new connections; running requests finish; the state is flushed. */
+  stop(): Promise<void>;
+}
+
+class Core {
+  readonly #options: ServerOptions;
+  readonly #files: ServerFiles;
+  readonly #directoryWorker: Worker;
+  readonly #authorityWorker: Worker;
+  readonly #directory: Caller<ToDirectory, FromDirectory>;
+  readonly #relays = new Map<number, Relay>();
+  readonly #pool: WorkerPool;
+  readonly #issuingDer: Uint8Array;
+  #identity: Identity | undefined;
+  #channels = 0;
+  #isStopping = false;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#files = serverFiles(options.folder);
+    this.#issuingDer = parsePemBlock(
+      readText(this.#files.issuingCertificate),
+      ["CERTIFICATE"],
+      this.#files.issuingCertificate,
+    );
+    this.#authorityWorker = this.#startCritical("authority");
+    this.#directoryWorker = this.#startCritical("directory");
+    this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
+    this.#pool = new WorkerPool(LIMITS.spareWorkers);
+  }
+
+  /** A worker that the server cannot be without. */
+  #startCritical(name: "authority" | "directory"): Worker {
+    const worker = startWorker(name);
+    const fail = (what: string) => {
+      if (!this.#isStopping) this.#options.onFault(new PkiError("internal", `the ${name} ${what}`));
+    };
+    worker.on("error", (error) => fail(`failed: ${messageOf(error)}`));
+    worker.on("exit", () => fail("ended by itself"));
+    return worker;
+  }
+
+  async startWorkers(): Promise<void> {
+    const { folder, passphrase, log } = this.#options;
+    const authority = new Caller<ToAuthority, FromAuthority>(
+      this.#authorityWorker as unknown as MessagePort,
+    );
+    const { port1, port2 } = new MessageChannel();
+    const [key, { warnings = [] }] = await Promise.all([
+      decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
+      this.#directory.ask({ type: "start", folder, passphrase, authority: port2 }, [port2]),
+      authority.ask({ type: "start", folder, passphrase, directory: port1 }, [port1]),
+    ]);
+    warnings.forEach((warning) => log(`warning: ${warning}`));
+    const pem = readTextIfThere(this.#files.serverCertificate);
+    const [leaf] = pem === undefined
+      ? []
+      : parseCertificatesPem(pem, this.#files.serverCertificate);
+    const certificate = leaf === undefined ? await this.#certifySelf(key) : parseCertificate(leaf);
+    this.#identity = { key, certificate };
+  }
+
+  /** Has the server's key certified and keeps the certificate. */
+  async #certifySelf(key: KeyObject): Promise<Certificate> {
+    const spki = encodeSpki(createPublicKey(key));
+    const { certificate } = await this.#directory.ask({ type: "certify-server", spki });
+    if (!certificate) {
+      throw new PkiError("internal", "the directory answered without a certificate");
+    }
+    writeFileAtomic(
+      this.#files.serverCertificate,
+      encodeCertificatesPem([certificate, this.#issuingDer]),
+    );
+    return parseCertificate(certificate);
+  }
+
+  #context() {
+    const { key, certificate } = this.identity;
+    return {
+      key: key.export({ format: "pem", type: "pkcs8" }) as string,
+      cert: encodeCertificatesPem([certificate.der, this.#issuingDer]),
+    };
+  }
+
+  get domain(): string {
+    return domainOf(parseCertificate(this.#issuingDer));
+  }
+
+  get identity(): Identity {
+    if (!this.#identity) throw new PkiError("internal", "the server has no certificate yet");
+    return this.#identity;
+  }
+
+  /** Renews the server's own certificate when its time comes; connections under way keep the old one. */
+  async renewIfDue(server: TlsServer | undefined): Promise<void> {
+    const { identity } = this;
+    const leftMs = identity.certificate.notAfterMs - Date.now();
+    if (leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
+    identity.certificate = await this.#certifySelf(identity.key);
+    server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
+    this.#options.log("the server's own certificate was renewed");
+  }
+
+  listen(): Promise<{ server: TlsServer; port: number }> {
+    const { host, port } = this.#options;
+    const server = createServer({
+      ...TLS_OPTIONS,
+      ...this.#context(),
+      requestCert: true,
+      ALPNProtocols: [PROTOCOL],
+      handshakeTimeout: LIMITS.handshakeMs,
+    }, (socket) => this.#accept(socket));
+    // A handshake that fails is the client's affair: it hears so from TLS.
+    server.on("tlsClientError", () => {});
+    return new Promise((resolve, reject) => {
+      server.once("error", (error) => reject(this.#listenError(error)));
+      server.listen(port, host, () => {
+        server.on("error", (error) => this.#options.log(`warning: ${messageOf(error)}`));
+        const address = server.address();
+        resolve({ server, port: typeof address === "object" && address ? address.port : port });
+      });
+    });
+  }
+
+  #listenError(error: unknown): PkiError {
+    const { host, port } = this.#options;
+    const why = systemCodeOf(error) === "EADDRINUSE"
+      ? "something else listens there"
+      : messageOf(error);
+    return new PkiError("unreachable", `cannot listen on ${host}:${port}: ${why}`, {
+      cause: error,
+      hint: "choose another port with --port, or 0 for any free one",
+    });
+  }
+
+  #refuse(socket: TLSSocket, error: PkiError): void {
+    socket.on("error", () => {}); // it may be gone already; it was refused anyway
+    socket.end(encodeError(0, reportError(error)));
+    const timer = setTimeout(() => socket.destroy(), LIMITS.drainMs);
+    socket.once("close", () => clearTimeout(timer));
+    socket.resume(); // what it sends is thrown away unread
+  }
+
+  #accept(socket: TLSSocket): void {
+    try {
+      checkConnection(socket, PROTOCOL);
+    } catch (error) {
+      return this.#refuse(socket, error as PkiError);
+    }
+    const max = this.#options.connectionsMax ?? LIMITS.connectionsMax;
+    if (this.#isStopping || this.#relays.size >= max) {
+      const seconds = LIMITS.busyRetryMs / 1000;
+      const message =
+        `the server is busy: ${this.#relays.size} connections are open, try again in ${seconds} s`;
+      return this.#refuse(socket, new PkiError("busy", message));
+    }
+    const channel = ++this.#channels;
+    const { port1, port2 } = new MessageChannel();
+    const visitor = {
+      address: socket.remoteAddress ?? "",
+      leafHash: sha256(this.identity.certificate.der),
+      shown: shownCertificates(socket),
+    };
+    this.#directory.ask({ type: "open", channel, port: port1, visitor }, [port1])
+      .catch((error) => this.#options.log(`warning: ${messageOf(error)}`));
+    const worker = this.#pool.take();
+    worker.postMessage({ type: "start", directory: port2 }, [port2]);
+    const relay = new Relay({
+      socket,
+      worker,
+      onFault: (what) => this.#options.log(`warning: ${what}; its connection was closed`),
+      onClosed: () => {
+        this.#relays.delete(channel);
+        this.#directory.ask({ type: "closed", channel })
+          .catch((error) => this.#options.log(`warning: ${messageOf(error)}`));
+      },
+    });
+    this.#relays.set(channel, relay);
+  }
+
+  async stop(server: TlsServer): Promise<void> {
+    this.#isStopping = true;
+    server.close();
+    for (const relay of this.#relays.values()) relay.finish();
+    const deadline = Date.now() + LIMITS.drainMs;
+    while (this.#relays.size > 0 && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const relay of [...this.#relays.values()]) relay.destroy();
+    await this.#pool.close();
+    await this.#directory.ask({ type: "stop" });
+    await this.endWorkers();
+  }
+
+  async endWorkers(): Promise<void> {
+    this.#isStopping = true;
+    await this.#pool.close();
+    await Promise.all([this.#directoryWorker.terminate(), this.#authorityWorker.terminate()]);
+  }
+}
+
+/**
+ * Starts a server on a data folder that has been set up and whose lock is held.
+ * @throws {PkiError} `refused` for a wrong passphrase, `storage`, `unreachable` if the port is taken
+ */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const files = serverFiles(options.folder);
+  const root = checkRoot(
+    parsePemBlock(readText(files.rootCertificate), ["CERTIFICATE"], files.rootCertificate),
+    Date.now(),
+  );
+  const core = new Core(options);
+  let listening;
+  try {
+    await core.startWorkers();
+    await core.renewIfDue(undefined);
+    listening = await core.listen();
+  } catch (error) {
+    await core.endWorkers();
+    throw error;
+  }
+  const { server, port } = listening;
+  const renewal = setInterval(() => {
+    core.renewIfDue(server).catch((error) =>
+      options.log(`warning: cannot renew the server's certificate: ${messageOf(error)}`)
+    );
+  }, LIMITS.serverRenewCheckMs);
+  return {
+    port,
+    fingerprint: fingerprintOf(root.der),
+    domain: core.domain,
+    stop: async () => {
+      clearInterval(renewal);
+      await core.stop(server);
+    },
+  };
+}

@@ -1,0 +1,336 @@
+/**
+ * Public and private keys: made, checked for strength, used for signatures with a label, and kept
+ * encrypted.
+ *
+ * At rest a private key is PKCS #8 under PBES2 (RFC 8018): PBKDF2-HMAC-SHA-256 and AES-256-CBC, the
+ * one form that OpenSSL, GnuTLS and every engine open. `KeyObject.export` would encrypt with only
+ * 2,048 rounds, so the DER around the ciphertext is written here.
+ */
+
+import { Buffer } from "node:buffer";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  type KeyObject,
+  pbkdf2,
+  randomBytes,
+  sign,
+  verify,
+} from "node:crypto";
+import { promisify } from "node:util";
+import { type Bytes, copyBytes, utf8 } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { KEY_TYPES, type KeyType, SIGNATURES } from "./algorithms.ts";
+import {
+  DerReader,
+  type Element,
+  encodeInteger,
+  encodeNull,
+  encodeOctetString,
+  encodeOid,
+  encodeSequence,
+  parseOid,
+  parseSmallInteger,
+  parseWholeBits,
+  readWhole,
+  TAG,
+} from "./der.ts";
+import { encodePem, parsePemBlock } from "./pem.ts";
+
+const deriveKey = promisify(pbkdf2);
+
+const OID = {
+  pbes2: "1.2.840.113549.1.5.13",
+  pbkdf2: "1.2.840.113549.1.5.12",
+  hmacSha256: "1.2.840.113549.2.9",
+  aes256Cbc: "2.16.840.1.101.3.4.1.42",
+} as const;
+
+const ENCRYPTED_LABEL = "ENCRYPTED PRIVATE KEY";
+
+export async function generatePrivateKey(type: KeyType): Promise<KeyObject> {
+  return (await KEY_TYPES[type].generate()).privateKey;
+}
+
+/** SubjectPublicKeyInfo (RFC 5280, section 4.1) of a private or public key. */
+export function encodeSpki(key: KeyObject): Bytes {
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  return copyBytes(publicKey.export({ format: "der", type: "spki" }));
+}
+
+/**
+ * The type of a key of ours.
+ * @throws {PkiError} `malformed` for a key that we do not make
+ */
+export function keyTypeOf(key: KeyObject): KeyType {
+  const { namedCurve, modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+  switch (key.asymmetricKeyType) {
+    case "ec":
+      if (namedCurve === "prime256v1") return "p256";
+      if (namedCurve === "secp384r1") return "p384";
+      break;
+    case "rsa":
+      if (modulusLength >= 2048) return "rsa3072";
+      break;
+    case "ed25519":
+      return "ed25519";
+  }
+  throw new PkiError("malformed", `cannot use the key: ${describeKey(key)} is not supported`);
+}
+
+/** A few words about a key, for a message: `RSA 1024`, `EC secp256k1`. */
+export function describeKey(key: KeyObject): string {
+  const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {};
+  return `${(key.asymmetricKeyType ?? "unknown").toUpperCase()} ${
+    namedCurve ?? modulusLength ?? ""
+  }`.trim();
+}
+
+const RSA_BITS_MIN = 2048;
+const RSA_BITS_MAX = 8192;
+
+/**
+ * Reads a SubjectPublicKeyInfo and refuses a key that must not be certified: RSA below 2048 bits or
+ * with a small or even exponent, curves other than P-256 and P-384, anything else than EC, RSA, Ed25519.
+ * A point that is not on its curve is refused by the engine when it reads the key.
+ * @throws {PkiError} `malformed`
+ */
+export function parsePublicKey(spki: Uint8Array): KeyObject {
+  const reader = new DerReader(readWhole(spki, TAG.sequence).content);
+  reader.enter(TAG.sequence);
+  parseWholeBits(reader.read(TAG.bitString).content);
+  reader.end();
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+  } catch (cause) {
+    throw new PkiError(
+      "malformed",
+      "cannot read the public key: it is damaged or of an unknown type",
+      {
+        cause,
+      },
+    );
+  }
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType === "rsa") {
+    if (modulusLength < RSA_BITS_MIN || modulusLength > RSA_BITS_MAX) {
+      throw new PkiError(
+        "malformed",
+        `cannot accept the key: RSA key has ${modulusLength} bits, ${RSA_BITS_MIN} to ${RSA_BITS_MAX} needed`,
+      );
+    }
+    if (publicExponent < 65_537n || publicExponent % 2n === 0n) {
+      throw new PkiError(
+        "malformed",
+        "cannot accept the key: its RSA exponent is even or below 65537",
+      );
+    }
+  }
+  keyTypeOf(key);
+  return key;
+}
+
+/**
+ * Verifies a signature under an algorithm identifier as certificates and CSRs carry it.
+ * @throws {PkiError} `malformed` for an algorithm that is not in the table or not the key's
+ */
+export function isSignatureValid(
+  { algorithm, data, signature, key }: {
+    readonly algorithm: Element;
+    readonly data: Uint8Array;
+    readonly signature: Uint8Array;
+    readonly key: KeyObject;
+  },
+): boolean {
+  const reader = new DerReader(algorithm.content);
+  const oid = parseOid(reader.read(TAG.oid).content);
+  const row = SIGNATURES[oid];
+  if (!row) {
+    throw new PkiError("malformed", `cannot verify: signature algorithm ${oid} is not accepted`);
+  }
+  if (row.parameters === "null") reader.read(TAG.null);
+  reader.end();
+  if (key.asymmetricKeyType !== row.keyType) {
+    throw new PkiError(
+      "malformed",
+      "cannot verify: the signature algorithm is not one of the key's type",
+    );
+  }
+  return verify(row.digest, data, key, signature);
+}
+
+/**
+ * What a signature of a user's key is for. The label is the start of what is signed, so that a
+ * signature made for one purpose never counts for another.
+ */
+export type SignatureLabel = "pki/1 CERTUP";
+
+function labelled(label: SignatureLabel, parts: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([utf8(`${label}\0`), ...parts]);
+}
+
+/** Signs `label ‖ 0 ‖ parts`; ECDSA signatures are DER (RFC 3279, section 2.2.3). */
+export function signLabelled(
+  key: KeyObject,
+  label: SignatureLabel,
+  ...parts: readonly Uint8Array[]
+): Bytes {
+  return copyBytes(sign(KEY_TYPES[keyTypeOf(key)].digest, labelled(label, parts), key));
+}
+
+export function isLabelledSignatureValid(
+  { key, signature, label, parts }: {
+    readonly key: KeyObject;
+    readonly signature: Uint8Array;
+    readonly label: SignatureLabel;
+    readonly parts: readonly Uint8Array[];
+  },
+): boolean {
+  return verify(KEY_TYPES[keyTypeOf(key)].digest, labelled(label, parts), key, signature);
+}
+
+/** Encrypts a secret under a passphrase: DER of an EncryptedPrivateKeyInfo (RFC 5958, section 3). */
+async function encryptSecret(secret: Uint8Array, passphrase: string): Promise<Bytes> {
+  const salt = randomBytes(16);
+  const iv = randomBytes(16);
+  const key = await deriveKey(passphrase, salt, LIMITS.pbkdf2Rounds, 32, "sha256");
+  const cipher = createCipheriv("aes-256-cbc", key, iv);
+  const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()]);
+  const prf = encodeSequence(encodeOid(OID.hmacSha256), encodeNull());
+  const kdf = encodeSequence(
+    encodeOid(OID.pbkdf2),
+    encodeSequence(encodeOctetString(salt), encodeInteger(LIMITS.pbkdf2Rounds), prf),
+  );
+  const scheme = encodeSequence(encodeOid(OID.aes256Cbc), encodeOctetString(iv));
+  return encodeSequence(
+    encodeSequence(encodeOid(OID.pbes2), encodeSequence(kdf, scheme)),
+    encodeOctetString(ciphertext),
+  );
+}
+
+function parsePbes2(der: Uint8Array) {
+  const outer = new DerReader(readWhole(der, TAG.sequence).content);
+  const algorithm = outer.enter(TAG.sequence);
+  const ciphertext = outer.read(TAG.octetString).content;
+  outer.end();
+  const expectOid = (reader: DerReader, oid: string) => {
+    const found = parseOid(reader.read(TAG.oid).content);
+    if (found !== oid) {
+      throw new PkiError(
+        "malformed",
+        `cannot open the key: its encryption (${found}) is not supported`,
+        {
+          hint: "convert it with: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256",
+        },
+      );
+    }
+  };
+  expectOid(algorithm, OID.pbes2);
+  const parameters = algorithm.enter(TAG.sequence);
+  const kdf = parameters.enter(TAG.sequence);
+  const scheme = parameters.enter(TAG.sequence);
+  expectOid(kdf, OID.pbkdf2);
+  const kdfParameters = kdf.enter(TAG.sequence);
+  const salt = kdfParameters.read(TAG.octetString).content;
+  const rounds = parseSmallInteger(kdfParameters.read(TAG.integer).content);
+  const keyLength = kdfParameters.readOptional(TAG.integer);
+  if (keyLength && parseSmallInteger(keyLength.content) !== 32) {
+    throw new PkiError("malformed", "cannot open the key: its key length is not 32 bytes");
+  }
+  expectOid(kdfParameters.enter(TAG.sequence), OID.hmacSha256);
+  kdfParameters.end();
+  expectOid(scheme, OID.aes256Cbc);
+  const iv = scheme.read(TAG.octetString).content;
+  if (rounds < 1 || rounds > LIMITS.pbkdf2RoundsMax || iv.length !== 16) {
+    throw new PkiError(
+      "malformed",
+      "cannot open the key: its encryption parameters are out of range",
+    );
+  }
+  return { salt, rounds, iv, ciphertext };
+}
+
+async function decryptSecret(der: Uint8Array, passphrase: string, what: string): Promise<Bytes> {
+  const { salt, rounds, iv, ciphertext } = parsePbes2(der);
+  const key = await deriveKey(passphrase, salt, rounds, 32, "sha256");
+  const decipher = createDecipheriv("aes-256-cbc", key, iv);
+  try {
+    return copyBytes(Buffer.concat([decipher.update(ciphertext), decipher.final()]));
+  } catch (cause) {
+    throw wrongPassphrase(what, cause);
+  }
+}
+
+function wrongPassphrase(what: string, cause: unknown): PkiError {
+  return new PkiError("refused", `cannot open ${what}: the password does not fit`, { cause });
+}
+
+/** A private key as PEM, encrypted; opens with `openssl pkey`. */
+export async function encryptPrivateKey(key: KeyObject, passphrase: string): Promise<string> {
+  const pkcs8 = key.export({ format: "der", type: "pkcs8" });
+  const pem = encodePem(ENCRYPTED_LABEL, await encryptSecret(pkcs8, passphrase));
+  pkcs8.fill(0);
+  return pem;
+}
+
+/**
+ * Opens a PEM private key, encrypted as above (with any number of rounds up to a bound).
+ * @param what names the key in messages
+ * @throws {PkiError} `refused` for a wrong passphrase, `malformed` for anything else
+ */
+export async function decryptPrivateKey(
+  pem: string,
+  passphrase: string,
+  what: string,
+): Promise<KeyObject> {
+  const secret = await decryptSecret(parsePemBlock(pem, [ENCRYPTED_LABEL], what), passphrase, what);
+  try {
+    return parsePrivateKey(secret);
+  } catch (cause) {
+    // One wrong passphrase in 256 leaves padding that looks right; what it leaves is not a key.
+    throw wrongPassphrase(what, cause);
+  } finally {
+    secret.fill(0);
+  }
+}
+
+/** Reads DER of a PrivateKeyInfo (RFC 5958). */
+function parsePrivateKey(pkcs8: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
+}
+
+/** Reads an unencrypted PEM key, as `openssl genpkey` writes it. */
+export function parsePlainPrivateKey(pem: string, what: string): KeyObject {
+  const labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
+  parsePemBlock(pem, labels, what);
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new PkiError("malformed", `cannot read ${what}: it is not a private key`, { cause });
+  }
+}
+
+export function isEncryptedKey(pem: string): boolean {
+  return pem.includes(`-----BEGIN ${ENCRYPTED_LABEL}-----`);
+}
+
+const SECRET_LABEL = "ENCRYPTED PKI SECRET";
+/** Tells the right passphrase from a wrong one whose padding happens to fit. */
+const SECRET_MAGIC = "pki secret\0";
+
+/** A secret that is not a key (the server's OPAQUE setup), encrypted as keys are. */
+export async function encryptText(text: string, passphrase: string): Promise<string> {
+  return encodePem(SECRET_LABEL, await encryptSecret(utf8(SECRET_MAGIC + text), passphrase));
+}
+
+/** @throws {PkiError} `refused` for a wrong passphrase, `malformed` for anything else */
+export async function decryptText(pem: string, passphrase: string, what: string): Promise<string> {
+  const der = parsePemBlock(pem, [SECRET_LABEL], what);
+  const text = new TextDecoder().decode(await decryptSecret(der, passphrase, what));
+  if (!text.startsWith(SECRET_MAGIC)) throw wrongPassphrase(what, undefined);
+  return text.slice(SECRET_MAGIC.length);
+}
