@@ -1,0 +1,140 @@
+/**
+ * A log file: a header of 16 bytes, then records, each `u32 length | u32 checksum | body`. Wraps
+ * entries into records and walks the bytes of a file.
+ *
+ * What a crash may do to a file is the one hard question here. Only bytes after the last sync can
+ * be missing or wrong, and nothing after the last sync was acknowledged. But a reader is not told
+ * where the last sync was, and one write may hold several records. So a bad record is called
+ *
+ * - `torn`, and may be cut, only if no whole record starts at any byte after it;
+ * - `corrupt` otherwise, and nobody touches the file.
+ *
+ * In doubt that means refusing: when a disk stored the end of an unsynced write and not its
+ * beginning, the whole records in the end make it `corrupt`, although nobody was promised them.
+ * What it cannot see is damage to the very last record after it was synced: that looks torn. Only
+ * somebody who remembers the tree's size (a checkpoint) can tell.
+ *
+ * Nobody can hide a record in what they have us log: a record is at most 1 MiB, so its first byte
+ * is 0, and JSON text has no such byte.
+ */
+
+import { type Bytes, concatBytes, utf8 } from "../base/bytes.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { crc32c } from "./crc32c.ts";
+import { encodeEntry, parseEntry, type StoredEntry } from "./entry.ts";
+
+export const FILE_HEADER_BYTES = 16;
+
+/** Length and checksum, in front of a body. */
+const RECORD_HEADER_BYTES = 8;
+const BODY_BYTES_MAX = LIMITS.recordBytesMax - RECORD_HEADER_BYTES;
+
+/** What a log file starts with. */
+export function encodeFileHeader(): Bytes {
+  return concatBytes(utf8("pki log 1\n"), new Uint8Array(6));
+}
+
+/**
+ * An entry as a record.
+ * @throws {PkiError} `storage` if it is larger than `LIMITS.recordBytesMax`
+ */
+export function encodeRecord(entry: StoredEntry): Bytes {
+  const body = encodeEntry(entry);
+  if (body.length > BODY_BYTES_MAX) {
+    throw new PkiError(
+      "storage",
+      `cannot log entry: record has ${body.length + RECORD_HEADER_BYTES} bytes, ` +
+        `at most ${LIMITS.recordBytesMax} allowed`,
+    );
+  }
+  const record = new Uint8Array(RECORD_HEADER_BYTES + body.length);
+  const view = new DataView(record.buffer);
+  view.setUint32(0, body.length);
+  view.setUint32(4, crc32c(body, crc32c(record.subarray(0, 4))));
+  record.set(body, RECORD_HEADER_BYTES);
+  return record;
+}
+
+/** A record that was read. */
+export interface LogRecord {
+  /** How many records stand before it in this file. */
+  readonly index: number;
+  /** Where it starts, in bytes from the start of the file, and how long it is with its header. */
+  readonly offset: number;
+  readonly recordBytes: number;
+  readonly entry: StoredEntry;
+}
+
+/** How the walk over a file ended. All records before `offset` are good. */
+export type RecordsEnd =
+  | { readonly status: "complete"; readonly offset: number }
+  /** `offset` to the end of the file was never synced as a whole, and may be cut. */
+  | { readonly status: "torn"; readonly offset: number; readonly reason: string }
+  /** Something is wrong at `offset` that no crash explains, or that we do not understand. */
+  | { readonly status: "corrupt"; readonly offset: number; readonly reason: string };
+
+/** Walks all of a log file's bytes; hands over each record and says how it ended. */
+export function readRecords(
+  bytes: Uint8Array,
+  onRecord: (record: LogRecord) => void,
+): RecordsEnd {
+  const header = encodeFileHeader();
+  if (!header.every((byte, at) => bytes[at] === byte)) {
+    return { status: "corrupt", offset: 0, reason: "byte 0: the file is not a log of format 1" };
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let offset = FILE_HEADER_BYTES;
+  for (let index = 0; offset < bytes.length; index++) {
+    const where = `record ${index} at byte ${offset}`;
+    const fault = faultAt(view, offset);
+    if (fault !== undefined) {
+      const next = findRecord(view, offset + 1);
+      return next === undefined ? { status: "torn", offset, reason: `${where} ${fault}` } : {
+        status: "corrupt",
+        offset,
+        reason: `${where} ${fault}, and a whole record follows at byte ${next}`,
+      };
+    }
+    // From here on the record is what somebody wrote: if we cannot read it, it is not ours to cut.
+    const bodyAt = offset + RECORD_HEADER_BYTES;
+    const end = bodyAt + view.getUint32(offset);
+    let entry: StoredEntry;
+    try {
+      if (end - bodyAt > BODY_BYTES_MAX) throw new PkiError("storage", "record is too long");
+      entry = parseEntry(bytes.subarray(bodyAt, end));
+    } catch (error) {
+      return { status: "corrupt", offset, reason: `${where} is whole: ${messageOf(error)}` };
+    }
+    onRecord({ index, offset, recordBytes: end - offset, entry });
+    offset = end;
+  }
+  return { status: "complete", offset };
+}
+
+/** What is wrong with the record that starts here, if anything. */
+function faultAt(file: DataView, offset: number): string | undefined {
+  const left = file.byteLength - offset;
+  if (left < RECORD_HEADER_BYTES) return `has ${left} bytes of its header`;
+  const wanted = RECORD_HEADER_BYTES + file.getUint32(offset);
+  if (wanted > left) return `has ${left} of ${wanted} bytes`;
+  return isWhole(file, offset, wanted) ? undefined : "fails its checksum";
+}
+
+/** Where the next whole record starts, looking at every byte. */
+function findRecord(file: DataView, from: number): number | undefined {
+  for (let offset = from; offset + RECORD_HEADER_BYTES < file.byteLength; offset++) {
+    const bodyBytes = file.getUint32(offset);
+    if (bodyBytes === 0 || bodyBytes > BODY_BYTES_MAX) continue;
+    const recordBytes = RECORD_HEADER_BYTES + bodyBytes;
+    if (recordBytes > file.byteLength - offset) continue;
+    if (isWhole(file, offset, recordBytes)) return offset;
+  }
+  return undefined;
+}
+
+function isWhole(file: DataView, offset: number, recordBytes: number): boolean {
+  const record = new Uint8Array(file.buffer, file.byteOffset + offset, recordBytes);
+  const checksum = crc32c(record.subarray(RECORD_HEADER_BYTES), crc32c(record.subarray(0, 4)));
+  return checksum === file.getUint32(offset + 4);
+}

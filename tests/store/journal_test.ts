@@ -1,0 +1,562 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { platform } from "node:process";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Bytes, concatBytes } from "../../lib/base/bytes.ts";
+import { LIMITS } from "../../lib/base/limits.ts";
+import { PkiError } from "../../lib/base/errors.ts";
+import { encodeLeaf, type Entry } from "../../lib/log/entry.ts";
+import { encodeFileHeader, encodeRecord } from "../../lib/log/records.ts";
+import { hashLeaf, Tree } from "../../lib/log/tree.ts";
+import { type Appended, type Journal, openJournal } from "../../lib/store/journal.ts";
+import { type Call, type CallName, FakeFiles, type Fault } from "../fakes/files.ts";
+
+const FOLDER = "/data/log";
+const FILE = "/data/log/000000000000.log";
+
+function entryOf(n: number): Entry {
+  return {
+    type: "issued",
+    timeMs: n,
+    public: { serial: n },
+    private: n % 2 === 0 ? null : { from: "192.0.2.1" },
+    salt: n % 2 === 0 ? null : new Uint8Array(32).fill(n + 1),
+  };
+}
+
+const entriesTo = (count: number): Entry[] => Array.from({ length: count }, (_, n) => entryOf(n));
+
+function logOf(entries: readonly Entry[]): Bytes {
+  return concatBytes(encodeFileHeader(), ...entries.map(encodeRecord));
+}
+
+function rootOf(entries: readonly Entry[]): Bytes {
+  const tree = new Tree();
+  for (const entry of entries) tree.append(hashLeaf(encodeLeaf(entry)));
+  return tree.root();
+}
+
+/** A fake disk with a log of so many entries. */
+function diskWith(count: number): FakeFiles {
+  const files = new FakeFiles();
+  files.plant(FILE, logOf(entriesTo(count)));
+  return files;
+}
+
+/** Plans a fault for the nth call of a name, counted from now. */
+function failNth(files: FakeFiles, name: CallName, options: { n?: number; fault: Fault }): void {
+  let left = options.n ?? 0;
+  files.fault = (call: Call) => call.name === name && left-- === 0 ? options.fault : undefined;
+}
+
+async function refusalOf(promise: Promise<unknown>): Promise<PkiError> {
+  const error = await promise.then(() => undefined, (error) => error);
+  assert.ok(error instanceof PkiError, `refused with ${error}`);
+  assert.equal(error.kind, "storage");
+  return error;
+}
+
+const delay = () => new Promise((resolve) => setTimeout(resolve));
+
+// Opening
+
+test("openJournal() makes an empty log, durable before it returns", async () => {
+  const files = new FakeFiles();
+  const opened = await openJournal(FOLDER, { files });
+  assert.equal(opened.isNew, true);
+  assert.equal(opened.bytesCut, 0);
+  assert.deepEqual(opened.entries, []);
+  assert.equal(opened.journal.size, 0);
+  assert.deepEqual(opened.journal.treeRoot(), rootOf([]));
+  assert.deepEqual(files.crash().content(FILE), encodeFileHeader());
+});
+
+test("openJournal() returns what is there", async () => {
+  const files = diskWith(5);
+  const opened = await openJournal(FOLDER, { files });
+  assert.equal(opened.isNew, false);
+  assert.equal(opened.bytesCut, 0);
+  assert.deepEqual(opened.entries, entriesTo(5));
+  assert.equal(opened.journal.size, 5);
+  assert.deepEqual(opened.journal.treeRoot(), rootOf(entriesTo(5)));
+});
+
+test("openJournal() reads on after short reads", async () => {
+  const files = diskWith(5);
+  files.fault = ({ name }) => name === "read" ? { shortBytes: 7 } : undefined;
+  assert.deepEqual((await openJournal(FOLDER, { files })).entries, entriesTo(5));
+});
+
+test("openJournal() refuses a file that ends while it is read", async () => {
+  const files = diskWith(5);
+  failNth(files, "read", { fault: { shortBytes: 0 } });
+  assert.match(
+    (await refusalOf(openJournal(FOLDER, { files }))).message,
+    /ended at byte 0 of \d+$/,
+  );
+});
+
+test("openJournal() syncs what the process before may not have synced", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  // The process dies between write and sync; the system lives.
+  files.before = ({ name }) => name === "sync" ? new Promise(() => {}) : undefined;
+  journal.append(entryOf(0));
+  await delay();
+  const next = files.restart();
+  assert.deepEqual((await openJournal(FOLDER, { files: next })).entries, entriesTo(1));
+  assert.deepEqual((await openJournal(FOLDER, { files: next.crash() })).entries, entriesTo(1));
+});
+
+test("openJournal() cuts a log truncated at any byte to its whole records, durably", async () => {
+  const log = logOf(entriesTo(3));
+  const bounds = [0, 1, 2, 3].map((count) => logOf(entriesTo(count)).length);
+  for (let length = 0; length <= log.length; length++) {
+    const files = new FakeFiles();
+    files.plant(FILE, log.subarray(0, length));
+    if (length < 16) {
+      await refusalOf(openJournal(FOLDER, { files }));
+      assert.deepEqual(files.content(FILE), log.subarray(0, length));
+      continue;
+    }
+    const { journal, entries, bytesCut } = await openJournal(FOLDER, { files });
+    const whole = bounds.filter((bound) => bound <= length).length - 1;
+    assert.deepEqual(entries, entriesTo(whole));
+    assert.equal(bytesCut, length - bounds[whole]!);
+    assert.deepEqual(files.crash().content(FILE), log.subarray(0, bounds[whole]));
+    assert.equal((await journal.append(entryOf(whole))).index, whole);
+    assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(whole + 1)));
+  }
+});
+
+test("openJournal() names a damaged log, and never changes it", async () => {
+  const log = logOf(entriesTo(3));
+  const last = logOf(entriesTo(2)).length;
+  for (let at = 0; at < last; at++) {
+    const files = new FakeFiles();
+    const damaged = log.with(at, log[at]! ^ 0x10);
+    files.plant(FILE, damaged);
+    const error = await refusalOf(openJournal(FOLDER, { files }));
+    assert.match(error.message, /^cannot read log "\/data\/log\/0{12}\.log": .*byte \d+/);
+    assert.match(error.hint ?? "", /nothing was changed/);
+    assert.deepEqual(files.content(FILE), damaged);
+    assert.equal(files.count("write") + files.count("truncate") + files.count("sync"), 0);
+    assert.equal(files.count("close"), 1);
+  }
+});
+
+test("openJournal() refuses, and opens the next time, whatever call of its own fails", async () => {
+  const torn = logOf(entriesTo(2)).slice(0, -5);
+  for (const start of [undefined, logOf(entriesTo(2)), torn]) {
+    for (const isStored of [false, true]) {
+      for (let index = 0;; index++) {
+        const files = new FakeFiles();
+        if (start !== undefined) files.plant(FILE, start);
+        files.fault = (call) => call.index === index ? { code: "EIO", isStored } : undefined;
+        const outcome = await openJournal(FOLDER, { files }).catch((error) => error);
+        if (!(outcome instanceof PkiError)) {
+          assert.ok(index >= 4 && files.calls.length === index, "every call was failed once");
+          break;
+        }
+        assert.equal(outcome.kind, "storage");
+        const next = files.restart();
+        const { entries } = await openJournal(FOLDER, { files: next });
+        assert.deepEqual(entries, entriesTo(start === undefined ? 0 : start === torn ? 1 : 2));
+        assert.deepEqual(next.crash().content(FILE), logOf(entries as Entry[]));
+      }
+    }
+  }
+});
+
+test("openJournal() finds a whole log, or none, after a crash at any moment of the first start", async () => {
+  const files = new FakeFiles();
+  const disks: FakeFiles[] = [];
+  files.before = () => void disks.push(...crashesOf(files));
+  await openJournal(FOLDER, { files });
+  assert.ok(disks.length > 16);
+  for (const disk of disks) {
+    const { journal, entries, bytesCut } = await openJournal(FOLDER, { files: disk });
+    assert.deepEqual(entries, []);
+    assert.equal(bytesCut, 0);
+    await journal.append(entryOf(0));
+    assert.deepEqual(disk.crash().content(FILE), logOf(entriesTo(1)));
+  }
+});
+
+/** Every disk that a crash at this moment could leave. */
+function crashesOf(files: FakeFiles): FakeFiles[] {
+  const most = files.unsynced();
+  const disks: FakeFiles[] = [];
+  for (let names = 0; names <= most.names; names++) {
+    for (let steps = 0; steps <= most.steps; steps++) disks.push(files.crash({ names, steps }));
+  }
+  return disks;
+}
+
+// Appending
+
+test("Journal.append() resolves with the place of the entry, in order, once it is durable", async () => {
+  const files = diskWith(2);
+  const { journal } = await openJournal(FOLDER, { files });
+  const order: number[] = [];
+  const appended = await Promise.all([2, 3, 4].map(async (n) => {
+    const result = await journal.append(entryOf(n));
+    order.push(n);
+    assert.ok(files.crash().content(FILE)!.length >= logOf(entriesTo(n + 1)).length);
+    return result;
+  }));
+  assert.deepEqual(order, [2, 3, 4]);
+  assert.deepEqual(
+    appended,
+    [2, 3, 4].map((n) => ({ index: n, leafHash: hashLeaf(encodeLeaf(entryOf(n))) })),
+  );
+  assert.equal(journal.size, 5);
+  assert.deepEqual(journal.treeRoot(), rootOf(entriesTo(5)));
+  assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(5)));
+});
+
+test("Journal.append() shares syncs: what arrives during one waits for the next, once", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  const before = { write: files.count("write"), sync: files.count("sync") };
+  let release = () => {};
+  files.before = ({ name }) =>
+    name === "sync" ? new Promise<void>((resolve) => release = resolve) : undefined;
+  let done = 0;
+  const append = (n: number) => journal.append(entryOf(n)).then(() => done++);
+
+  append(0);
+  append(1);
+  await delay();
+  assert.equal(files.count("sync") - before.sync, 1);
+  for (let n = 2; n < 100; n++) append(n);
+  await delay();
+  assert.equal(files.count("write") - before.write, 1, "nothing is written during a sync");
+  assert.equal(done, 0);
+  assert.equal(journal.size, 0);
+
+  release();
+  await delay();
+  assert.equal(done, 2);
+  assert.equal(journal.size, 2);
+  release();
+  await delay();
+  assert.equal(done, 100);
+  assert.equal(files.count("write") - before.write, 2);
+  assert.equal(files.count("sync") - before.sync, 2);
+  assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(100)));
+});
+
+test("Journal.append() takes the entry as it was when it was called", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  const shown = { serial: 0 };
+  const appended = journal.append({ ...entryOf(0), public: shown });
+  shown.serial = 99;
+  await appended;
+  assert.deepEqual((await openJournal(FOLDER, { files })).entries, entriesTo(1));
+});
+
+test("Journal.append() refuses an entry that cannot be stored, and goes on", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  const long = journal.append({
+    ...entryOf(0),
+    public: { text: "a".repeat(LIMITS.recordBytesMax) },
+  });
+  const unsalted = journal.append({ ...entryOf(1), salt: null });
+  const good = journal.append(entryOf(0));
+  assert.match((await refusalOf(long)).message, /^cannot log entry: record has \d+ bytes/);
+  await assert.rejects(unsalted, { kind: "internal" });
+  assert.equal((await good).index, 0);
+});
+
+// Faults of the disk
+
+for (
+  const { name, fault } of [
+    { name: "a full disk", fault: { code: "ENOSPC" } },
+    { name: "a full disk that took a part", fault: { shortBytes: 30 } },
+    { name: "a write that stored nothing and did not say why", fault: { shortBytes: 0 } },
+    { name: "an error although everything was stored", fault: { code: "EIO", isStored: true } },
+  ] satisfies { name: string; fault: Fault }[]
+) {
+  test(`Journal.append() takes back and goes on after ${name}`, async () => {
+    const files = diskWith(1);
+    const { journal } = await openJournal(FOLDER, { files });
+    failNth(files, "write", { fault });
+    const refused = [journal.append(entryOf(7)), journal.append(entryOf(8))];
+    for (const error of await Promise.all(refused.map(refusalOf))) {
+      assert.match(error.message, /^cannot append to log "\/data\/log\/0{12}\.log": /);
+    }
+    assert.equal(journal.size, 1);
+    assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(1)), "the cut is durable");
+    assert.equal((await journal.append(entryOf(1))).index, 1);
+    assert.deepEqual(journal.treeRoot(), rootOf(entriesTo(2)));
+    assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(2)));
+  });
+}
+
+test("Journal.append() says what to do about a full disk", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  failNth(files, "write", { fault: { code: "ENOSPC" } });
+  const error = await refusalOf(journal.append(entryOf(0)));
+  assert.equal(error.hint, "the disk is full: free some space");
+});
+
+test("Journal.append() keeps what waited behind a failed write", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  failNth(files, "write", { fault: { code: "ENOSPC" } });
+  let behind: Promise<Appended> | undefined;
+  files.before = ({ name }) => {
+    if (name === "write") behind ??= journal.append(entryOf(0));
+  };
+  await refusalOf(journal.append(entryOf(9)));
+  assert.equal((await behind!).index, 0);
+  assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(1)));
+});
+
+for (
+  const { name, plan } of [
+    {
+      name: "a failed sync",
+      plan: (files: FakeFiles) => failNth(files, "sync", { fault: { code: "EIO" } }),
+    },
+    {
+      name: "a sync reported failed that stored",
+      plan: (files: FakeFiles) =>
+        failNth(files, "sync", { fault: { code: "EIO", isStored: true } }),
+    },
+    {
+      name: "a failed write that cannot be cut",
+      plan: (files: FakeFiles) => {
+        const names: CallName[] = ["write", "truncate"];
+        files.fault = (call) => {
+          if (call.name !== names[0]) return undefined;
+          names.shift();
+          return { code: "EIO", isStored: call.name === "write" };
+        };
+      },
+    },
+    {
+      name: "a failed write whose cut cannot be synced",
+      plan: (files: FakeFiles) => {
+        const names: CallName[] = ["write", "sync"];
+        files.fault = (call) => {
+          if (call.name !== names[0]) return undefined;
+          names.shift();
+          return { code: "EIO" };
+        };
+      },
+    },
+  ]
+) {
+  test(`Journal.append() refuses everything after ${name}, until a restart`, async () => {
+    const files = diskWith(1);
+    const { journal } = await openJournal(FOLDER, { files });
+    plan(files);
+    let behind: Promise<Appended> | undefined;
+    let behindFails: Promise<PkiError> | undefined;
+    files.before = ({ name }) => {
+      if (name !== "sync" && name !== "truncate") return;
+      behind ??= journal.append(entryOf(8));
+      behindFails ??= refusalOf(behind);
+    };
+    await refusalOf(journal.append(entryOf(7)));
+    files.fault = () => undefined; // The disk is well again: it makes no difference.
+    const poisoned = /^cannot append to log "\/data\/log\/0{12}\.log": .* earlier: EIO/;
+    assert.match((await behindFails!).message, poisoned);
+    const calls = files.calls.length;
+    for (let i = 0; i < 3; i++) {
+      const error = await refusalOf(journal.append(entryOf(9)));
+      assert.match(error.message, poisoned);
+      assert.match(error.hint ?? "", /start again/);
+    }
+    assert.equal(files.calls.length, calls, "the disk is left alone");
+    assert.equal(journal.size, 1);
+    assert.deepEqual(journal.treeRoot(), rootOf(entriesTo(1)));
+    await journal.close();
+
+    const next = await openJournal(FOLDER, { files: files.restart() });
+    assert.deepEqual(next.entries[0], entryOf(0));
+    assert.equal((await next.journal.append(entryOf(5))).index, next.entries.length);
+  });
+}
+
+test("Journal: after a failed sync, a restart and then a crash, what was acknowledged is there", async () => {
+  const files = diskWith(1);
+  const { journal } = await openJournal(FOLDER, { files });
+  failNth(files, "sync", { fault: { code: "EIO" } });
+  await refusalOf(journal.append(entryOf(7)));
+  const next = files.restart();
+  const opened = await openJournal(FOLDER, { files: next });
+  assert.deepEqual(opened.entries, entriesTo(1), "the lost write is not taken for stored");
+  await opened.journal.append(entryOf(1));
+  assert.deepEqual((await openJournal(FOLDER, { files: next.crash() })).entries, entriesTo(2));
+});
+
+// Everything at once
+
+/** What happened to one run of a journal. */
+interface Run {
+  readonly sent: Entry[];
+  /** By index in the log. */
+  readonly acknowledged: Map<number, Entry>;
+}
+
+/** Appends groups of entries, each group in one turn; goes on after refusals. */
+async function run(journal: Journal, { groups, into }: { groups: number[]; into: Run }) {
+  for (const size of groups) {
+    const group = Array.from({ length: size }, (_, i) => entryOf(into.sent.length + i));
+    into.sent.push(...group);
+    await Promise.all(group.map((entry) =>
+      journal.append(entry).then(
+        ({ index }) => into.acknowledged.set(index, entry),
+        (error) => assert.equal(error.kind, "storage"),
+      )
+    ));
+  }
+}
+
+/** Opens and checks: what was acknowledged is in its place, the rest is whole and in order. */
+async function checkDisk(files: FakeFiles, { sent, acknowledged }: Run): Promise<void> {
+  const { entries, journal } = await openJournal(FOLDER, { files });
+  for (const [index, entry] of acknowledged) assert.deepEqual(entries[index], entry);
+  const serials = entries.map((entry) => entry.timeMs);
+  assert.deepEqual(serials, serials.toSorted((a, b) => a - b));
+  assert.deepEqual(entries, serials.map((serial) => sent[serial]));
+  assert.deepEqual(journal.treeRoot(), rootOf(entries as Entry[]));
+  assert.deepEqual(files.crash().content(FILE), logOf(entries as Entry[]));
+}
+
+test("Journal keeps every acknowledged entry through a crash at any moment", async () => {
+  const files = new FakeFiles();
+  const into: Run = { sent: [], acknowledged: new Map() };
+  const moments: { disk: FakeFiles; run: Run }[] = [];
+  files.before = () => {
+    const run = { sent: [...into.sent], acknowledged: new Map(into.acknowledged) };
+    for (const disk of crashesOf(files)) moments.push({ disk, run });
+  };
+  const { journal } = await openJournal(FOLDER, { files });
+  await run(journal, { groups: [1, 3, 2], into });
+  await journal.close();
+  assert.equal(into.acknowledged.size, 6);
+  assert.ok(moments.length > 400);
+  for (const moment of moments) await checkDisk(moment.disk, moment.run);
+});
+
+test("Journal keeps every acknowledged entry when any one call fails, stored or not, then any crash", async () => {
+  const FAULTS: Fault[] = [
+    { code: "EIO" },
+    { code: "EIO", isStored: true },
+    { code: "ENOSPC" },
+    { shortBytes: 40 },
+  ];
+  for (const fault of FAULTS) {
+    for (let index = 0;; index++) {
+      const files = diskWith(0);
+      const into: Run = { sent: [], acknowledged: new Map() };
+      const { journal } = await openJournal(FOLDER, { files });
+      const first = files.calls.length;
+      files.fault = (call) => call.index === first + index ? fault : undefined;
+      await run(journal, { groups: [2, 1, 2], into });
+      if (files.calls.length <= first + index) break;
+      for (const disk of crashesOf(files)) await checkDisk(disk, into);
+      await checkDisk(files.restart(), into);
+    }
+  }
+});
+
+test("Journal keeps every acknowledged entry under random groups, faults and crashes", async () => {
+  const fault: fc.Arbitrary<Fault | undefined> = fc.option(
+    fc.oneof(
+      fc.record({ code: fc.constantFrom("EIO", "ENOSPC"), isStored: fc.boolean() }),
+      fc.record({ shortBytes: fc.nat(300) }),
+    ),
+    { nil: undefined, freq: 3 },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 8 }),
+      fc.array(fault, { maxLength: 20 }),
+      fc.nat(),
+      async (groups, faults, keep) => {
+        const files = diskWith(0);
+        const into: Run = { sent: [], acknowledged: new Map() };
+        const { journal } = await openJournal(FOLDER, { files });
+        const first = files.calls.length;
+        files.fault = (call) => faults[call.index - first];
+        await run(journal, { groups, into });
+        const { steps } = files.unsynced();
+        await checkDisk(files.crash({ names: 0, steps: keep % (steps + 1) }), into);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+// Closing
+
+test("Journal.close() waits for what is under way, closes once, and refuses what comes after", async () => {
+  const files = diskWith(0);
+  const { journal } = await openJournal(FOLDER, { files });
+  const appended = journal.append(entryOf(0));
+  const closed = Promise.all([journal.close(), journal.close()]);
+  const late = refusalOf(journal.append(entryOf(1)));
+  await closed;
+  assert.equal(files.calls.at(-1), "close");
+  assert.equal(files.count("close"), 1);
+  assert.equal((await appended).index, 0);
+  assert.match((await late).message, /the journal is closed$/);
+  assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(1)));
+});
+
+// The real disk
+
+async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "pki-journal-"));
+  try {
+    await use(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+test("openJournal() works on the real disk: makes, appends, cuts, goes on", () =>
+  withFolder(async (folder) => {
+    const log = join(folder, "log");
+    const file = join(log, "000000000000.log");
+    const first = await openJournal(log);
+    assert.equal(first.isNew, true);
+    await Promise.all(entriesTo(200).map((entry) => first.journal.append(entry)));
+    await first.journal.close();
+    assert.deepEqual(new Uint8Array(await readFile(file)), logOf(entriesTo(200)));
+    assert.deepEqual(await readdir(log), ["000000000000.log"]);
+    if (platform !== "win32") {
+      assert.equal((await stat(log)).mode & 0o777, 0o700);
+      assert.equal((await stat(file)).mode & 0o777, 0o600);
+    }
+
+    await truncate(file, logOf(entriesTo(100)).length + 20);
+    const second = await openJournal(log);
+    assert.equal(second.isNew, false);
+    assert.equal(second.bytesCut, 20);
+    assert.deepEqual(second.entries, entriesTo(100));
+    assert.equal((await second.journal.append(entryOf(100))).index, 100);
+    await second.journal.close();
+    assert.deepEqual(new Uint8Array(await readFile(file)), logOf(entriesTo(101)));
+
+    await writeFile(file, logOf(entriesTo(101)).with(30, 255));
+    await refusalOf(openJournal(log));
+  }));
+
+test("openJournal() says so when it cannot make a log", () =>
+  withFolder(async (folder) => {
+    const error = await refusalOf(openJournal(join(folder, "missing", "log")));
+    assert.match(error.message, /^cannot open log ".*": ENOENT/);
+  }));
