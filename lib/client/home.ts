@@ -23,6 +23,8 @@ const CONFIG = v.strictObject({
   server: v.optional(v.string()),
   /** Trust domain, pinned together with the root. */
   domain: v.optional(v.string()),
+  /** Who answered at an address that was dialled, by `host:port`. */
+  peers: v.optional(v.record(v.string(), v.string())),
 });
 
 type Config = v.InferOutput<typeof CONFIG>;

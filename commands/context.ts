@@ -1,0 +1,27 @@
+/**
+ * What a command is given: streams, environment, terminal, clock. A command does its work with these
+ * and returns, or throws a `PkiError`; it never exits and never reads a global.
+ */
+
+import type { CommandContext } from "@stricli/core";
+import type { Readable, Writable } from "node:stream";
+import type { Terminal } from "../lib/client/terminal.ts";
+
+export type InputStream = Readable & { readonly isTTY?: boolean };
+export type OutputStream = Writable & { readonly isTTY?: boolean };
+
+export interface PkiContext extends CommandContext {
+  readonly process: {
+    readonly stdin: InputStream;
+    readonly stdout: OutputStream;
+    readonly stderr: OutputStream;
+    readonly env: Readonly<Record<string, string | undefined>>;
+  };
+  /** Where `~` is. */
+  readonly homeFolder: string;
+  /** Absent where nobody can be asked. */
+  readonly terminal: Terminal | undefined;
+  /** Aborted by SIGINT or SIGTERM; its reason is the signal's name. */
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+}

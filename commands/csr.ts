@@ -1,0 +1,167 @@
+/** `pki csr`: has a key certified. */
+
+import { buildCommand } from "@stricli/core";
+import type { KeyObject } from "node:crypto";
+import { PkiError } from "../lib/base/errors.ts";
+import { readText, writeFileAtomic } from "../lib/base/files.ts";
+import type { Home } from "../lib/client/home.ts";
+import { type Certified, certify } from "../lib/client/operations.ts";
+import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
+import { fingerprintOf } from "../lib/x509/certificate.ts";
+import { parseCsr } from "../lib/x509/csr.ts";
+import {
+  decryptPrivateKey,
+  encodeSpki,
+  encryptPrivateKey,
+  generatePrivateKey,
+  keyTypeOf,
+} from "../lib/x509/keys.ts";
+import { encodeCertificatesPem, parsePemBlock } from "../lib/x509/pem.ts";
+import type { PkiContext } from "./context.ts";
+import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+
+interface CsrFlags extends ServerFlags {
+  readonly keyType?: KeyType;
+  readonly csr?: string;
+  readonly out?: string;
+  readonly register: boolean;
+  readonly rekey: boolean;
+}
+
+const PUBLIC_MODE = 0o644;
+
+function describe({ id, leaf }: Certified) {
+  return {
+    id,
+    serial: leaf.serial,
+    fingerprint: fingerprintOf(leaf.der),
+    notAfter: new Date(leaf.notAfterMs).toISOString(),
+  };
+}
+
+interface KeyChoice {
+  readonly key: KeyObject;
+  /** PEM to save, for a key that is new. */
+  readonly newPem?: string;
+}
+
+async function chooseKey(
+  home: Home,
+  { id, password }: SignedIn,
+  { keyType, rekey }: Pick<CsrFlags, "keyType" | "rekey">,
+): Promise<KeyChoice> {
+  if (home.hasKey(id) && !rekey) {
+    const key = await decryptPrivateKey(home.loadKeyPem(id), password, `the key of "${id}"`);
+    if (keyType !== undefined && keyTypeOf(key) !== keyType) {
+      const title = KEY_TYPES[keyTypeOf(key)].title;
+      throw new PkiError("conflict", `cannot use ${keyType}: the key of "${id}" is ${title}`, {
+        hint: "make a new key with --rekey",
+      });
+    }
+    return { key };
+  }
+  const key = await generatePrivateKey(keyType ?? "p256");
+  return { key, newPem: await encryptPrivateKey(key, password) };
+}
+
+/** Certifies the identity's own key, making one where there is none. */
+export async function certifyIdentity(
+  surroundings: Surroundings,
+  session: SignedIn,
+  flags: Pick<CsrFlags, "keyType" | "rekey">,
+): Promise<void> {
+  const { home, context } = surroundings;
+  const { id, connection, anchor } = session;
+  const { makeCsr } = await import("../lib/x509/make.ts");
+  const { key, newPem } = await chooseKey(home, session, flags);
+  const certified = await certify(
+    connection,
+    { csr: await makeCsr(key, id), spki: encodeSpki(key) },
+    { id, anchor, nowMs: context.now() },
+  );
+  // The key first: a certificate without its key would be worth nothing.
+  if (newPem !== undefined) home.saveKeyPem(id, newPem);
+  home.saveCertificatePem(id, encodeCertificatesPem(certified.ders));
+  const facts = describe(certified);
+  surroundings.result(
+    { ...facts, certificate: home.certificatePath(id), key: home.keyPath(id) },
+    `"${id}" is certified until ${facts.notAfter.slice(0, 10)}\n` +
+      `  certificate  ${home.certificatePath(id)}\n  key          ${home.keyPath(id)} (encrypted)`,
+  );
+}
+
+/** Certifies a request that was made elsewhere; its key stays where it is. */
+async function certifyForeign(
+  surroundings: Surroundings,
+  { id, connection, anchor }: SignedIn,
+  { path, out }: { readonly path: string; readonly out: string | undefined },
+): Promise<void> {
+  const der = parsePemBlock(
+    readText(path),
+    ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"],
+    path,
+  );
+  const { spki } = parseCsr(der);
+  const nowMs = surroundings.context.now();
+  const certified = await certify(connection, { csr: der, spki }, { id, anchor, nowMs });
+  const pem = encodeCertificatesPem(certified.ders);
+  if (out !== undefined) {
+    writeFileAtomic(out, pem, PUBLIC_MODE);
+    surroundings.note(`wrote ${out}`);
+  }
+  surroundings.result({ ...describe(certified), pem }, out === undefined ? pem : "");
+}
+
+export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {
+  const surroundings = new Surroundings(context, flags);
+  if (flags.csr !== undefined && (flags.rekey || flags.keyType !== undefined)) {
+    throw new PkiError(
+      "usage",
+      "cannot make a key: with --csr it is the request's key that is certified",
+    );
+  }
+  const session = await signIn(surroundings, flags, {
+    id: surroundings.identity(),
+    registration: flags.register ? "always" : "offer",
+  });
+  try {
+    if (flags.csr === undefined) await certifyIdentity(surroundings, session, flags);
+    else await certifyForeign(surroundings, session, { path: flags.csr, out: flags.out });
+  } finally {
+    session.connection.close();
+  }
+}
+
+export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
+  func: async function (flags) {
+    await csr(this, flags);
+  },
+  parameters: {
+    flags: {
+      ...GLOBAL_FLAGS,
+      ...SERVER_FLAGS,
+      keyType: {
+        kind: "enum",
+        values: Object.keys(KEY_TYPES) as KeyType[],
+        optional: true,
+        brief: "Kind of the key to make [p256]",
+      },
+      csr: textFlag("A request made elsewhere (PEM) instead of a key here", "FILE"),
+      out: textFlag("With --csr: where the certificate goes, instead of stdout", "FILE"),
+      register: switchFlag("Register as a new user first, without a question"),
+      rekey: switchFlag("Make a new key, replacing the one that is there"),
+    },
+  },
+  docs: {
+    brief: "Have your key certified",
+    fullDescription:
+      "Logs in to the server (or registers, the first time), makes a key, encrypts it with the same " +
+      "password, and has it certified. The certificate is checked under the pinned root before it is " +
+      "kept. Run it again to renew; the key stays the same unless --rekey is given.\n\n" +
+      "Examples:\n" +
+      "  pki csr --id alice\n" +
+      "  pki csr --id alice --register --password-file alice.pass --fingerprint 3f7a…\n" +
+      "  pki csr --id alice --csr alice.csr --out alice.pem",
+  },
+});

@@ -1,0 +1,171 @@
+/** The options that every command has, where their values come from, and how commands speak. */
+
+import { join } from "node:path";
+import { type Address, parseAddress } from "../lib/client/address.ts";
+import { Home } from "../lib/client/home.ts";
+import { PkiError } from "../lib/base/errors.ts";
+import { readText } from "../lib/base/files.ts";
+import { LIMITS } from "../lib/base/limits.ts";
+import { checkId } from "../lib/x509/names.ts";
+import type { PkiContext } from "./context.ts";
+
+export const DEFAULT_PORT = 7443;
+export const DEFAULT_PEER_PORT = 7450;
+
+export interface GlobalFlags {
+  readonly home?: string;
+  readonly server?: string;
+  readonly id?: string;
+  readonly passwordFile?: string;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly yes: boolean;
+}
+
+function textFlag(brief: string, placeholder: string) {
+  return { kind: "parsed", parse: String, optional: true, brief, placeholder } as const;
+}
+
+function switchFlag(brief: string) {
+  return { kind: "boolean", default: false, withNegated: false, brief } as const;
+}
+
+export const GLOBAL_FLAGS = {
+  home: textFlag(
+    "Folder of keys, certificates and the pinned root [$PKI_HOME, else ~/.pki]",
+    "DIR",
+  ),
+  server: textFlag(
+    "The server [$PKI_SERVER, else the one last used, else localhost:7443]",
+    "HOST:PORT",
+  ),
+  id: textFlag("Who you are [$PKI_ID, else the only identity in the home]", "NAME"),
+  passwordFile: textFlag(
+    "File with the password in its first line [$PKI_PASSWORD_FILE; or $PKI_PASSWORD]",
+    "FILE",
+  ),
+  json: switchFlag("Results and events as JSON"),
+  quiet: switchFlag("Nothing on stderr but errors"),
+  yes: switchFlag("Answer questions with yes (never one about trust)"),
+} as const;
+
+export { switchFlag, textFlag };
+
+/** Global options that take a value, and those that do not, as typed: `main.ts` moves leading ones. */
+export const GLOBAL_VALUE_OPTIONS: readonly string[] = [
+  "--home",
+  "--server",
+  "--id",
+  "--password-file",
+];
+export const GLOBAL_SWITCH_OPTIONS: readonly string[] = ["--json", "--quiet", "--yes"];
+
+/** A command's surroundings: its context, its options and their defaults. */
+export class Surroundings {
+  readonly context: PkiContext;
+  readonly flags: GlobalFlags;
+  readonly home: Home;
+
+  constructor(context: PkiContext, flags: GlobalFlags) {
+    this.context = context;
+    this.flags = flags;
+    const { env } = context.process;
+    this.home = new Home(flags.home ?? (env["PKI_HOME"] || join(context.homeFolder, ".pki")));
+  }
+
+  /** `true` if nothing but errors goes to stderr. */
+  get isQuiet(): boolean {
+    return this.flags.quiet;
+  }
+
+  /** A sentence for a person, on stderr. */
+  note(text: string): void {
+    if (!this.flags.quiet) this.context.process.stderr.write(`${text}\n`);
+  }
+
+  /** The result: for people as text, for programs as one line of JSON. */
+  result(json: Readonly<Record<string, unknown>>, text: string): void {
+    const { stdout } = this.context.process;
+    if (this.flags.json) stdout.write(`${JSON.stringify(json)}\n`);
+    else if (text !== "") stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  }
+
+  serverAddress(): Address {
+    const { env } = this.context.process;
+    const text = this.flags.server ?? (env["PKI_SERVER"] || this.home.loadConfig().server) ??
+      `localhost:${DEFAULT_PORT}`;
+    return parseAddress(text, DEFAULT_PORT);
+  }
+
+  /** The id as given, by option or environment. */
+  givenId(): string | undefined {
+    const id = this.flags.id ?? (this.context.process.env["PKI_ID"] || undefined);
+    if (id !== undefined) checkId(id);
+    return id;
+  }
+
+  /** Who the user is: as given, else the only identity in the home. @throws {PkiError} `usage` */
+  identity(): string {
+    const given = this.givenId();
+    if (given !== undefined) return given;
+    const ids = this.home.listIds();
+    const [only, ...more] = ids;
+    if (only !== undefined && more.length === 0) return only;
+    throw new PkiError(
+      "usage",
+      only === undefined
+        ? "cannot tell who you are: there is no identity in the home yet"
+        : `cannot tell who you are: the home has several identities (${ids.join(", ")})`,
+      { hint: "name yourself with --id" },
+    );
+  }
+
+  /** The password where it was given without a prompt. */
+  #givenPassword(): string | undefined {
+    const { env } = this.context.process;
+    const path = this.flags.passwordFile ?? (env["PKI_PASSWORD_FILE"] || undefined);
+    if (path !== undefined) return readText(path).replace(/\r?\n[^]*$/, "");
+    return env["PKI_PASSWORD"] || undefined;
+  }
+
+  /** Whether the password is given, so that nothing will be asked for it. */
+  get hasGivenPassword(): boolean {
+    return this.#givenPassword() !== undefined;
+  }
+
+  /** The password, given or asked for. @throws {PkiError} `usage` where nobody can be asked */
+  async password(question: string): Promise<string> {
+    const given = this.#givenPassword();
+    if (given !== undefined) return checkedPassword(given);
+    const { terminal } = this.context;
+    if (!terminal) {
+      throw new PkiError("usage", "cannot ask for the password: there is no terminal", {
+        hint: "give it with --password-file, $PKI_PASSWORD_FILE or $PKI_PASSWORD",
+      });
+    }
+    return checkedPassword(await terminal.askPassword(question) ?? "");
+  }
+}
+
+/** @throws {PkiError} `usage` for one that cannot be a password */
+function checkedPassword(password: string): string {
+  const normal = password.normalize("NFC");
+  if (normal === "") throw new PkiError("usage", "cannot use the password: it is empty");
+  if (normal.length > LIMITS.passwordCharactersMax) {
+    throw new PkiError(
+      "usage",
+      `cannot use the password: more than ${LIMITS.passwordCharactersMax} characters`,
+    );
+  }
+  return normal;
+}
+
+/** Checked where a password is chosen; only the client can, since the server never sees one. */
+export function checkNewPassword(password: string): void {
+  if ([...password].length >= LIMITS.passwordCharactersMin) return;
+  throw new PkiError(
+    "usage",
+    `cannot use the password: it is shorter than ${LIMITS.passwordCharactersMin} characters`,
+    { hint: "a few words that nobody else would put together make a good one" },
+  );
+}

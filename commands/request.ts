@@ -1,0 +1,82 @@
+/** `pki request`: looks up somebody's certificate. */
+
+import { buildCommand } from "@stricli/core";
+import { writeFileAtomic } from "../lib/base/files.ts";
+import { lookUp } from "../lib/client/operations.ts";
+import { fingerprintOf } from "../lib/x509/certificate.ts";
+import { checkId } from "../lib/x509/names.ts";
+import { encodeCertificatesPem } from "../lib/x509/pem.ts";
+import type { PkiContext } from "./context.ts";
+import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+
+interface RequestFlags extends ServerFlags {
+  readonly out?: string;
+}
+
+const PUBLIC_MODE = 0o644;
+
+/** Looks somebody up and shows the certificate, which has been judged under the pinned root. */
+export async function lookUpUser(
+  surroundings: Surroundings,
+  { connection, anchor }: SignedIn,
+  { id, out }: { readonly id: string; readonly out: string | undefined },
+): Promise<void> {
+  const { leaf, ders } = await lookUp(connection, {
+    id,
+    anchor,
+    nowMs: surroundings.context.now(),
+  });
+  const pem = encodeCertificatesPem(ders);
+  const notAfter = new Date(leaf.notAfterMs).toISOString();
+  if (out !== undefined) writeFileAtomic(out, pem, PUBLIC_MODE);
+  surroundings.note(
+    `"${id}" is certified by this CA until ${notAfter.slice(0, 10)}` +
+      (out === undefined ? "" : `; wrote ${out}`),
+  );
+  surroundings.result(
+    { id, serial: leaf.serial, fingerprint: fingerprintOf(leaf.der), notAfter, pem },
+    out === undefined ? pem : "",
+  );
+}
+
+export async function request(context: PkiContext, flags: RequestFlags, id: string): Promise<void> {
+  checkId(id);
+  const surroundings = new Surroundings(context, flags);
+  const session = await signIn(surroundings, flags, {
+    id: surroundings.identity(),
+    registration: "never",
+  });
+  try {
+    await lookUpUser(surroundings, session, { id, out: flags.out });
+  } finally {
+    session.connection.close();
+  }
+}
+
+export const requestCommand = buildCommand<RequestFlags, [string], PkiContext>({
+  func: async function (flags, id) {
+    await request(this, flags, id);
+  },
+  parameters: {
+    flags: {
+      ...GLOBAL_FLAGS,
+      ...SERVER_FLAGS,
+      out: textFlag("Where the certificate goes, instead of stdout", "FILE"),
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [{ brief: "Whose certificate", parse: String, placeholder: "NAME" }],
+    },
+  },
+  docs: {
+    brief: "Get somebody's certificate",
+    fullDescription:
+      "Asks the server's directory for the certificate that somebody published, verifies it under the " +
+      "pinned root, and writes it as PEM: the leaf, then the issuing CA.\n\n" +
+      "Examples:\n" +
+      "  pki request bob --id alice\n" +
+      "  pki request bob | openssl x509 -noout -subject -enddate\n" +
+      "  pki request bob --out bob.pem",
+  },
+});

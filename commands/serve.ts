@@ -1,0 +1,172 @@
+/** `pki serve`: the certificate authority and the directory. */
+
+import { buildCommand, numberParser } from "@stricli/core";
+import process from "node:process";
+import { PkiError } from "../lib/base/errors.ts";
+import { makeFolder, readText, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
+import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
+import type { PkiContext } from "./context.ts";
+import { DEFAULT_PORT, GLOBAL_FLAGS, type GlobalFlags, Surroundings, textFlag } from "./globals.ts";
+
+interface ServeFlags extends GlobalFlags {
+  readonly data?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly passphraseFile?: string;
+  readonly domain?: string;
+}
+
+/** A port, 0 for any free one. @throws {PkiError} `usage` */
+export function parsePort(text: string): number {
+  const port = numberParser(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new PkiError("usage", `"${text}" is not a port: 0 to 65535`);
+}
+
+/** The passphrase of the server's keys, from wherever it is kept. */
+async function findPassphrase(
+  surroundings: Surroundings,
+  { passphraseFile }: ServeFlags,
+  isFirstStart: boolean,
+): Promise<string> {
+  const { home, context } = surroundings;
+  const firstLine = (text: string) => text.replace(/\r?\n[^]*$/, "");
+  if (passphraseFile !== undefined) return firstLine(readText(passphraseFile));
+  const given = context.process.env["PKI_CA_PASSPHRASE"];
+  if (given) return given;
+  const kept = readTextIfThere(home.passphrasePath);
+  if (kept !== undefined) return firstLine(kept);
+  if (isFirstStart) {
+    const { generatePassphrase } = await import("../lib/server/setup.ts");
+    const passphrase = generatePassphrase();
+    makeFolder(home.folder);
+    writeFileAtomic(home.passphrasePath, `${passphrase}\n`);
+    surroundings.note(
+      `made a passphrase for the server's keys, in "${home.passphrasePath}": keep a copy elsewhere`,
+    );
+    return passphrase;
+  }
+  if (context.terminal) {
+    return await context.terminal.askPassword("Passphrase of the server's keys");
+  }
+  throw new PkiError("usage", "cannot open the server's keys: there is no passphrase", {
+    hint: "give it with --passphrase-file or $PKI_CA_PASSPHRASE",
+  });
+}
+
+export async function serve(context: PkiContext, flags: ServeFlags): Promise<void> {
+  const surroundings = new Surroundings(context, flags);
+  const folder = flags.data ?? surroundings.home.serverFolder;
+  const { checkPassphrase, isSetUp, setUp } = await import("../lib/server/setup.ts");
+  const { startServer } = await import("../lib/server/server.ts");
+  const { takeLock } = await import("../lib/store/lock.ts");
+  const isFirstStart = !isSetUp(folder);
+  const passphrase = await findPassphrase(surroundings, flags, isFirstStart);
+  checkPassphrase(passphrase);
+  // Workers start with an empty environment; this is for children and for whoever reads /proc.
+  delete process.env["PKI_CA_PASSPHRASE"];
+  if (isFirstStart) {
+    const domain = flags.domain ?? DEFAULT_DOMAIN;
+    await setUp(folder, { domain, passphrase, nowMs: context.now() });
+    surroundings.note(
+      `made a root and an issuing CA for the trust domain ${domain}, in "${folder}"`,
+    );
+  }
+  const lock = await takeLock(folder);
+  try {
+    const fault = Promise.withResolvers<never>();
+    const server = await startServer({
+      folder,
+      passphrase,
+      host: flags.host,
+      port: flags.port,
+      log: (line) => context.process.stderr.write(`pki: ${line}\n`),
+      onFault: fault.reject,
+    });
+    try {
+      checkDomainFits(flags.domain, server.domain);
+      announce(surroundings, flags.host, server);
+      await Promise.race([fault.promise, aborted(context.signal)]);
+      surroundings.note("stopping: running requests finish");
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+function checkDomainFits(wanted: string | undefined, found: string): void {
+  if (wanted === undefined || wanted === found) return;
+  throw new PkiError("conflict", `cannot serve ${wanted}: this data folder is for ${found}`, {
+    hint: "name another folder with --data for another trust domain",
+  });
+}
+
+function announce(
+  surroundings: Surroundings,
+  host: string,
+  server: { readonly port: number; readonly fingerprint: string; readonly domain: string },
+): void {
+  const { port, fingerprint, domain } = server;
+  const shownHost = host.includes(":") ? `[${host}]` : host;
+  surroundings.result(
+    { event: "ready", host, port, fingerprint, domain },
+    `pki server for ${domain}, ready\n  address      ${shownHost}:${port}\n` +
+      `  fingerprint  ${fingerprint}`,
+  );
+  surroundings.note(
+    port === DEFAULT_PORT
+      ? "next, in another terminal: pki csr --id alice"
+      : `next, in another terminal: pki csr --id alice --server ${shownHost}:${port}`,
+  );
+}
+
+/** Resolves when the program is asked to end. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
+  func: async function (flags) {
+    await serve(this, flags);
+  },
+  parameters: {
+    flags: {
+      ...GLOBAL_FLAGS,
+      data: textFlag("Folder of keys and state [server, in the home]", "DIR"),
+      host: {
+        kind: "parsed",
+        parse: String,
+        default: "127.0.0.1",
+        brief: "Address to listen on",
+        placeholder: "ADDRESS",
+      },
+      port: {
+        kind: "parsed",
+        parse: parsePort,
+        default: String(DEFAULT_PORT),
+        brief: "Port, 0 for any free one",
+        placeholder: "PORT",
+      },
+      passphraseFile: textFlag(
+        "File with the passphrase of the server's keys [$PKI_CA_PASSPHRASE, else made at the first start]",
+        "FILE",
+      ),
+      domain: textFlag(`At the first start: the trust domain [${DEFAULT_DOMAIN}]`, "DOMAIN"),
+    },
+  },
+  docs: {
+    brief: "Run the certificate authority and directory",
+    fullDescription:
+      "Runs until SIGINT or SIGTERM. The first start makes a root, an issuing CA and a passphrase that " +
+      "encrypts their keys. People compare the fingerprint that it shows at their first contact.\n\n" +
+      "Examples:\n" +
+      "  pki serve\n" +
+      "  pki serve --host 0.0.0.0 --domain pki.example.org\n" +
+      "  pki serve --data /var/lib/pki --passphrase-file /run/credentials/pki --json",
+  },
+});

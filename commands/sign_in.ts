@@ -1,0 +1,131 @@
+/** From a command's options to a session with the server: who, where, with which password. */
+
+import { PkiError } from "../lib/base/errors.ts";
+import { parseFingerprint } from "../lib/client/first_contact.ts";
+import { reachServer } from "../lib/client/reach.ts";
+import { logIn, register, type ServerConnection } from "../lib/client/server_connection.ts";
+import type { TrustAnchor } from "../lib/x509/chain.ts";
+import { checkNewPassword, type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
+
+/** Options of the commands that talk to the server. */
+export const SERVER_FLAGS = {
+  fingerprint: textFlag("At the first contact: the root's SHA-256, 64 hexadecimal digits", "HEX"),
+} as const;
+
+export interface ServerFlags extends GlobalFlags {
+  readonly fingerprint?: string;
+}
+
+/** A session with the server, and what it was opened with. */
+export interface SignedIn {
+  readonly id: string;
+  /** Of the account, and of the key at rest. */
+  readonly password: string;
+  readonly connection: ServerConnection;
+  readonly anchor: TrustAnchor;
+}
+
+/** Connects to the server, which is trusted or refused before anything else happens. */
+export function reach(surroundings: Surroundings, flags: ServerFlags) {
+  const { context, home } = surroundings;
+  const { terminal } = context;
+  return reachServer({
+    home,
+    address: surroundings.serverAddress(),
+    nowMs: context.now(),
+    fingerprint: flags.fingerprint === undefined ? undefined : parseFingerprint(flags.fingerprint),
+    ask: terminal && ((fingerprint, where) =>
+      terminal.confirm(
+        `First contact with ${where}. The fingerprint of its root is\n${fingerprint}\n` +
+          "Compare it with what pki serve shows. Is it the same?",
+      )),
+    note: (text) => surroundings.note(text),
+  });
+}
+
+export interface SignInOptions {
+  readonly id: string;
+  /** `always`: register, or log in if the account exists; `offer`: ask at a terminal; `never`. */
+  readonly registration: "always" | "offer" | "never";
+}
+
+/**
+ * Logs in, or registers where that is wanted.
+ * @throws {PkiError} `refused` for a wrong id or password
+ */
+export async function signIn(
+  surroundings: Surroundings,
+  flags: ServerFlags,
+  { id, registration }: SignInOptions,
+): Promise<SignedIn> {
+  const { connection, anchor } = await reach(surroundings, flags);
+  const rootDer = anchor.root.der;
+  try {
+    const password = await surroundings.password(`Password of ${id}`);
+    const credentials = { id, password, rootDer };
+    if (registration === "always") await registerUnlessTaken(surroundings, connection, credentials);
+    try {
+      await logIn(connection, credentials);
+    } catch (error) {
+      const isRefused = error instanceof PkiError && error.kind === "refused";
+      if (!isRefused || registration === "never") throw error;
+      if (registration === "always") {
+        throw new PkiError(
+          "refused",
+          `cannot log in: somebody has the id "${id}", with another password`,
+        );
+      }
+      await offerRegistration(surroundings, connection, credentials, error);
+      await logIn(connection, credentials);
+    }
+    return { id, password, connection, anchor };
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+interface Credentials {
+  readonly id: string;
+  readonly password: string;
+  readonly rootDer: Uint8Array;
+}
+
+async function registerUnlessTaken(
+  surroundings: Surroundings,
+  connection: ServerConnection,
+  credentials: Credentials,
+): Promise<void> {
+  checkNewPassword(credentials.password);
+  try {
+    await register(connection, credentials);
+    surroundings.note(`registered "${credentials.id}"`);
+  } catch (error) {
+    if (!(error instanceof PkiError && error.kind === "conflict")) throw error;
+  }
+}
+
+async function offerRegistration(
+  surroundings: Surroundings,
+  connection: ServerConnection,
+  credentials: Credentials,
+  refusal: PkiError,
+): Promise<void> {
+  const { terminal } = surroundings.context;
+  const { id, password } = credentials;
+  const hint = `if "${id}" is new here, register with: pki csr --id ${id} --register`;
+  if (!terminal || surroundings.hasGivenPassword) {
+    throw new PkiError("refused", refusal.message, { hint, cause: refusal });
+  }
+  const isWanted = surroundings.flags.yes || await terminal.confirm(
+    `The server knows no "${id}" with this password. Register "${id}" as a new user?`,
+  );
+  if (!isWanted) throw refusal;
+  checkNewPassword(password);
+  const again = await terminal.askPassword("The same password again");
+  if (again.normalize("NFC") !== password) {
+    throw new PkiError("usage", "cannot register: the two passwords are different");
+  }
+  await register(connection, credentials);
+  surroundings.note(`registered "${id}"`);
+}

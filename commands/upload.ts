@@ -1,0 +1,100 @@
+/** `pki upload`: publishes a certificate in the server's directory. */
+
+import { buildCommand } from "@stricli/core";
+import type { KeyObject } from "node:crypto";
+import { PkiError } from "../lib/base/errors.ts";
+import { readText } from "../lib/base/files.ts";
+import { isForKey, publish } from "../lib/client/operations.ts";
+import { fingerprintOf } from "../lib/x509/certificate.ts";
+import { judgeUser } from "../lib/x509/chain.ts";
+import {
+  decryptPrivateKey,
+  encodeSpki,
+  isEncryptedKey,
+  parsePlainPrivateKey,
+} from "../lib/x509/keys.ts";
+import { parseCertificatesPem } from "../lib/x509/pem.ts";
+import type { PkiContext } from "./context.ts";
+import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+
+interface UploadFlags extends ServerFlags {
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+async function openKey(pem: string, password: string, what: string): Promise<KeyObject> {
+  return isEncryptedKey(pem)
+    ? await decryptPrivateKey(pem, password, what)
+    : parsePlainPrivateKey(pem, what);
+}
+
+/** Publishes the identity's certificate, or the one in the files named. */
+export async function publishIdentity(
+  surroundings: Surroundings,
+  { id, password, connection, anchor }: SignedIn,
+  { cert, key: keyPath }: Pick<UploadFlags, "cert" | "key">,
+): Promise<void> {
+  const { home, context } = surroundings;
+  const pem = cert === undefined ? home.loadCertificatePem(id) : readText(cert);
+  const ders = parseCertificatesPem(pem, cert ?? home.certificatePath(id));
+  const judged = judgeUser(ders, { anchor, nowMs: context.now() });
+  if (judged.id !== id) {
+    throw new PkiError(
+      "refused",
+      `cannot publish: the certificate is of "${judged.id}", not of "${id}"`,
+    );
+  }
+  const keyPem = keyPath === undefined ? home.loadKeyPem(id) : readText(keyPath);
+  const key = await openKey(keyPem, password, keyPath ?? `the key of "${id}"`);
+  if (!isForKey(judged.leaf.der, encodeSpki(key))) {
+    throw new PkiError("conflict", "cannot publish: the key is not the certificate's", {
+      hint: cert === undefined
+        ? `get a certificate for the key with: pki csr --id ${id}`
+        : "name the key of this certificate with --key",
+    });
+  }
+  await publish(connection, { certificate: judged.leaf.der, key });
+  surroundings.result(
+    { id, serial: judged.leaf.serial, fingerprint: fingerprintOf(judged.leaf.der) },
+    `the certificate of "${id}" is published; others get it with: pki request ${id}`,
+  );
+}
+
+export async function upload(context: PkiContext, flags: UploadFlags): Promise<void> {
+  if ((flags.cert === undefined) !== (flags.key === undefined)) {
+    throw new PkiError("usage", "cannot publish: --cert and --key go together");
+  }
+  const surroundings = new Surroundings(context, flags);
+  const id = surroundings.identity();
+  if (flags.cert === undefined) surroundings.home.loadCertificatePem(id); // before any question
+  const session = await signIn(surroundings, flags, { id, registration: "never" });
+  try {
+    await publishIdentity(surroundings, session, flags);
+  } finally {
+    session.connection.close();
+  }
+}
+
+export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
+  func: async function (flags) {
+    await upload(this, flags);
+  },
+  parameters: {
+    flags: {
+      ...GLOBAL_FLAGS,
+      ...SERVER_FLAGS,
+      cert: textFlag("A certificate from pki csr --csr (PEM) instead of the identity's", "FILE"),
+      key: textFlag("Its key (PEM, plain or encrypted with the password)", "FILE"),
+    },
+  },
+  docs: {
+    brief: "Publish your certificate",
+    fullDescription:
+      "Puts your certificate into the server's directory, where every registered user can look it up. " +
+      "The server demands a signature by the certificate's key, so nobody publishes for you.\n\n" +
+      "Examples:\n" +
+      "  pki upload --id alice\n" +
+      "  pki upload --id alice --cert alice.pem --key alice.key",
+  },
+});

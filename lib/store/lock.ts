@@ -1,0 +1,105 @@
+/**
+ * The lock on a data folder. `node:` has no file locks, so a Unix socket that is listened on is one:
+ * it ends with its process, whatever ends that, and it can say who holds it.
+ */
+
+import * as fs from "node:fs";
+import { createConnection, createServer } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { PkiError, systemCodeOf } from "../base/errors.ts";
+
+/** Longest path of a Unix socket on Linux is 107 bytes; macOS allows 103. */
+const SOCKET_PATH_MAX = 100;
+const ANSWER_MS = 2000;
+
+export interface Lock {
+  release(): Promise<void>;
+}
+
+/** A path to the socket that fits: through the open folder where its own path is too long. */
+function reachable(folder: string, name: string): { path: string; close: () => void } {
+  const path = join(folder, name);
+  if (path.length <= SOCKET_PATH_MAX || process.platform !== "linux") {
+    return { path, close: () => {} };
+  }
+  const descriptor = fs.openSync(folder, "r");
+  return { path: `/proc/self/fd/${descriptor}/${name}`, close: () => fs.closeSync(descriptor) };
+}
+
+/** Asks the holder for its process id; `undefined` if nobody listens. */
+function askHolder(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    const timer = setTimeout(() => socket.destroy(), ANSWER_MS);
+    let answer = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (text: string) => answer += text);
+    socket.on("error", (error) => {
+      clearTimeout(timer);
+      resolve(systemCodeOf(error) === "ECONNREFUSED" ? undefined : "");
+    });
+    socket.on("close", () => {
+      clearTimeout(timer);
+      resolve(answer.trim());
+    });
+  });
+}
+
+function listen(path: string): Promise<ReturnType<typeof createServer>> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => {
+      socket.on("error", () => {}); // whoever asked has gone; nothing depends on the answer
+      socket.end(`${process.pid}\n`);
+    });
+    server.once("error", reject);
+    server.listen(path, () => resolve(server));
+  });
+}
+
+/**
+ * Takes the lock of a folder; a lock left by a process that was killed is taken over.
+ * @throws {PkiError} `conflict` if somebody holds it, `storage` if it cannot be made
+ */
+export async function takeLock(folder: string): Promise<Lock> {
+  const name = "lock";
+  const { path, close } = reachable(folder, name);
+  try {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      try {
+        const server = await listen(path);
+        return {
+          release: () =>
+            new Promise((resolve) => {
+              server.close(() => {
+                fs.rmSync(join(folder, name), { force: true });
+                resolve();
+              });
+            }),
+        };
+      } catch (error) {
+        if (systemCodeOf(error) !== "EADDRINUSE") {
+          throw new PkiError(
+            "storage",
+            `cannot lock "${folder}": ${systemCodeOf(error) ?? "failed"}`,
+            {
+              cause: error,
+            },
+          );
+        }
+      }
+      const holder = await askHolder(path);
+      if (holder !== undefined) {
+        throw new PkiError(
+          "conflict",
+          `cannot use "${folder}": process ${holder || "(unknown)"} is using it`,
+          { hint: "stop that process, or give this one another --data folder" },
+        );
+      }
+      fs.rmSync(path, { force: true });
+    }
+    throw new PkiError("conflict", `cannot lock "${folder}": other processes are trying the same`);
+  } finally {
+    close();
+  }
+}
