@@ -1,7 +1,6 @@
 /** `pki serve`: the certificate authority and the directory. */
 
 import { buildCommand, numberParser } from "@stricli/core";
-import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
 import { makeFolder, readText, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
@@ -63,8 +62,6 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   const isFirstStart = !isSetUp(folder);
   const passphrase = await findPassphrase(surroundings, flags, isFirstStart);
   checkPassphrase(passphrase);
-  // Workers start with an empty environment; this is for children and for whoever reads /proc.
-  delete process.env["PKI_CA_PASSPHRASE"];
   if (isFirstStart) {
     const domain = flags.domain ?? DEFAULT_DOMAIN;
     await setUp(folder, { domain, passphrase, nowMs: context.now() });

@@ -107,6 +107,10 @@ export class ServerConnection {
     }
   }
 
+  get isOpen(): boolean {
+    return this.#error === undefined;
+  }
+
   close(): void {
     this.#error ??= new PkiError("internal", "the connection was closed by us");
     this.#socket.end();

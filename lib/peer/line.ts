@@ -19,7 +19,8 @@ export interface LineHandlers {
   readonly admit: (peer: Peer) => void | Promise<void>;
   /** Both sides are ready. */
   readonly onOpen: (peer: Peer) => void;
-  readonly onText: (text: string) => void;
+  /** Returns when it can take more. */
+  readonly onText: (text: string) => void | Promise<void>;
   /** Returns when it can take more. */
   readonly onData: (bytes: Uint8Array) => void | Promise<void>;
   /** The peer sends nothing more; resolves once all of it is where it belongs. */

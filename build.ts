@@ -1,0 +1,112 @@
+/**
+ * Builds one executable: esbuild bundles `main.ts` and each worker's entry, bun packs the bundles
+ * together with its engine. Run with `deno task build`.
+ *
+ *   --target linux-x64|linux-arm64|darwin-x64|darwin-arm64|windows-x64   another system's executable
+ *   --faults   ./pki-faults, with switches that make it fail on purpose, for tests
+ */
+
+import { build } from "esbuild";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import config from "./deno.json" with { type: "json" };
+import { WORKER_ENTRIES } from "./lib/base/worker.ts";
+
+const ROOT = import.meta.dirname ?? ".";
+const BUNDLES = join(ROOT, "build");
+
+/** ES modules have no `require`, which some packages still call. */
+const BANNER = [
+  'import { createRequire as __createRequire } from "node:module";',
+  'import { fileURLToPath as __fileURLToPath } from "node:url";',
+  "const require = __createRequire(import.meta.url);",
+  "const __filename = __fileURLToPath(import.meta.url);",
+  'const __dirname = __filename.replace(/[^/]*$/, "");',
+].join("");
+
+/** The packer, from its platform package: the `bun` package's own program is a placeholder. */
+function findBun(): string {
+  const os = process.platform === "win32" ? "windows" : process.platform;
+  const arch = process.arch === "arm64" ? "aarch64" : process.arch;
+  const name = `bun-${os}-${arch}`;
+  const version = config.imports.bun.replace(/^.*@/, "");
+  const store = join(ROOT, "node_modules", ".deno");
+  for (const variant of [name, `${name}-musl`]) {
+    const folder = join(
+      store,
+      `@oven+${variant}@${version}`,
+      "node_modules",
+      "@oven",
+      variant,
+      "bin",
+    );
+    for (const file of ["bun", "bun.exe"]) {
+      const path = join(folder, file);
+      if (fs.existsSync(path) && isRunnable(path)) return path;
+    }
+  }
+  throw new Error(`the packer is not in ${store}: run "deno install" first`);
+}
+
+/** A program for the other C library is there too; it does not start. */
+function isRunnable(path: string): boolean {
+  return spawnSync(path, ["--version"]).status === 0;
+}
+
+async function bundle(hasFaults: boolean): Promise<string[]> {
+  fs.rmSync(BUNDLES, { recursive: true, force: true });
+  const entries: Record<string, string> = { main: join(ROOT, "main.ts") };
+  for (const [name, path] of Object.entries(WORKER_ENTRIES)) {
+    entries[`${name}_worker`] = join(ROOT, "lib", "base", path);
+  }
+  await build({
+    entryPoints: entries,
+    outdir: BUNDLES,
+    absWorkingDir: ROOT,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "es2024",
+    define: {
+      PKI_BUNDLED: "true",
+      PKI_FAULTS: String(hasFaults),
+      PKI_VERSION: JSON.stringify(config.version),
+    },
+    minifySyntax: true,
+    minifyWhitespace: true,
+    banner: { js: BANNER },
+    legalComments: "none",
+    logLevel: "warning",
+  });
+  return Object.keys(entries).map((name) => join(BUNDLES, `${name}.js`));
+}
+
+function pack(bundles: readonly string[], outfile: string, target: string | undefined): void {
+  const { status, stderr } = spawnSync(findBun(), [
+    "build",
+    "--compile",
+    "--bytecode",
+    "--format=esm",
+    "--no-compile-autoload-dotenv",
+    "--no-compile-autoload-bunfig",
+    ...(target ? [`--target=bun-${target}`] : []),
+    ...bundles,
+    "--outfile",
+    outfile,
+  ], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
+  if (status !== 0) throw new Error(`packing failed: ${stderr}`);
+}
+
+const { values } = parseArgs({
+  options: { target: { type: "string" }, faults: { type: "boolean", default: false } },
+});
+const startMs = performance.now();
+const name = values.faults ? "pki-faults" : values.target ? `pki-${values.target}` : "pki";
+const outfile = join(ROOT, name + (values.target?.startsWith("windows") ? ".exe" : ""));
+pack(await bundle(values.faults), outfile, values.target);
+const megabytes = (fs.statSync(outfile).size / 1024 / 1024).toFixed(0);
+const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+console.log(`built ./${name}: ${megabytes} MB in ${seconds} s`);

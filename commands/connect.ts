@@ -1,0 +1,120 @@
+/** `pki connect`: calls a peer who listens. */
+
+import { buildCommand } from "@stricli/core";
+import { PkiError } from "../lib/base/errors.ts";
+import { formatAddress, parseAddress } from "../lib/client/address.ts";
+import { callPeer } from "../lib/peer/call.ts";
+import type { Peer } from "../lib/peer/ports.ts";
+import { checkId } from "../lib/x509/names.ts";
+import type { PkiContext } from "./context.ts";
+import { startConversing, unlockIdentity } from "./converse.ts";
+import {
+  DEFAULT_PEER_PORT,
+  GLOBAL_FLAGS,
+  type GlobalFlags,
+  Surroundings,
+  textFlag,
+} from "./globals.ts";
+import { aborted } from "./serve.ts";
+
+export interface ConnectFlags extends GlobalFlags {
+  readonly expect?: string;
+}
+
+/** Compares who answers with who is expected, or with who answered at this address before. */
+async function checkPeer(
+  surroundings: Surroundings,
+  where: string,
+  { id }: Peer,
+  expected: string | undefined,
+): Promise<void> {
+  const { home, context } = surroundings;
+  if (expected !== undefined && id !== expected) {
+    throw new PkiError("untrusted", `"${id}" answers at ${where}, not "${expected}"`);
+  }
+  const remembered = home.loadConfig().peers?.[where];
+  if (remembered === id) return;
+  if (remembered !== undefined && expected === undefined) {
+    const isAccepted = await context.terminal?.confirm(
+      `At ${where} ${remembered} answered before; now it is ${id}. Talk to ${id}?`,
+    );
+    if (!isAccepted) {
+      throw new PkiError(
+        "untrusted",
+        `"${id}" answers at ${where}, where "${remembered}" did before`,
+        {
+          hint: `if that is right, say so with --expect ${id}`,
+        },
+      );
+    }
+  }
+  const config = home.loadConfig();
+  home.saveConfig({ ...config, peers: { ...config.peers, [where]: id } });
+}
+
+export async function connect(
+  context: PkiContext,
+  flags: ConnectFlags,
+  target: string,
+): Promise<void> {
+  if (flags.expect !== undefined) checkId(flags.expect);
+  const address = parseAddress(target, DEFAULT_PEER_PORT);
+  const where = formatAddress(address);
+  const surroundings = new Surroundings(context, flags);
+  const identity = await unlockIdentity(surroundings);
+  const interrupted = Promise.withResolvers<void>();
+  const conversing = startConversing(surroundings, {
+    id: identity.id,
+    onInterrupt: () => interrupted.resolve(),
+  });
+  /** Why we turned the peer away, with its hint, which does not travel. */
+  let refusal: unknown;
+  const line = await callPeer(address, identity, {
+    mode: conversing.mode,
+    handle: (getLine) =>
+      conversing.handle(getLine, async (peer) => {
+        try {
+          await checkPeer(surroundings, where, peer, flags.expect);
+        } catch (error) {
+          refusal = error;
+          throw error;
+        }
+      }),
+  });
+  const stop = new PkiError("interrupted", "interrupted");
+  void Promise.race([aborted(context.signal), interrupted.promise]).then(() => line.destroy(stop));
+  try {
+    await line.over;
+    conversing.over(line, undefined);
+  } catch (error) {
+    if (error instanceof PkiError) conversing.over(line, error);
+    throw refusal ?? error;
+  }
+}
+
+export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
+  func: async function (flags, target) {
+    await connect(this, flags, target);
+  },
+  parameters: {
+    flags: {
+      ...GLOBAL_FLAGS,
+      expect: textFlag("Who must answer", "NAME"),
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [{ brief: "Where the peer listens", parse: String, placeholder: "HOST:PORT" }],
+    },
+  },
+  docs: {
+    brief: "Call a peer who listens",
+    fullDescription:
+      "Calls somebody who waits with pki listen. Who answered at an address is remembered, and " +
+      "somebody else there later is refused. At a terminal it is a talk; where stdin is not a " +
+      "terminal it is a pipe: it exits with 0 only if everything arrived.\n\n" +
+      "Examples:\n" +
+      "  pki connect localhost:7450 --id bob\n" +
+      "  pki connect alice.example.org --expect alice\n" +
+      "  tar c . | pki connect localhost:7450",
+  },
+});

@@ -1,0 +1,146 @@
+/**
+ * What `listen` and `connect` share: a conversation is a talk where stdin is a terminal and a pipe
+ * where it is not, and both sides are told who they talk to.
+ */
+
+import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { Chat, LineSplitter } from "../lib/peer/chat.ts";
+import { openIdentity, type PeerIdentity } from "../lib/peer/identity.ts";
+import type { Line, LineHandlers } from "../lib/peer/line.ts";
+import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
+import type { Peer } from "../lib/peer/ports.ts";
+import type { LineMode } from "../lib/protocol/peer.ts";
+import type { Surroundings } from "./globals.ts";
+
+/** One end of the conversations of a command. */
+export interface Conversing {
+  readonly mode: LineMode;
+  /** Handlers for one line. */
+  readonly handle: (line: () => Line, admit: LineHandlers["admit"]) => LineHandlers;
+  /** The line is over: gives the terminal back and says how it ended. */
+  readonly over: (line: Line, error: PkiError | undefined) => void;
+  /** An event, for people as a sentence, for programs as a line of JSON; on stderr. */
+  readonly tell: (event: Readonly<Record<string, unknown>>, text: string) => void;
+}
+
+export interface ConverseOptions {
+  readonly id: string;
+  readonly onInterrupt: () => void;
+}
+
+export async function unlockIdentity(surroundings: Surroundings): Promise<PeerIdentity> {
+  const id = surroundings.identity();
+  return await openIdentity(surroundings.home, {
+    id,
+    nowMs: surroundings.context.now(),
+    password: () => surroundings.password(`Password of ${id}, which unlocks the key`),
+  });
+}
+
+export function startConversing(surroundings: Surroundings, options: ConverseOptions): Conversing {
+  const { stdin, stderr } = surroundings.context.process;
+  const tell: Conversing["tell"] = (event, text) => {
+    if (surroundings.flags.json) stderr.write(`${JSON.stringify(event)}\n`);
+    else surroundings.note(text);
+  };
+  return stdin.isTTY && stderr.isTTY
+    ? startTalking(surroundings, options, tell)
+    : startPiping(surroundings, tell);
+}
+
+function describe({ id, fingerprint, notAfterMs }: Peer): string {
+  const until = new Date(notAfterMs).toISOString().slice(0, 10);
+  return `${id} is on the line: certified by our CA until ${until}, certificate ${
+    fingerprint.slice(0, 16)
+  }…`;
+}
+
+function openEvent({ id, fingerprint, notAfterMs, mode }: Peer) {
+  const notAfter = new Date(notAfterMs).toISOString();
+  return { event: "connected", peer: id, fingerprint, notAfter, mode };
+}
+
+function endEvent(peer: string | undefined, error: PkiError | undefined) {
+  return error
+    ? { event: "failed", peer: peer ?? null, kind: error.kind, message: error.message }
+    : { event: "ended", peer: peer ?? null };
+}
+
+function startPiping(surroundings: Surroundings, tell: Conversing["tell"]): Conversing {
+  const { stdin, stdout } = surroundings.context.process;
+  const source = new PipeSource(stdin);
+  const peers = new WeakMap<Line, Peer>();
+  return {
+    mode: "pipe",
+    tell,
+    handle: (line, admit) => ({
+      admit,
+      onOpen: (peer) => {
+        peers.set(line(), peer);
+        tell(openEvent(peer), describe(peer));
+        source.attach(line());
+      },
+      onText: (text) => writeFully(stdout, `${text}\n`),
+      onData: (bytes) => writeFully(stdout, bytes),
+      onPeerEnd: () => flushed(stdout),
+    }),
+    over: (line, error) => {
+      source.detach(line);
+      const peer = peers.get(line)?.id;
+      const text = error ? `the conversation failed: ${messageOf(error)}` : `${peer} has hung up`;
+      tell(endEvent(peer, error), text);
+    },
+  };
+}
+
+function startTalking(
+  surroundings: Surroundings,
+  { id, onInterrupt }: ConverseOptions,
+  tell: Conversing["tell"],
+): Conversing {
+  const { stdin, stderr } = surroundings.context.process;
+  let talk: { readonly line: Line; readonly chat: Chat; readonly peer: Peer } | undefined;
+  return {
+    mode: "talk",
+    tell,
+    handle: (line, admit) => {
+      const splitter = new LineSplitter();
+      const show = (text: string) => talk?.chat.show(talk.peer.id, text);
+      return {
+        admit,
+        onOpen: (peer) => {
+          tell(
+            openEvent(peer),
+            `${describe(peer)}\ntype a line and press Enter; /quit or Ctrl-D hangs up`,
+          );
+          const chat = new Chat({
+            input: stdin,
+            output: stderr,
+            id,
+            onLine: (text) => line().sendText(text),
+            onQuit: () => line().hangUp(),
+            onInterrupt,
+          });
+          talk = { line: line(), chat, peer };
+        },
+        onText: show,
+        onData: (bytes) => splitter.push(bytes).forEach(show),
+        onPeerEnd: () => {
+          splitter.end().forEach(show);
+          line().hangUp();
+        },
+      };
+    },
+    over: (line, error) => {
+      const peer = talk?.line === line ? talk.peer.id : undefined;
+      if (talk?.line === line) {
+        talk.chat.close();
+        talk = undefined;
+      }
+      const text = error
+        ? `the conversation failed: ${messageOf(error)}`
+        : `the conversation with ${peer} has ended`;
+      tell(endEvent(peer, error), text);
+    },
+  };
+}

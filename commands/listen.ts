@@ -1,0 +1,133 @@
+/** `pki listen`: waits for peers and converses with one at a time. */
+
+import { buildCommand } from "@stricli/core";
+import { PkiError } from "../lib/base/errors.ts";
+import type { Line } from "../lib/peer/line.ts";
+import { listenForPeers } from "../lib/peer/listener.ts";
+import { checkId } from "../lib/x509/names.ts";
+import type { PkiContext } from "./context.ts";
+import { startConversing, unlockIdentity } from "./converse.ts";
+import {
+  DEFAULT_PEER_PORT,
+  GLOBAL_FLAGS,
+  type GlobalFlags,
+  Surroundings,
+  switchFlag,
+  textFlag,
+} from "./globals.ts";
+import { aborted, parsePort } from "./serve.ts";
+
+export interface ListenFlags extends GlobalFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly allow?: string;
+  readonly once: boolean;
+}
+
+function parseAllowed(text: string | undefined): readonly string[] | undefined {
+  const ids = text?.split(",").map((id) => id.trim());
+  ids?.forEach(checkId);
+  return ids;
+}
+
+export async function listen(context: PkiContext, flags: ListenFlags): Promise<void> {
+  const surroundings = new Surroundings(context, flags);
+  const allowed = parseAllowed(flags.allow);
+  const identity = await unlockIdentity(surroundings);
+  const interrupted = Promise.withResolvers<void>();
+  const conversing = startConversing(surroundings, {
+    id: identity.id,
+    onInterrupt: () => interrupted.resolve(),
+  });
+  const { mode, tell } = conversing;
+  /** The conversation of the moment, from the moment its caller is known to be welcome. */
+  let current: Line | undefined;
+  const firstOver = Promise.withResolvers<void>();
+
+  const listening = await listenForPeers({
+    host: flags.host,
+    port: flags.port,
+    identity,
+    mode,
+    handle: ({ line }) =>
+      conversing.handle(line, (peer) => {
+        if (allowed && !allowed.includes(peer.id)) {
+          throw new PkiError("refused", `"${peer.id}" is not among those who may call`);
+        }
+        if (current) {
+          tell({ event: "busy", peer: peer.id }, `${peer.id} called meanwhile and heard "busy"`);
+          throw new PkiError("busy", "another conversation is under way, try again later");
+        }
+        current = line();
+      }),
+    onOver: (line, error) => {
+      if (line !== current) {
+        if (error && error.kind !== "busy") {
+          tell(
+            { event: "turned-away", kind: error.kind, message: error.message },
+            `turned a caller away: ${error.message}`,
+          );
+        }
+        return;
+      }
+      current = undefined;
+      conversing.over(line, error);
+      if (flags.once) error ? firstOver.reject(error) : firstOver.resolve();
+      else tell({ event: "listening", port: listening.port }, "listening again");
+    },
+  });
+  tell(
+    { event: "listening", host: flags.host, port: listening.port, id: identity.id },
+    `${identity.id} is listening on port ${listening.port}; ` +
+      `others call with: pki connect HOST:${listening.port}`,
+  );
+  try {
+    await Promise.race([
+      firstOver.promise,
+      Promise.race([aborted(context.signal), interrupted.promise]).then(() => {
+        throw new PkiError("interrupted", "interrupted");
+      }),
+    ]);
+  } finally {
+    await listening.close();
+  }
+}
+
+export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
+  func: async function (flags) {
+    await listen(this, flags);
+  },
+  parameters: {
+    flags: {
+      ...GLOBAL_FLAGS,
+      host: {
+        kind: "parsed",
+        parse: String,
+        default: "0.0.0.0",
+        brief: "Address to listen on",
+        placeholder: "ADDRESS",
+      },
+      port: {
+        kind: "parsed",
+        parse: parsePort,
+        default: String(DEFAULT_PEER_PORT),
+        brief: "Port, 0 for any free one",
+        placeholder: "PORT",
+      },
+      allow: textFlag("Who may call [every user of this CA]", "NAME,…"),
+      once: switchFlag("End after the first conversation"),
+    },
+  },
+  docs: {
+    brief: "Wait for a peer and converse",
+    fullDescription:
+      "Waits for somebody to call with pki connect. Both sides prove who they are with their " +
+      "certificates; the line is encrypted with AES and nobody is in between. At a terminal it is a " +
+      "talk; where stdin is not a terminal it is a pipe, byte for byte. When one hangs up it listens " +
+      "again.\n\n" +
+      "Examples:\n" +
+      "  pki listen --id alice\n" +
+      "  pki listen --allow bob,carol --port 9000\n" +
+      "  pki listen --once > backup.tar",
+  },
+});

@@ -1,0 +1,94 @@
+/** The tree of commands, and what its errors look like. */
+
+import {
+  type ApplicationText,
+  ArgumentScannerError,
+  buildApplication,
+  buildRouteMap,
+  formatMessageForArgumentScannerError,
+  text_en,
+} from "@stricli/core";
+import { PkiError } from "../lib/base/errors.ts";
+import { connectCommand } from "./connect.ts";
+import type { PkiContext } from "./context.ts";
+import { csrCommand } from "./csr.ts";
+import { exitCodeOf, formatError } from "./error_text.ts";
+import { listenCommand } from "./listen.ts";
+import { requestCommand } from "./request.ts";
+import { serveCommand } from "./serve.ts";
+import { sessionCommand } from "./session.ts";
+import { uploadCommand } from "./upload.ts";
+
+/** Set by `build.ts`; a program that runs from source says so. */
+declare const PKI_VERSION: string | undefined;
+
+export const VERSION = typeof PKI_VERSION === "undefined" ? "(from source)" : PKI_VERSION;
+
+const HELP_HINT = "pki --help lists the commands, pki COMMAND --help their options";
+
+function usage(message: string): string {
+  return formatError(new PkiError("usage", message, { hint: HELP_HINT }));
+}
+
+/** Stricli's sentences begin with a capital and say what is wrong; ours begin with the program. */
+function scannerMessage(error: unknown): string {
+  if (error instanceof ArgumentScannerError) {
+    const message = formatMessageForArgumentScannerError(error, {
+      ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) =>
+        `cannot use the value of ${name}: ${
+          exception instanceof Error ? exception.message : exception
+        }`,
+    });
+    return message.charAt(0).toLowerCase() + message.slice(1);
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+const text: ApplicationText = {
+  ...text_en,
+  noCommandRegisteredForInput: ({ input, corrections }) =>
+    usage(
+      `there is no command ${JSON.stringify(input)}` +
+        (corrections.length > 0 ? `: did you mean ${corrections.join(" or ")}?` : ""),
+    ),
+  exceptionWhileParsingArguments: (error) => usage(scannerMessage(error)),
+  exceptionWhileLoadingCommandFunction: (error) => formatError(error),
+  exceptionWhileLoadingCommandContext: (error) => formatError(error),
+  exceptionWhileRunningCommand: (error) => formatError(error),
+  commandErrorResult: (error) => formatError(error),
+};
+
+const routes = buildRouteMap({
+  routes: {
+    serve: serveCommand,
+    csr: csrCommand,
+    upload: uploadCommand,
+    request: requestCommand,
+    listen: listenCommand,
+    connect: connectCommand,
+    session: sessionCommand,
+  },
+  docs: {
+    brief: "Certificates for a group of people, and a private line between them",
+    fullDescription:
+      "A certificate authority and directory (serve), its client (csr, upload, request), and a line " +
+      "between two people who hold certificates (listen, connect). Without a command, at a terminal, " +
+      "it logs in and asks what to do.\n\n" +
+      "The first minute:\n" +
+      "  pki serve                              the server, in one terminal\n" +
+      "  pki csr --id alice                     register, make a key, have it certified\n" +
+      "  pki upload --id alice                  publish the certificate\n" +
+      "  pki request bob --id alice             look somebody up\n" +
+      "  pki listen --id alice                  wait for a call\n" +
+      "  pki connect localhost:7450 --id bob    call",
+  },
+});
+
+export const program = buildApplication<PkiContext>(routes, {
+  name: "pki",
+  versionInfo: { currentVersion: VERSION },
+  scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
+  documentation: { caseStyle: "convert-camel-to-kebab", disableAnsiColor: true },
+  localization: { text },
+  determineExitCode: exitCodeOf,
+});

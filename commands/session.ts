@@ -1,0 +1,192 @@
+/**
+ * `pki` alone, at a terminal: log in or register, then choose an operation by its name, as the
+ * system that this one replaces did. One login serves all of them.
+ */
+
+import { buildCommand } from "@stricli/core";
+import { ERROR_KINDS, PkiError } from "../lib/base/errors.ts";
+import { checkId } from "../lib/x509/names.ts";
+import { connect } from "./connect.ts";
+import type { PkiContext } from "./context.ts";
+import { certifyIdentity } from "./csr.ts";
+import { formatError } from "./error_text.ts";
+import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings } from "./globals.ts";
+import { listen } from "./listen.ts";
+import { lookUpUser } from "./request.ts";
+import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+import { publishIdentity } from "./upload.ts";
+
+interface Operation {
+  readonly names: readonly string[];
+  readonly brief: string;
+  readonly run: (session: InteractiveSession, argument: string) => Promise<void>;
+}
+
+const OPERATIONS: readonly Operation[] = [
+  {
+    names: ["csr"],
+    brief: "have your key certified",
+    run: async (session) =>
+      await certifyIdentity(session.surroundings, await session.signedIn(), { rekey: false }),
+  },
+  {
+    names: ["certup", "upload"],
+    brief: "publish your certificate",
+    run: async (session) =>
+      await publishIdentity(session.surroundings, await session.signedIn(), {}),
+  },
+  {
+    names: ["certreq", "request"],
+    brief: "get somebody's certificate",
+    run: async (session, argument) => {
+      const id = argument || await session.ask("Whose certificate?");
+      checkId(id);
+      await lookUpUser(session.surroundings, await session.signedIn(), { id, out: undefined });
+    },
+  },
+  {
+    names: ["listen"],
+    brief: "wait for a peer and talk",
+    run: async (session) => {
+      const { surroundings } = session;
+      const { flags } = surroundings;
+      await listen(session.peerContext(), {
+        ...flags,
+        id: session.id,
+        host: "0.0.0.0",
+        port: DEFAULT_PEER_PORT,
+        once: true,
+      });
+    },
+  },
+  {
+    names: ["connect"],
+    brief: "call a peer and talk",
+    run: async (session, argument) => {
+      const target = argument || await session.ask("Where? (host:port)");
+      await connect(
+        session.peerContext(),
+        { ...session.surroundings.flags, id: session.id },
+        target,
+      );
+    },
+  },
+];
+
+const HELP = [
+  ...OPERATIONS.map(({ names, brief }) =>
+    `  ${names.join(", ").toUpperCase().padEnd(18)} ${brief}`
+  ),
+  `  ${"HELP".padEnd(18)} this list`,
+  `  ${"QUIT".padEnd(18)} leave`,
+].join("\n");
+
+class InteractiveSession {
+  readonly surroundings: Surroundings;
+  readonly id: string;
+  readonly #flags: ServerFlags;
+  #signedIn: SignedIn;
+
+  constructor(surroundings: Surroundings, flags: ServerFlags, signedIn: SignedIn) {
+    this.surroundings = surroundings;
+    this.id = signedIn.id;
+    this.#flags = flags;
+    this.#signedIn = signedIn;
+  }
+
+  async ask(question: string): Promise<string> {
+    return (await this.surroundings.context.terminal?.askText(question) ?? "").trim();
+  }
+
+  /** The session; opened again, with the password that is known, if the server has closed it. */
+  async signedIn(): Promise<SignedIn> {
+    if (this.#signedIn.connection.isOpen) return this.#signedIn;
+    const known = this.knownPassword();
+    this.#signedIn = await signIn(known, this.#flags, { id: this.id, registration: "never" });
+    return this.#signedIn;
+  }
+
+  /** Surroundings in which the password is not asked for again. */
+  knownPassword(): Surroundings {
+    return new Surroundings(this.peerContext(), this.surroundings.flags);
+  }
+
+  /** The context with the password that unlocked this session, for what needs it again. */
+  peerContext(): PkiContext {
+    const { context } = this.surroundings;
+    const env = { ...context.process.env, PKI_PASSWORD: this.#signedIn.password };
+    return { ...context, process: { ...context.process, env } };
+  }
+
+  close(): void {
+    this.#signedIn.connection.close();
+  }
+}
+
+async function runOperation(session: InteractiveSession, typed: string): Promise<void> {
+  const [word = "", argument = ""] = typed.split(/\s+/);
+  const operation = OPERATIONS.find(({ names }) => names.includes(word.toLowerCase()));
+  if (!operation) {
+    throw new PkiError("usage", `there is no operation ${JSON.stringify(word)}`, {
+      hint: "type HELP",
+    });
+  }
+  await operation.run(session, argument);
+}
+
+export async function interact(context: PkiContext, flags: ServerFlags): Promise<void> {
+  const surroundings = new Surroundings(context, flags);
+  const { terminal } = context;
+  if (!terminal || !context.process.stdin.isTTY) {
+    throw new PkiError("usage", "cannot ask what to do: there is no terminal", {
+      hint: "name a command; pki --help lists them",
+    });
+  }
+  const ids = surroundings.home.listIds();
+  const id = surroundings.givenId() ??
+    (ids.length === 1 && ids[0] !== undefined
+      ? ids[0]
+      : (await terminal.askText("Who are you?", ids.join(", ") || "alice")).trim());
+  checkId(id);
+  const signedIn = await signIn(surroundings, flags, { id, registration: "offer" });
+  const session = new InteractiveSession(surroundings, flags, signedIn);
+  surroundings.note(`logged in as ${id}; choose an operation:\n${HELP}`);
+  try {
+    await loop(context, session);
+  } finally {
+    session.close();
+  }
+}
+
+async function loop(context: PkiContext, session: InteractiveSession): Promise<void> {
+  for (;;) {
+    const typed = await session.ask("Operation");
+    if (typed === "") continue;
+    if (/^(quit|exit)$/i.test(typed)) return;
+    if (/^help$/i.test(typed)) {
+      session.surroundings.note(HELP);
+      continue;
+    }
+    try {
+      await runOperation(session, typed);
+    } catch (error) {
+      // An operation that fails does not end the session; only the end of the program does.
+      if (!(error instanceof PkiError) || context.signal.aborted) throw error;
+      if (error.exitCode === ERROR_KINDS.interrupted.exitCode) continue;
+      context.process.stderr.write(`${formatError(error)}\n`);
+    }
+  }
+}
+
+export const sessionCommand = buildCommand<ServerFlags, [], PkiContext>({
+  func: async function (flags) {
+    await interact(this, flags);
+  },
+  parameters: { flags: { ...GLOBAL_FLAGS, ...SERVER_FLAGS } },
+  docs: {
+    brief: "Log in and choose operations by name",
+    fullDescription:
+      "What pki alone does at a terminal: log in or register, then CSR, CERTUP, CERTREQ, LISTEN or " +
+      "CONNECT, as often as you like, with one login.\n\nExamples:\n  pki\n  pki --id alice",
+  },
+});

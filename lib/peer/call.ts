@@ -1,0 +1,36 @@
+/** Calls a peer who listens. */
+
+import type { Address } from "../client/address.ts";
+import { dial } from "../client/dial.ts";
+import { shownCertificates } from "../base/tls.ts";
+import { type LineMode, PEER_PROTOCOL } from "../protocol/peer.ts";
+import type { PeerIdentity } from "./identity.ts";
+import { Line, type LineHandlers } from "./line.ts";
+
+/**
+ * @param handle makes the handlers, with the line once it exists
+ * @throws {PkiError} `unreachable`, `timeout`, `protocol`
+ */
+export async function callPeer(
+  address: Address,
+  identity: PeerIdentity,
+  { mode, handle }: {
+    readonly mode: LineMode;
+    readonly handle: (line: () => Line) => LineHandlers;
+  },
+): Promise<Line> {
+  const socket = await dial({
+    address,
+    protocol: PEER_PROTOCOL,
+    identity: identity.tls,
+    hint: "the other side waits with: pki listen",
+  });
+  const line: Line = new Line(socket, {
+    mode,
+    rootDer: identity.anchor.root.der,
+    domain: identity.anchor.domain,
+    issuingDer: identity.issuingDer,
+    shown: shownCertificates(socket),
+  }, handle(() => line));
+  return line;
+}
