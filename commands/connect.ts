@@ -98,8 +98,8 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
   },
   parameters: {
     flags: {
-      ...GLOBAL_FLAGS,
       expect: textFlag("Who must answer", "NAME"),
+      ...GLOBAL_FLAGS,
     },
     positional: {
       kind: "tuple",
@@ -107,6 +107,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
     },
   },
   docs: {
+    customUsage: ["HOST:PORT [--id NAME] [--expect NAME] [options]"],
     brief: "Call a peer who listens",
     fullDescription:
       "Calls somebody who waits with pki listen. Who answered at an address is remembered, and " +

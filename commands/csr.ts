@@ -25,8 +25,8 @@ interface CsrFlags extends ServerFlags {
   readonly keyType?: KeyType;
   readonly csr?: string;
   readonly out?: string;
-  readonly register: boolean;
-  readonly rekey: boolean;
+  readonly register?: boolean;
+  readonly rekey?: boolean;
 }
 
 const PUBLIC_MODE = 0o644;
@@ -139,7 +139,6 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...GLOBAL_FLAGS,
       ...SERVER_FLAGS,
       keyType: {
         kind: "enum",
@@ -151,9 +150,11 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
       out: textFlag("With --csr: where the certificate goes, instead of stdout", "FILE"),
       register: switchFlag("Register as a new user first, without a question"),
       rekey: switchFlag("Make a new key, replacing the one that is there"),
+      ...GLOBAL_FLAGS,
     },
   },
   docs: {
+    customUsage: ["[--id NAME] [--register] [options]", "--csr FILE [--out FILE] [options]"],
     brief: "Have your key certified",
     fullDescription:
       "Logs in to the server (or registers, the first time), makes a key, encrypts it with the same " +

@@ -17,9 +17,9 @@ export interface GlobalFlags {
   readonly server?: string;
   readonly id?: string;
   readonly passwordFile?: string;
-  readonly json: boolean;
-  readonly quiet: boolean;
-  readonly yes: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly yes?: boolean;
 }
 
 function textFlag(brief: string, placeholder: string) {
@@ -27,7 +27,7 @@ function textFlag(brief: string, placeholder: string) {
 }
 
 function switchFlag(brief: string) {
-  return { kind: "boolean", default: false, withNegated: false, brief } as const;
+  return { kind: "boolean", optional: true, withNegated: false, brief } as const;
 }
 
 export const GLOBAL_FLAGS = {
@@ -71,11 +71,6 @@ export class Surroundings {
     this.flags = flags;
     const { env } = context.process;
     this.home = new Home(flags.home ?? (env["PKI_HOME"] || join(context.homeFolder, ".pki")));
-  }
-
-  /** `true` if nothing but errors goes to stderr. */
-  get isQuiet(): boolean {
-    return this.flags.quiet;
   }
 
   /** A sentence for a person, on stderr. */

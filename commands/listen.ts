@@ -21,7 +21,7 @@ export interface ListenFlags extends GlobalFlags {
   readonly host: string;
   readonly port: number;
   readonly allow?: string;
-  readonly once: boolean;
+  readonly once?: boolean;
 }
 
 function parseAllowed(text: string | undefined): readonly string[] | undefined {
@@ -99,7 +99,6 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...GLOBAL_FLAGS,
       host: {
         kind: "parsed",
         parse: String,
@@ -116,9 +115,11 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       },
       allow: textFlag("Who may call [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
+      ...GLOBAL_FLAGS,
     },
   },
   docs: {
+    customUsage: ["[--id NAME] [--port PORT] [--allow NAME,…] [--once] [options]"],
     brief: "Wait for a peer and converse",
     fullDescription:
       "Waits for somebody to call with pki connect. Both sides prove who they are with their " +

@@ -34,12 +34,20 @@ function usage(message: string): string {
 function scannerMessage(error: unknown): string {
   if (error instanceof ArgumentScannerError) {
     const message = formatMessageForArgumentScannerError(error, {
+      FlagNotFoundError: ({ input, corrections, aliasName }) =>
+        `there is no option ${aliasName ? `-${aliasName}` : `--${input}`}` +
+        (corrections.length > 0 ? `: did you mean --${corrections.join(" or --")}?` : ""),
+      UnsatisfiedPositionalError: ({ placeholder }) => `${placeholder} is missing`,
+      UnexpectedPositionalError: ({ input }) =>
+        `cannot use ${JSON.stringify(input)}: one argument too many`,
       ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) =>
         `cannot use the value of ${name}: ${
           exception instanceof Error ? exception.message : exception
         }`,
     });
-    return message.charAt(0).toLowerCase() + message.slice(1);
+    return /^[A-Z][a-z]/.test(message)
+      ? message.charAt(0).toLowerCase() + message.slice(1)
+      : message;
   }
   return error instanceof Error ? error.message : String(error);
 }
@@ -49,7 +57,9 @@ const text: ApplicationText = {
   noCommandRegisteredForInput: ({ input, corrections }) =>
     usage(
       `there is no command ${JSON.stringify(input)}` +
-        (corrections.length > 0 ? `: did you mean ${corrections.join(" or ")}?` : ""),
+        (corrections.length > 0
+          ? `: did you mean ${corrections.join(" or ").replaceAll("`", "")}?`
+          : ""),
     ),
   exceptionWhileParsingArguments: (error) => usage(scannerMessage(error)),
   exceptionWhileLoadingCommandFunction: (error) => formatError(error),
@@ -69,6 +79,7 @@ const routes = buildRouteMap({
     session: sessionCommand,
   },
   docs: {
+    hideRoute: { session: true },
     brief: "Certificates for a group of people, and a private line between them",
     fullDescription:
       "A certificate authority and directory (serve), its client (csr, upload, request), and a line " +
@@ -87,8 +98,12 @@ const routes = buildRouteMap({
 export const program = buildApplication<PkiContext>(routes, {
   name: "pki",
   versionInfo: { currentVersion: VERSION },
-  scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
-  documentation: { caseStyle: "convert-camel-to-kebab", disableAnsiColor: true },
+  scanner: { caseStyle: "allow-kebab-for-camel" },
+  documentation: {
+    caseStyle: "convert-camel-to-kebab",
+    disableAnsiColor: true,
+    onlyRequiredInUsageLine: true,
+  },
   localization: { text },
   determineExitCode: exitCodeOf,
 });

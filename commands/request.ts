@@ -60,9 +60,9 @@ export const requestCommand = buildCommand<RequestFlags, [string], PkiContext>({
   },
   parameters: {
     flags: {
-      ...GLOBAL_FLAGS,
       ...SERVER_FLAGS,
       out: textFlag("Where the certificate goes, instead of stdout", "FILE"),
+      ...GLOBAL_FLAGS,
     },
     positional: {
       kind: "tuple",
@@ -70,6 +70,7 @@ export const requestCommand = buildCommand<RequestFlags, [string], PkiContext>({
     },
   },
   docs: {
+    customUsage: ["NAME [--id NAME] [--out FILE] [options]"],
     brief: "Get somebody's certificate",
     fullDescription:
       "Asks the server's directory for the certificate that somebody published, verifies it under the " +

@@ -3,6 +3,7 @@
 import { buildCommand, numberParser } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { makeFolder, readText, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
+import { LIMITS } from "../lib/base/limits.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { DEFAULT_PORT, GLOBAL_FLAGS, type GlobalFlags, Surroundings, textFlag } from "./globals.ts";
@@ -13,6 +14,7 @@ interface ServeFlags extends GlobalFlags {
   readonly port: number;
   readonly passphraseFile?: string;
   readonly domain?: string;
+  readonly maxConnections?: number;
 }
 
 /** A port, 0 for any free one. @throws {PkiError} `usage` */
@@ -20,6 +22,12 @@ export function parsePort(text: string): number {
   const port = numberParser(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
   throw new PkiError("usage", `"${text}" is not a port: 0 to 65535`);
+}
+
+function parseCount(text: string): number {
+  const count = numberParser(text);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new PkiError("usage", `"${text}" is not a number from 1 on`);
 }
 
 /** The passphrase of the server's keys, from wherever it is kept. */
@@ -77,6 +85,7 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
       passphrase,
       host: flags.host,
       port: flags.port,
+      ...(flags.maxConnections === undefined ? {} : { connectionsMax: flags.maxConnections }),
       log: (line) => context.process.stderr.write(`pki: ${line}\n`),
       onFault: fault.reject,
     });
@@ -133,7 +142,6 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...GLOBAL_FLAGS,
       data: textFlag("Folder of keys and state [server, in the home]", "DIR"),
       host: {
         kind: "parsed",
@@ -153,10 +161,19 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         "File with the passphrase of the server's keys [$PKI_CA_PASSPHRASE, else made at the first start]",
         "FILE",
       ),
+      maxConnections: {
+        kind: "parsed",
+        parse: parseCount,
+        optional: true,
+        brief: `Connections held at once [${LIMITS.connectionsMax}]`,
+        placeholder: "N",
+      },
       domain: textFlag(`At the first start: the trust domain [${DEFAULT_DOMAIN}]`, "DOMAIN"),
+      ...GLOBAL_FLAGS,
     },
   },
   docs: {
+    customUsage: ["[--data DIR] [--host ADDRESS] [--port PORT] [options]"],
     brief: "Run the certificate authority and directory",
     fullDescription:
       "Runs until SIGINT or SIGTERM. The first start makes a root, an issuing CA and a passphrase that " +

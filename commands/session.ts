@@ -27,7 +27,7 @@ const OPERATIONS: readonly Operation[] = [
     names: ["csr"],
     brief: "have your key certified",
     run: async (session) =>
-      await certifyIdentity(session.surroundings, await session.signedIn(), { rekey: false }),
+      await certifyIdentity(session.surroundings, await session.signedIn(), {}),
   },
   {
     names: ["certup", "upload"],
@@ -182,8 +182,9 @@ export const sessionCommand = buildCommand<ServerFlags, [], PkiContext>({
   func: async function (flags) {
     await interact(this, flags);
   },
-  parameters: { flags: { ...GLOBAL_FLAGS, ...SERVER_FLAGS } },
+  parameters: { flags: { ...SERVER_FLAGS, ...GLOBAL_FLAGS } },
   docs: {
+    customUsage: ["[--id NAME] [options]"],
     brief: "Log in and choose operations by name",
     fullDescription:
       "What pki alone does at a terminal: log in or register, then CSR, CERTUP, CERTREQ, LISTEN or " +

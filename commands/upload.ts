@@ -82,13 +82,14 @@ export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...GLOBAL_FLAGS,
       ...SERVER_FLAGS,
       cert: textFlag("A certificate from pki csr --csr (PEM) instead of the identity's", "FILE"),
       key: textFlag("Its key (PEM, plain or encrypted with the password)", "FILE"),
+      ...GLOBAL_FLAGS,
     },
   },
   docs: {
+    customUsage: ["[--id NAME] [options]", "--cert FILE --key FILE [options]"],
     brief: "Publish your certificate",
     fullDescription:
       "Puts your certificate into the server's directory, where every registered user can look it up. " +

@@ -1,0 +1,287 @@
+/**
+ * Drives the built `./pki` as its users do: in a fresh home, on free ports, with no terminal. Everything
+ * waits for what the program prints or for its end, never for a time to pass.
+ */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { Buffer } from "node:buffer";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+export const ROOT = join(import.meta.dirname ?? ".", "..", "..");
+export const PKI = join(ROOT, "pki");
+/** Built with `--faults`; only for tests of what a fault does. */
+export const PKI_FAULTS = join(ROOT, "pki-faults");
+
+/** How long anything may take before a test gives up; no test asserts a time below it. */
+const PATIENCE_MS = 60_000;
+
+export const PASSWORDS: Readonly<Record<string, string>> = {
+  alice: "alice rides a paper horse",
+  bob: "bob keeps seven blue batteries",
+  carol: "carol staples clouds at noon",
+};
+
+export interface Finished {
+  /** `null` if a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stdoutBytes: Uint8Array;
+  readonly stderr: string;
+}
+
+/** A program under test that is running. */
+export class Running {
+  readonly child: ChildProcess;
+  readonly #stdout: Buffer[] = [];
+  readonly #stderr: Buffer[] = [];
+  readonly #watchers = new Set<() => void>();
+  readonly finished: Promise<Finished>;
+
+  constructor(command: string, args: readonly string[], options: RunOptions) {
+    // A process group and session of its own: no controlling terminal, so nothing can prompt.
+    this.child = spawn(command, [...args], {
+      cwd: options.cwd ?? tmpdir(),
+      env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...options.env },
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.child.stdin?.on("error", () => {}); // a program may end before it has read everything
+    this.child.stdout?.on("data", (chunk: Buffer) => this.#take(this.#stdout, chunk));
+    this.child.stderr?.on("data", (chunk: Buffer) => this.#take(this.#stderr, chunk));
+    this.finished = new Promise((resolve, reject) => {
+      this.child.once("error", reject);
+      this.child.once("close", (code) => {
+        for (const watcher of this.#watchers) watcher();
+        resolve({
+          code,
+          stdout: this.stdout,
+          stdoutBytes: Buffer.concat(this.#stdout),
+          stderr: this.stderr,
+        });
+      });
+    });
+    if (options.input !== undefined) this.child.stdin?.end(options.input);
+    else if (!options.keepStdin) this.child.stdin?.end();
+  }
+
+  #take(into: Buffer[], chunk: Buffer): void {
+    into.push(chunk);
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  get stdout(): string {
+    return Buffer.concat(this.#stdout).toString();
+  }
+
+  get stderr(): string {
+    return Buffer.concat(this.#stderr).toString();
+  }
+
+  get isOver(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** Waits until its output (both streams) matches. Fails if it ends first. */
+  async waitFor(pattern: RegExp): Promise<RegExpExecArray> {
+    let onMatch: (match: RegExpExecArray) => void = () => {};
+    let onFail: (error: Error) => void = () => {};
+    const matched = new Promise<RegExpExecArray>((resolve, reject) => {
+      onMatch = resolve;
+      onFail = reject;
+    });
+    const look = () => {
+      const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
+      if (match) onMatch(match);
+      else if (this.isOver) {
+        onFail(new Error(`ended without ${pattern}: ${this.stdout}${this.stderr}`));
+      }
+    };
+    const timer = setTimeout(
+      () => onFail(new Error(`no ${pattern} in: ${this.stdout}${this.stderr}`)),
+      PATIENCE_MS,
+    );
+    this.#watchers.add(look);
+    look();
+    try {
+      return await matched;
+    } finally {
+      clearTimeout(timer);
+      this.#watchers.delete(look);
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    // Not `child.kill`: under Deno that reports the signal as the end, whatever the program did with it.
+    if (!this.isOver && this.child.pid !== undefined) process.kill(this.child.pid, signal);
+  }
+
+  async end(signal: NodeJS.Signals = "SIGTERM"): Promise<Finished> {
+    this.kill(signal);
+    return await this.finished;
+  }
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string | Uint8Array;
+  /** Leaves stdin open; write to `child.stdin`. */
+  readonly keepStdin?: boolean;
+  readonly cwd?: string;
+  /** Another executable than `./pki`. */
+  readonly program?: string;
+}
+
+export interface Served {
+  readonly running: Running;
+  readonly port: number;
+  readonly fingerprint: string;
+}
+
+/** A fresh home and the programs started in it; `close` ends and removes all of it. */
+export class World {
+  readonly folder: string;
+  readonly home: string;
+  readonly #running: Running[] = [];
+  readonly #program: string;
+  #server: Served | undefined;
+
+  constructor(program: string = PKI) {
+    assert.ok(fs.existsSync(program), `${program} is not built: deno task build`);
+    this.#program = program;
+    this.folder = fs.mkdtempSync(join(tmpdir(), "pki-test-"));
+    this.home = join(this.folder, "home");
+    for (const [id, password] of Object.entries(PASSWORDS)) {
+      fs.writeFileSync(this.passwordFile(id), `${password}\n`, { mode: 0o600 });
+    }
+  }
+
+  passwordFile(id: string): string {
+    return join(this.folder, `${id}.pass`);
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  get server(): Served {
+    assert.ok(this.#server, "no server was started");
+    return this.#server;
+  }
+
+  /** The environment that programs get: the home, the server and nothing of ours. */
+  #env(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
+    const server = this.#server ? { PKI_SERVER: `localhost:${this.#server.port}` } : {};
+    return { PKI_HOME: this.home, ...server, ...extra };
+  }
+
+  start(args: readonly string[], options: RunOptions = {}): Running {
+    const running = new Running(options.program ?? this.#program, args, {
+      ...options,
+      env: this.#env(options.env),
+    });
+    this.#running.push(running);
+    return running;
+  }
+
+  async run(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    return await this.start(args, options).finished;
+  }
+
+  /** Runs as a user, with the user's password file. */
+  async as(id: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    return await this.run([...args, "--id", id, "--password-file", this.passwordFile(id)], options);
+  }
+
+  startAs(id: string, args: readonly string[], options: RunOptions = {}): Running {
+    return this.start([...args, "--id", id, "--password-file", this.passwordFile(id)], options);
+  }
+
+  /** Runs as a user and expects success. */
+  async ok(id: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    const finished = await this.as(id, args, options);
+    assert.equal(finished.code, 0, `pki ${args.join(" ")}: ${finished.stderr}`);
+    return finished;
+  }
+
+  /** Starts `pki serve` on a free port and waits until it is ready. */
+  async serve(args: readonly string[] = [], options: RunOptions = {}): Promise<Served> {
+    this.#server = undefined;
+    const running = this.start(["serve", "--port", "0", "--json", ...args], options);
+    const [line] = await running.waitFor(/^\{"event":"ready".*\}$/m);
+    const { port, fingerprint } = JSON.parse(line) as { port: number; fingerprint: string };
+    this.#server = { running, port, fingerprint };
+    return this.#server;
+  }
+
+  /** A server, and these users registered, certified and published. */
+  async withUsers(...ids: readonly string[]): Promise<void> {
+    await this.serve();
+    for (const id of ids) {
+      await this.ok(id, ["csr", "--register"]);
+      await this.ok(id, ["upload"]);
+    }
+  }
+
+  /** Starts `pki listen` on a free port and waits until it listens. */
+  async listen(
+    id: string,
+    args: readonly string[] = [],
+    options: RunOptions = {},
+  ): Promise<{ readonly running: Running; readonly port: number }> {
+    const running = this.startAs(
+      id,
+      ["listen", "--host", "127.0.0.1", "--port", "0", "--json", ...args],
+      options,
+    );
+    const [, port] = await running.waitFor(/"event":"listening".*"port":(\d+)/);
+    return { running, port: Number(port) };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#running.map(async (running) => {
+      running.kill("SIGTERM");
+      const timer = setTimeout(() => running.kill("SIGKILL"), 10_000);
+      await running.finished.catch(() => {}); // it was never started; nothing to end
+      clearTimeout(timer);
+    }));
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs a test's body in a world of its own. */
+export async function inWorld(
+  body: (world: World) => Promise<void>,
+  program?: string,
+): Promise<void> {
+  const world = new World(program);
+  try {
+    await body(world);
+  } finally {
+    await world.close();
+  }
+}
+
+/** Runs any program to its end. */
+export async function runProgram(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Finished> {
+  return await new Running(command, args, options).finished;
+}
+
+/** Whether a program is there; a test that needs it is skipped where it is not. */
+export function hasProgram(name: string): boolean {
+  const folders = (process.env["PATH"] ?? "").split(":");
+  return folders.some((folder) => fs.existsSync(join(folder, name)));
+}
+
+/** The `skip` option of a test that needs a program of Debian's. */
+export function needs(...names: readonly string[]): { skip?: string } {
+  const missing = names.filter((name) => !hasProgram(name));
+  return missing.length > 0 ? { skip: `needs ${missing.join(", ")}` } : {};
+}
