@@ -16,7 +16,6 @@ import config from "./deno.json" with { type: "json" };
 import { WORKER_ENTRIES } from "./lib/base/worker.ts";
 
 const ROOT = import.meta.dirname ?? ".";
-const BUNDLES = join(ROOT, "build");
 
 /** ES modules have no `require`, which some packages still call. */
 const BANNER = [
@@ -56,15 +55,14 @@ function isRunnable(path: string): boolean {
   return spawnSync(path, ["--version"]).status === 0;
 }
 
-async function bundle(hasFaults: boolean): Promise<string[]> {
-  fs.rmSync(BUNDLES, { recursive: true, force: true });
+async function bundle(folder: string, hasFaults: boolean): Promise<string[]> {
   const entries: Record<string, string> = { main: join(ROOT, "main.ts") };
   for (const [name, path] of Object.entries(WORKER_ENTRIES)) {
     entries[`${name}_worker`] = join(ROOT, "lib", "base", path);
   }
   await build({
     entryPoints: entries,
-    outdir: BUNDLES,
+    outdir: folder,
     absWorkingDir: ROOT,
     bundle: true,
     format: "esm",
@@ -81,7 +79,7 @@ async function bundle(hasFaults: boolean): Promise<string[]> {
     legalComments: "none",
     logLevel: "warning",
   });
-  return Object.keys(entries).map((name) => join(BUNDLES, `${name}.js`));
+  return Object.keys(entries).map((name) => join(folder, `${name}.js`));
 }
 
 function pack(bundles: readonly string[], outfile: string, target: string | undefined): void {
@@ -106,7 +104,15 @@ const { values } = parseArgs({
 const startMs = performance.now();
 const name = values.faults ? "pki-faults" : values.target ? `pki-${values.target}` : "pki";
 const outfile = join(ROOT, name + (values.target?.startsWith("windows") ? ".exe" : ""));
-pack(await bundle(values.faults), outfile, values.target);
+// Of its own, beside the result: several builds may run, and a program that runs is never written into.
+const folder = fs.mkdtempSync(join(ROOT, ".build-"));
+try {
+  const packed = join(folder, "packed.exe");
+  pack(await bundle(folder, values.faults), packed, values.target);
+  fs.renameSync(packed, outfile);
+} finally {
+  fs.rmSync(folder, { recursive: true, force: true });
+}
 const megabytes = (fs.statSync(outfile).size / 1024 / 1024).toFixed(0);
 const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
 console.log(`built ./${name}: ${megabytes} MB in ${seconds} s`);
