@@ -1,0 +1,242 @@
+/**
+ * What is measured: `deno task bench [start|issue|lookup|login|pipe …]`, all without an argument. Build
+ * first. Peers are measured in the same run where they are installed; only ratios count, since
+ * machines differ and are noisy.
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
+import { connectServer, logIn, type ServerConnection } from "../lib/client/server_connection.ts";
+import { publish } from "../lib/client/operations.ts";
+import { generatePrivateKey } from "../lib/x509/keys.ts";
+import { makeCsr } from "../lib/x509/make.ts";
+import {
+  type BenchServer,
+  cpuSeconds,
+  measureRate,
+  PKI,
+  type Rate,
+  startBenchServer,
+} from "./server.ts";
+
+const SECONDS = 5;
+const CLIENTS = 8;
+
+function show(what: string, figures: string): void {
+  console.log(`${what.padEnd(34)} ${figures}`);
+}
+
+function showRate(what: string, { perSecond, p50Ms, p99Ms }: Rate): void {
+  show(what, `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`);
+}
+
+async function clientsOf(server: BenchServer): Promise<ServerConnection[]> {
+  return await Promise.all(
+    Array.from({ length: CLIENTS }, (_, i) => server.user(`user${i}`)),
+  );
+}
+
+async function withServer(work: (server: BenchServer) => Promise<void>): Promise<void> {
+  const server = await startBenchServer();
+  try {
+    await work(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Wall time of whole processes, median of several. */
+function benchStart(): Promise<void> {
+  const timeOf = (command: string, args: readonly string[]) => {
+    const times = Array.from({ length: 21 }, () => {
+      const startMs = performance.now();
+      spawnSync(command, args, { stdio: "ignore" });
+      return performance.now() - startMs;
+    }).sort((a, b) => a - b);
+    return times[10] ?? NaN;
+  };
+  show("pki --help, median of 21", `${timeOf(PKI, ["--help"]).toFixed(0)} ms`);
+  show("openssl version, the same way", `${timeOf("openssl", ["version"]).toFixed(0)} ms`);
+  return Promise.resolve();
+}
+
+const benchIssue = () =>
+  withServer(async (server) => {
+    const clients = await clientsOf(server);
+    const key = await generatePrivateKey("p256");
+    const requests = new Map<ServerConnection, string>();
+    for (const [i, client] of clients.entries()) {
+      requests.set(client, encodeBase64(await makeCsr(key, `user${i}`)));
+    }
+    const rate = await measureRate(
+      clients,
+      SECONDS,
+      (client) => client.request("CSR", { csr: requests.get(client) ?? "" }),
+    );
+    showRate(`certificates, durable, ${CLIENTS} clients`, rate);
+    for (const client of clients) client.close();
+    benchPeers(rate);
+  });
+
+/** cfssl and step-ca, where the script that measures them is there. */
+function benchPeers(ours: Rate): void {
+  const script = join(import.meta.dirname ?? ".", "..", "..", "shared", "peers", "run");
+  if (!fs.existsSync(script)) {
+    show("peers", "not measured: their script is not here");
+    return;
+  }
+  for (const peer of ["cfssl", "cfssl-sqlite", "step-ca"]) {
+    const { stdout } = spawnSync(script, [peer, String(CLIENTS), String(SECONDS)], {
+      encoding: "utf8",
+    });
+    const rate = Number(/certs_per_s=(\d+)/.exec(stdout ?? "")?.[1] ?? NaN);
+    show(`  ${peer}`, `${rate}/s; ours is ${(ours.perSecond / rate).toFixed(2)} times that`);
+  }
+}
+
+const benchLookup = () =>
+  withServer(async (server) => {
+    const clients = await clientsOf(server);
+    const [first] = clients;
+    if (!first) return;
+    const key = await generatePrivateKey("p256");
+    const { certificate } = await first.request("CSR", {
+      csr: encodeBase64(await makeCsr(key, "user0")),
+    });
+    await publish(first, { certificate: parseBase64(certificate), key });
+    const rate = await measureRate(clients, SECONDS, (client) =>
+      client.request("CERTREQ", { id: "user0" }));
+    showRate(`lookups, ${CLIENTS} clients`, rate);
+    for (const client of clients) {
+      client.close();
+    }
+  });
+
+const benchLogin = () =>
+  withServer(async (server) => {
+    (await server.user("alice")).close();
+    const logins = 20;
+    const { port, anchor, pid } = server;
+    const before = cpuSeconds(pid);
+    for (let i = 0; i < logins; i++) {
+      const connection = await connectServer({ host: "127.0.0.1", port }, anchor, Date.now());
+      await logIn(connection, {
+        id: "alice",
+        password: "a password of alice",
+        rootDer: anchor.root.der,
+      });
+      connection.close();
+    }
+    const each = (cpuSeconds(pid) - before) / logins * 1000;
+    show("connection, worker and login", `${each.toFixed(1)} ms of server CPU`);
+  });
+
+const PIPE_BYTES = 1024 ** 3;
+
+/** One GiB of zeroes through a command's stdin; what a listener writes is counted. */
+async function pipeThrough(
+  listener: readonly string[],
+  caller: readonly string[],
+  env: Record<string, string>,
+  isReady: (text: string) => boolean,
+): Promise<{ seconds: number; bytes: number }> {
+  const options = { env: { ...process.env, ...env } };
+  const listening = spawn(listener[0] ?? "", listener.slice(1), {
+    ...options,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let bytes = 0;
+  listening.stdout.on("data", (chunk: Uint8Array) => bytes += chunk.length);
+  let text = "";
+  await new Promise<void>((resolve) => {
+    listening.stderr.on("data", (chunk) => {
+      text += String(chunk);
+      if (isReady(text)) resolve();
+    });
+  });
+  const startMs = performance.now();
+  const quoted = caller.map((word) => `'${word}'`).join(" ");
+  const calling = spawn("sh", ["-c", `head -c ${PIPE_BYTES} /dev/zero | ${quoted}`], {
+    ...options,
+    stdio: "ignore",
+  });
+  await new Promise((resolve) => calling.once("close", resolve));
+  await new Promise((resolve) => {
+    listening.once("close", resolve);
+    const patience = setTimeout(() => listening.kill("SIGKILL"), 5000);
+    listening.once("close", () => clearTimeout(patience));
+  });
+  return { seconds: (performance.now() - startMs) / 1000, bytes };
+}
+
+const benchPipe = () =>
+  withServer(async (server) => {
+    const env = {
+      PKI_HOME: server.folder,
+      PKI_SERVER: `localhost:${server.port}`,
+      PKI_PASSWORD: "paper horse",
+    };
+    for (const id of ["alice", "bob"]) {
+      spawnSync(PKI, ["csr", "--register", "--id", id], { env: { ...process.env, ...env } });
+    }
+    const describe = (seconds: number, bytes: number) =>
+      `${(PIPE_BYTES / 1024 ** 2 / seconds).toFixed(0)} MiB/s, ${
+        bytes === PIPE_BYTES ? "all" : bytes
+      } bytes arrived`;
+    const ours = await pipeThrough(
+      [PKI, "listen", "--id", "alice", "--once", "--host", "127.0.0.1", "--port", "17450"],
+      [PKI, "connect", "localhost:17450", "--id", "bob"],
+      env,
+      (text) => text.includes("listening"),
+    );
+    show("pipe, 1 GiB", describe(ours.seconds, ours.bytes));
+    if (spawnSync("ncat", ["--version"]).status !== 0) return;
+    const folder = fs.mkdtempSync(join(tmpdir(), "pki-bench-ncat-"));
+    const [key, cert] = [join(folder, "key"), join(folder, "cert")];
+    spawnSync("openssl", [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+      "-keyout",
+      key,
+      "-out",
+      cert,
+      "-subj",
+      "/CN=localhost",
+    ], { stdio: "ignore" });
+    const ncat = await pipeThrough(
+      ["ncat", "-v", "--ssl", "--ssl-cert", cert, "--ssl-key", key, "-l", "127.0.0.1", "17451"],
+      ["ncat", "--ssl", "127.0.0.1", "17451"],
+      {},
+      (text) => text.includes("Listening"),
+    );
+    fs.rmSync(folder, { recursive: true });
+    show("  ncat --ssl, the same way", describe(ncat.seconds, ncat.bytes));
+  });
+
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+  start: benchStart,
+  issue: benchIssue,
+  lookup: benchLookup,
+  login: benchLogin,
+  pipe: benchPipe,
+};
+
+const wanted = process.argv.slice(2);
+for (const name of wanted.length > 0 ? wanted : Object.keys(BENCHES)) {
+  const bench = BENCHES[name];
+  if (!bench) {
+    console.error(`there is no bench "${name}": ${Object.keys(BENCHES).join(", ")}`);
+    process.exitCode = 2;
+    break;
+  }
+  await bench();
+}
