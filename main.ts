@@ -11,7 +11,7 @@ import type { PkiContext } from "./commands/context.ts";
 import { exitCodeOf, formatError } from "./commands/error_text.ts";
 import { GLOBAL_SWITCH_OPTIONS, GLOBAL_VALUE_OPTIONS } from "./commands/globals.ts";
 import { program } from "./commands/program.ts";
-import { systemCodeOf } from "./lib/base/errors.ts";
+import { messageOf, PkiError, systemCodeOf } from "./lib/base/errors.ts";
 import { findTerminal } from "./lib/client/terminal.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -20,6 +20,9 @@ const SECRETS = ["PKI_PASSWORD", "PKI_CA_PASSPHRASE"] as const;
 const INTERNAL = 1;
 const USAGE = 2;
 const INTERRUPTED = 130;
+
+/** What may stand alone, without a command. */
+const ROOT_OPTIONS = ["-h", "--help", "-v", "--version"];
 
 /** Global options may come before the command; the command line's library wants them behind it. */
 function moveLeadingOptions(args: readonly string[]): string[] {
@@ -41,7 +44,10 @@ function moveLeadingOptions(args: readonly string[]): string[] {
     at++;
   }
   const [command, ...rest] = args.slice(at);
-  return [command ?? "session", ...leading, ...rest];
+  if (command === undefined || (command.startsWith("-") && !ROOT_OPTIONS.includes(command))) {
+    return ["session", ...leading, ...args.slice(at)]; // an option is never taken for a command
+  }
+  return [command, ...leading, ...rest];
 }
 
 /** Exit codes of the library are negative where it was the one to fail. */
@@ -55,14 +61,39 @@ function exitCodeFrom(code: number | string | null | undefined): number {
   }
 }
 
-/** Resolves when a stream has handed everything to the system, or never will. */
-function drained(stream: Writable): Promise<void> {
+/** Stdout or stderr, and why it cannot be written to any more. */
+interface Outlet {
+  readonly stream: Writable;
+  error?: unknown;
+}
+
+function watchOutlet(stream: Writable): Outlet {
+  const outlet: Outlet = { stream };
+  stream.on("error", (error) => outlet.error ??= error);
+  return outlet;
+}
+
+/**
+ * Ends a stream; resolves when it has handed everything to the system, or never will. In the executable
+ * an empty write is no way to know: its callback does not wait for the writes before it.
+ */
+function drained({ stream, error }: Outlet): Promise<void> {
   return new Promise((resolve) => {
-    if (stream.destroyed || stream.writableFinished) return resolve();
-    stream.once("error", () => resolve());
-    stream.once("close", () => resolve());
-    stream.write("", () => resolve());
+    if (error !== undefined || stream.destroyed || stream.writableFinished) return resolve();
+    const done = () => setImmediate(resolve); // the failure of the last write comes after the end
+    stream.once("error", done);
+    stream.once("close", done);
+    stream.end(done);
   });
+}
+
+/** What a command that succeeded ends with if its result did not get out. */
+function codeOfLost(lost: unknown): number {
+  if (lost === undefined) return 0;
+  if (systemCodeOf(lost) === "EPIPE") return INTERNAL; // the reader has left and knows it
+  const error = new PkiError("storage", `cannot write the result: ${messageOf(lost)}`);
+  process.stderr.write(`${formatError(error)}\n`);
+  return error.exitCode;
 }
 
 async function main(): Promise<number> {
@@ -76,10 +107,8 @@ async function main(): Promise<number> {
       interruption.abort(signal);
     });
   }
-  let isPipeBroken = false;
-  process.stdout.on("error", (error) => {
-    isPipeBroken ||= systemCodeOf(error) === "EPIPE";
-  });
+  const stdout = watchOutlet(process.stdout);
+  const stderr = watchOutlet(process.stderr);
   const stricliProcess = {
     stdin: process.stdin,
     stdout: process.stdout,
@@ -90,14 +119,15 @@ async function main(): Promise<number> {
   const context: PkiContext = {
     process: stricliProcess,
     homeFolder: homedir(),
-    terminal: findTerminal(),
+    terminal: findTerminal(interruption.signal),
     signal: interruption.signal,
     now: Date.now,
   };
   await run(program, moveLeadingOptions(process.argv.slice(2)), context);
-  await Promise.all([drained(process.stdout), drained(process.stderr)]);
-  const code = exitCodeFrom(stricliProcess.exitCode);
-  return isPipeBroken && code === 0 ? INTERNAL : code;
+  await drained(stdout);
+  const code = exitCodeFrom(stricliProcess.exitCode) || codeOfLost(stdout.error);
+  await drained(stderr);
+  return code;
 }
 
 process.on("unhandledRejection", (error) => {
@@ -105,6 +135,7 @@ process.on("unhandledRejection", (error) => {
   process.exit(exitCodeOf(error));
 });
 
+process.exitCode = INTERNAL; // should the program run out of work before it comes to an end
 main().then((code) => process.exit(code), (error) => {
   process.stderr.write(`${formatError(error)}\n`, () => process.exit(exitCodeOf(error)));
 });

@@ -110,9 +110,10 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
     customUsage: ["HOST:PORT [--id NAME] [--expect NAME] [options]"],
     brief: "Call a peer who listens",
     fullDescription:
-      "Calls somebody who waits with pki listen. Who answered at an address is remembered, and " +
-      "somebody else there later is refused. At a terminal it is a talk; where stdin is not a " +
-      "terminal it is a pipe: it exits with 0 only if everything arrived.\n\n" +
+      "Calls somebody who waits with pki listen. Who answered at an address is remembered,\n" +
+      "and somebody else there later is refused. At a terminal people talk, line by line.\n" +
+      "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
+      "what the peer sends to stdout, and the exit code is 0 only if everything arrived.\n\n" +
       "Examples:\n" +
       "  pki connect localhost:7450 --id bob\n" +
       "  pki connect alice.example.org --expect alice\n" +

@@ -91,23 +91,30 @@ export async function certifyIdentity(
   );
 }
 
+/** A request that was made elsewhere. */
+interface ForeignCsr {
+  readonly der: Uint8Array;
+  /** The key that it asks a certificate for. */
+  readonly spki: Uint8Array;
+}
+
+function loadForeignCsr(path: string): ForeignCsr {
+  const pem = readText(path);
+  const der = parsePemBlock(pem, ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"], path);
+  return { der, spki: parseCsr(der).spki };
+}
+
 /** Certifies a request that was made elsewhere; its key stays where it is. */
 async function certifyForeign(
   surroundings: Surroundings,
   { id, connection, anchor }: SignedIn,
-  { path, out }: { readonly path: string; readonly out: string | undefined },
+  { csr: { der, spki }, out }: { readonly csr: ForeignCsr; readonly out: string | undefined },
 ): Promise<void> {
-  const der = parsePemBlock(
-    readText(path),
-    ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"],
-    path,
-  );
-  const { spki } = parseCsr(der);
   const nowMs = surroundings.context.now();
   const certified = await certify(connection, { csr: der, spki }, { id, anchor, nowMs });
   const pem = encodeCertificatesPem(certified.ders);
   if (out !== undefined) {
-    writeFileAtomic(out, pem, PUBLIC_MODE);
+    writeFileAtomic(out, pem, { mode: PUBLIC_MODE });
     surroundings.note(`wrote ${out}`);
   }
   surroundings.result({ ...describe(certified), pem }, out === undefined ? pem : "");
@@ -121,13 +128,20 @@ export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {
       "cannot make a key: with --csr it is the request's key that is certified",
     );
   }
+  if (flags.csr === undefined && flags.out !== undefined) {
+    throw new PkiError("usage", "cannot use --out: it goes with --csr", {
+      hint: "a certificate for a key of yours is kept in the home folder (--home)",
+    });
+  }
+  const id = surroundings.identity();
+  const foreign = flags.csr === undefined ? undefined : loadForeignCsr(flags.csr); // before any question
   const session = await signIn(surroundings, flags, {
-    id: surroundings.identity(),
+    id,
     registration: flags.register ? "always" : "offer",
   });
   try {
-    if (flags.csr === undefined) await certifyIdentity(surroundings, session, flags);
-    else await certifyForeign(surroundings, session, { path: flags.csr, out: flags.out });
+    if (!foreign) await certifyIdentity(surroundings, session, flags);
+    else await certifyForeign(surroundings, session, { csr: foreign, out: flags.out });
   } finally {
     session.connection.close();
   }
@@ -146,7 +160,7 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
         optional: true,
         brief: "Kind of the key to make [p256]",
       },
-      csr: textFlag("A request made elsewhere (PEM) instead of a key here", "FILE"),
+      csr: textFlag("Certify this request (PEM), made elsewhere, instead of a key here", "FILE"),
       out: textFlag("With --csr: where the certificate goes, instead of stdout", "FILE"),
       register: switchFlag("Register as a new user first, without a question"),
       rekey: switchFlag("Make a new key, replacing the one that is there"),
@@ -157,9 +171,10 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
     customUsage: ["[--id NAME] [--register] [options]", "--csr FILE [--out FILE] [options]"],
     brief: "Have your key certified",
     fullDescription:
-      "Logs in to the server (or registers, the first time), makes a key, encrypts it with the same " +
-      "password, and has it certified. The certificate is checked under the pinned root before it is " +
-      "kept. Run it again to renew; the key stays the same unless --rekey is given.\n\n" +
+      "Logs in to the server (or registers, the first time), makes a key, encrypts it\n" +
+      "with the same password, and has it certified. The certificate is checked under the\n" +
+      "pinned root before it is kept. Run it again to renew; the key stays the same unless\n" +
+      "--rekey is given.\n\n" +
       "Examples:\n" +
       "  pki csr --id alice\n" +
       "  pki csr --id alice --register --password-file alice.pass --fingerprint 3f7a…\n" +

@@ -113,7 +113,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
         brief: "Port, 0 for any free one",
         placeholder: "PORT",
       },
-      allow: textFlag("Who may call [every user of this CA]", "NAME,…"),
+      allow: textFlag("Who may call, with commas between [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
       ...GLOBAL_FLAGS,
     },
@@ -122,10 +122,11 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
     customUsage: ["[--id NAME] [--port PORT] [--allow NAME,…] [--once] [options]"],
     brief: "Wait for a peer and converse",
     fullDescription:
-      "Waits for somebody to call with pki connect. Both sides prove who they are with their " +
-      "certificates; the line is encrypted with AES and nobody is in between. At a terminal it is a " +
-      "talk; where stdin is not a terminal it is a pipe, byte for byte. When one hangs up it listens " +
-      "again.\n\n" +
+      "Waits for somebody to call with pki connect. Both sides prove who they are with\n" +
+      "their certificates; the line is encrypted with AES and nobody is in between. At a\n" +
+      "terminal people talk, line by line. Where stdin is not a terminal it is a pipe, byte\n" +
+      "for byte: stdin goes to the peer, and what the peer sends to stdout. When the peer\n" +
+      "hangs up, pki listens again.\n\n" +
       "Examples:\n" +
       "  pki listen --id alice\n" +
       "  pki listen --allow bob,carol --port 9000\n" +

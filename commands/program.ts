@@ -34,6 +34,7 @@ function usage(message: string): string {
 function scannerMessage(error: unknown): string {
   if (error instanceof ArgumentScannerError) {
     const message = formatMessageForArgumentScannerError(error, {
+      AliasNotFoundError: ({ input }) => `there is no option -${input}`,
       FlagNotFoundError: ({ input, corrections, aliasName }) =>
         `there is no option ${aliasName ? `-${aliasName}` : `--${input}`}` +
         (corrections.length > 0 ? `: did you mean --${corrections.join(" or --")}?` : ""),
@@ -41,9 +42,15 @@ function scannerMessage(error: unknown): string {
       UnexpectedPositionalError: ({ input }) =>
         `cannot use ${JSON.stringify(input)}: one argument too many`,
       ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) =>
-        `cannot use the value of ${name}: ${
+        `cannot use the value of --${name}: ${
           exception instanceof Error ? exception.message : exception
         }`,
+      EnumValidationError: ({ externalFlagName: name, input, values }) =>
+        `cannot use the value of --${name}: ${JSON.stringify(input)} is none of ${
+          values.join(", ")
+        }`,
+      UnsatisfiedFlagError: ({ externalFlagName: name }) => `--${name} needs a value`,
+      UnexpectedFlagError: ({ externalFlagName: name }) => `--${name} is given more than once`,
     });
     return /^[A-Z][a-z]/.test(message)
       ? message.charAt(0).toLowerCase() + message.slice(1)
@@ -54,6 +61,8 @@ function scannerMessage(error: unknown): string {
 
 const text: ApplicationText = {
   ...text_en,
+  headers: { ...text_en.headers, flags: "OPTIONS" },
+  briefs: { ...text_en.briefs, help: "Show this help", version: "Show the version" },
   noCommandRegisteredForInput: ({ input, corrections }) =>
     usage(
       `there is no command ${JSON.stringify(input)}` +
@@ -82,9 +91,10 @@ const routes = buildRouteMap({
     hideRoute: { session: true },
     brief: "Certificates for a group of people, and a private line between them",
     fullDescription:
-      "A certificate authority and directory (serve), its client (csr, upload, request), and a line " +
-      "between two people who hold certificates (listen, connect). Without a command, at a terminal, " +
-      "it logs in and asks what to do.\n\n" +
+      "A certificate authority and directory (serve), its client (csr, upload, request),\n" +
+      "and a line between two people who hold certificates (listen, connect). Without a\n" +
+      "command, at a terminal, pki logs in and asks what to do. pki COMMAND --help tells\n" +
+      "more about a command and shows its options.\n\n" +
       "The first minute:\n" +
       "  pki serve                              the server, in one terminal\n" +
       "  pki csr --id alice                     register, make a key, have it certified\n" +

@@ -29,7 +29,7 @@ export async function lookUpUser(
   });
   const pem = encodeCertificatesPem(ders);
   const notAfter = new Date(leaf.notAfterMs).toISOString();
-  if (out !== undefined) writeFileAtomic(out, pem, PUBLIC_MODE);
+  if (out !== undefined) writeFileAtomic(out, pem, { mode: PUBLIC_MODE });
   surroundings.note(
     `"${id}" is certified by this CA until ${notAfter.slice(0, 10)}` +
       (out === undefined ? "" : `; wrote ${out}`),
@@ -73,8 +73,8 @@ export const requestCommand = buildCommand<RequestFlags, [string], PkiContext>({
     customUsage: ["NAME [--id NAME] [--out FILE] [options]"],
     brief: "Get somebody's certificate",
     fullDescription:
-      "Asks the server's directory for the certificate that somebody published, verifies it under the " +
-      "pinned root, and writes it as PEM: the leaf, then the issuing CA.\n\n" +
+      "Asks the server's directory for the certificate that somebody published, verifies\n" +
+      "it under the pinned root, and writes it as PEM: the leaf, then the issuing CA.\n\n" +
       "Examples:\n" +
       "  pki request bob --id alice\n" +
       "  pki request bob | openssl x509 -noout -subject -enddate\n" +

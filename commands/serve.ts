@@ -1,6 +1,6 @@
 /** `pki serve`: the certificate authority and the directory. */
 
-import { buildCommand, numberParser } from "@stricli/core";
+import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { makeFolder, readText, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
@@ -19,15 +19,15 @@ interface ServeFlags extends GlobalFlags {
 
 /** A port, 0 for any free one. @throws {PkiError} `usage` */
 export function parsePort(text: string): number {
-  const port = numberParser(text);
-  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw new PkiError("usage", `"${text}" is not a port: 0 to 65535`);
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (port <= 65_535) return port;
+  throw new PkiError("usage", `${JSON.stringify(text)} is not a port: 0 to 65535`);
 }
 
 function parseCount(text: string): number {
-  const count = numberParser(text);
-  if (Number.isInteger(count) && count >= 1) return count;
-  throw new PkiError("usage", `"${text}" is not a number from 1 on`);
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (count >= 1) return count;
+  throw new PkiError("usage", `${JSON.stringify(text)} is not a number from 1 on`);
 }
 
 /** The passphrase of the server's keys, from wherever it is kept. */
@@ -142,7 +142,7 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      data: textFlag("Folder of keys and state [server, in the home]", "DIR"),
+      data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
       host: {
         kind: "parsed",
         parse: String,
@@ -158,7 +158,7 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         placeholder: "PORT",
       },
       passphraseFile: textFlag(
-        "File with the passphrase of the server's keys [$PKI_CA_PASSPHRASE, else made at the first start]",
+        "File with the passphrase of the server's keys [$PKI_CA_PASSPHRASE, else server.passphrase in the home]",
         "FILE",
       ),
       maxConnections: {
@@ -176,8 +176,9 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
     customUsage: ["[--data DIR] [--host ADDRESS] [--port PORT] [options]"],
     brief: "Run the certificate authority and directory",
     fullDescription:
-      "Runs until SIGINT or SIGTERM. The first start makes a root, an issuing CA and a passphrase that " +
-      "encrypts their keys. People compare the fingerprint that it shows at their first contact.\n\n" +
+      "The first start makes a root, an issuing CA and, where none is given, a passphrase\n" +
+      "that encrypts their keys. It shows the root's fingerprint, which people compare at\n" +
+      "their first contact. It runs until it is told to end (Ctrl-C, SIGTERM).\n\n" +
       "Examples:\n" +
       "  pki serve\n" +
       "  pki serve --host 0.0.0.0 --domain pki.example.org\n" +

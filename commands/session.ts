@@ -14,10 +14,13 @@ import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings } from "./globals.ts";
 import { listen } from "./listen.ts";
 import { lookUpUser } from "./request.ts";
 import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+import { parsePort } from "./serve.ts";
 import { publishIdentity } from "./upload.ts";
 
 interface Operation {
   readonly names: readonly string[];
+  /** What may stand behind the name; it is asked for, or has a default. */
+  readonly argument?: string;
   readonly brief: string;
   readonly run: (session: InteractiveSession, argument: string) => Promise<void>;
 }
@@ -37,6 +40,7 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     names: ["certreq", "request"],
+    argument: "[name]",
     brief: "get somebody's certificate",
     run: async (session, argument) => {
       const id = argument || await session.ask("Whose certificate?");
@@ -46,21 +50,23 @@ const OPERATIONS: readonly Operation[] = [
   },
   {
     names: ["listen"],
+    argument: "[port]",
     brief: "wait for a peer and talk",
-    run: async (session) => {
+    run: async (session, argument) => {
       const { surroundings } = session;
       const { flags } = surroundings;
       await listen(session.peerContext(), {
         ...flags,
         id: session.id,
         host: "0.0.0.0",
-        port: DEFAULT_PEER_PORT,
+        port: argument === "" ? DEFAULT_PEER_PORT : parsePort(argument),
         once: true,
       });
     },
   },
   {
     names: ["connect"],
+    argument: "[host:port]",
     brief: "call a peer and talk",
     run: async (session, argument) => {
       const target = argument || await session.ask("Where? (host:port)");
@@ -74,11 +80,11 @@ const OPERATIONS: readonly Operation[] = [
 ];
 
 const HELP = [
-  ...OPERATIONS.map(({ names, brief }) =>
-    `  ${names.join(", ").toUpperCase().padEnd(18)} ${brief}`
+  ...OPERATIONS.map(({ names, argument = "", brief }) =>
+    `  ${`${names.join(", ").toUpperCase()} ${argument}`.padEnd(23)}  ${brief}`
   ),
-  `  ${"HELP".padEnd(18)} this list`,
-  `  ${"QUIT".padEnd(18)} leave`,
+  `  ${"HELP".padEnd(23)}  this list`,
+  `  ${"QUIT".padEnd(23)}  leave`,
 ].join("\n");
 
 class InteractiveSession {
@@ -187,7 +193,11 @@ export const sessionCommand = buildCommand<ServerFlags, [], PkiContext>({
     customUsage: ["[--id NAME] [options]"],
     brief: "Log in and choose operations by name",
     fullDescription:
-      "What pki alone does at a terminal: log in or register, then CSR, CERTUP, CERTREQ, LISTEN or " +
-      "CONNECT, as often as you like, with one login.\n\nExamples:\n  pki\n  pki --id alice",
+      "What pki alone does at a terminal: log in or register, then CSR, CERTUP, CERTREQ,\n" +
+      "LISTEN or CONNECT, as often as you like, with one login.\n\n" +
+      "Examples:\n" +
+      "  pki\n" +
+      "  pki --id alice\n" +
+      "  pki --id alice --server ca.example.org",
   },
 });

@@ -83,7 +83,7 @@ export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
   parameters: {
     flags: {
       ...SERVER_FLAGS,
-      cert: textFlag("A certificate from pki csr --csr (PEM) instead of the identity's", "FILE"),
+      cert: textFlag("Publish this one (PEM), from pki csr --csr, instead of the one here", "FILE"),
       key: textFlag("Its key (PEM, plain or encrypted with the password)", "FILE"),
       ...GLOBAL_FLAGS,
     },
@@ -92,8 +92,9 @@ export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
     customUsage: ["[--id NAME] [options]", "--cert FILE --key FILE [options]"],
     brief: "Publish your certificate",
     fullDescription:
-      "Puts your certificate into the server's directory, where every registered user can look it up. " +
-      "The server demands a signature by the certificate's key, so nobody publishes for you.\n\n" +
+      "Puts your certificate into the server's directory, where every registered user can\n" +
+      "look it up. The server demands a signature by the certificate's key, so nobody\n" +
+      "publishes for you.\n\n" +
       "Examples:\n" +
       "  pki upload --id alice\n" +
       "  pki upload --id alice --cert alice.pem --key alice.key",

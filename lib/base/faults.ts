@@ -10,6 +10,9 @@ declare const PKI_FAULTS: boolean | undefined;
 
 export const HAS_FAULTS: boolean = typeof PKI_FAULTS !== "undefined" && PKI_FAULTS;
 
+/** How often the server looks whether its own certificate is due, for a test that waits for it. */
+export const FAULT_RENEW_CHECK_MS = 200;
+
 /** Does what a request's id asks for: `fault-throw`, `fault-hang` or `fault-exit`. */
 export function causeFault(id: string): void {
   switch (id) {

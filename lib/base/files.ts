@@ -43,6 +43,12 @@ export function syncFolder(folder: string): void {
   }
 }
 
+export interface WriteOptions {
+  readonly mode?: number;
+  /** Whether it must survive a power cut; not for what can be made again. */
+  readonly isDurable?: boolean;
+}
+
 /**
  * Writes a file atomically and durably: beside it, synced, renamed, folder synced. After an error the
  * old content is there.
@@ -51,19 +57,19 @@ export function syncFolder(folder: string): void {
 export function writeFileAtomic(
   path: string,
   content: string | Uint8Array,
-  mode = SECRET_MODE,
+  { mode = SECRET_MODE, isDurable = true }: WriteOptions = {},
 ): void {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
     const descriptor = fs.openSync(temporary, "wx", mode);
     try {
       fs.writeFileSync(descriptor, content);
-      fs.fsyncSync(descriptor);
+      if (isDurable) fs.fsyncSync(descriptor);
     } finally {
       fs.closeSync(descriptor);
     }
     fs.renameSync(temporary, path);
-    syncFolder(dirname(path));
+    if (isDurable) syncFolder(dirname(path));
   } catch (error) {
     fs.rmSync(temporary, { force: true });
     throw storageError(`cannot write "${path}"`, error);

@@ -4,7 +4,7 @@
  */
 
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { PkiError } from "../base/errors.ts";
 import {
@@ -131,8 +131,9 @@ export class Home {
   }
 
   saveKeyPem(id: string, pem: string): void {
-    makeFolder(join(this.folder, "ids", id));
-    writeFileAtomic(this.keyPath(id), pem);
+    const path = this.keyPath(id); // checks the id before any folder is made
+    makeFolder(dirname(path));
+    writeFileAtomic(path, pem);
   }
 
   /** Leaf, then issuing CA. @throws {PkiError} `not-found` with the way to get one */
@@ -147,7 +148,8 @@ export class Home {
   }
 
   saveCertificatePem(id: string, pem: string): void {
-    makeFolder(join(this.folder, "ids", id));
-    writeFileAtomic(this.certificatePath(id), pem);
+    const path = this.certificatePath(id); // checks the id before any folder is made
+    makeFolder(dirname(path));
+    writeFileAtomic(path, pem);
   }
 }

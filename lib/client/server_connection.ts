@@ -92,6 +92,7 @@ export class ServerConnection {
   async request<T extends RequestType>(type: T, body: RequestBody<T>): Promise<AnswerOf<T>> {
     if (this.#error) throw this.#error;
     const seq = ++this.#seq;
+    const frame = encodeRequest(seq, type, body); // throws before anything waits for an answer
     const answered = new Promise<Record<string, unknown>>((resolve, reject) => {
       this.#waiting.set(seq, { resolve, reject });
     });
@@ -99,7 +100,7 @@ export class ServerConnection {
       () => this.#fail(new PkiError("timeout", `the server does not answer ${type}`)),
       LIMITS.answerMs,
     );
-    this.#socket.write(encodeRequest(seq, type, body));
+    this.#socket.write(frame);
     try {
       return parseAnswerBody(type, await answered);
     } finally {

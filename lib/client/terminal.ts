@@ -55,33 +55,50 @@ function hasDevice(): boolean {
   }
 }
 
-async function prompt<T>(
-  show: (
-    prompts: typeof import("@clack/prompts"),
-    device: { input: ReadStream; output: WriteStream },
-  ) => Promise<T>,
+/** What every prompt is given: where it is shown, and what ends it without an answer. */
+interface PromptOptions {
+  readonly input: ReadStream;
+  readonly output: WriteStream;
+  readonly signal: AbortSignal;
+}
+
+async function showPrompt<T>(
+  show: (prompts: typeof import("@clack/prompts"), options: PromptOptions) => Promise<T>,
+  interruption: AbortSignal,
 ): Promise<Exclude<T, symbol>> {
   const prompts = await import("@clack/prompts");
   const { input, output, close } = openDevice();
+  const left = new AbortController();
+  // Ctrl-D closes the line editor below the prompt, which would then wait for ever.
+  const onKeypress = (_text: unknown, key: { ctrl?: boolean; name?: string } | undefined) => {
+    if (key?.ctrl && key.name === "d") left.abort();
+  };
+  input.on("keypress", onKeypress);
   try {
-    const answer = await show(prompts, { input, output });
+    const signal = AbortSignal.any([interruption, left.signal]);
+    const answer = await show(prompts, { input, output, signal });
     if (typeof answer === "symbol") throw new PkiError("interrupted", "interrupted");
     return answer as Exclude<T, symbol>;
   } finally {
+    input.off("keypress", onKeypress);
     close();
   }
 }
 
-/** The terminal, if there is one. */
-export function findTerminal(): Terminal | undefined {
+/**
+ * The terminal, if there is one.
+ * @param interruption ends a question that is being asked
+ */
+export function findTerminal(interruption: AbortSignal): Terminal | undefined {
   if (!hasDevice()) return undefined;
+  const prompt = <T>(show: Parameters<typeof showPrompt<T>>[0]) => showPrompt(show, interruption);
   return {
-    askPassword: (message) => prompt(({ password }, device) => password({ message, ...device })),
+    askPassword: (message) => prompt(({ password }, options) => password({ message, ...options })),
     askText: (message, placeholder) =>
-      prompt(({ text }, device) =>
-        text({ message, ...device, ...(placeholder === undefined ? {} : { placeholder }) })
+      prompt(({ text }, options) =>
+        text({ message, ...options, ...(placeholder === undefined ? {} : { placeholder }) })
       ).then((answer) => answer ?? ""),
     confirm: (message) =>
-      prompt(({ confirm }, device) => confirm({ message, initialValue: false, ...device })),
+      prompt(({ confirm }, options) => confirm({ message, initialValue: false, ...options })),
   };
 }

@@ -41,7 +41,7 @@ export class FrameReader {
 
   /** Takes bytes over; the caller must not change them afterwards. */
   push(chunk: Uint8Array): void {
-    if (chunk.length === 0) return;
+    if (chunk.length === 0 || this.#error) return; // nothing is kept behind a bad length
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
   }

@@ -22,6 +22,17 @@ function identifiersOf({ id, rootFingerprint }: Parties) {
   return { client: id, server: rootFingerprint };
 }
 
+/** Client: what the library throws for an answer that it cannot read is the server's fault. */
+function readAnswer<T>(finish: () => T): T {
+  try {
+    return finish();
+  } catch (cause) {
+    throw new PkiError("protocol", "cannot read the server's answer: not an OPAQUE message", {
+      cause,
+    });
+  }
+}
+
 function malformed(what: string, cause: unknown): PkiError {
   return new PkiError("malformed", `cannot read ${what}: not an OPAQUE message`, { cause });
 }
@@ -113,7 +124,7 @@ export function isLoginFinished(
   }
 }
 
-/** Client: the first message of a registration and what finishes it. */
+/** Client: the first message of a registration and what finishes it (@throws `protocol`). */
 export function startRegistration(password: string, parties: Parties) {
   const { clientRegistrationState, registrationRequest } = opaque.client.startRegistration({
     password,
@@ -121,29 +132,33 @@ export function startRegistration(password: string, parties: Parties) {
   return {
     request: registrationRequest,
     finish: (response: string): string =>
-      opaque.client.finishRegistration({
-        password,
-        registrationResponse: response,
-        clientRegistrationState,
-        identifiers: identifiersOf(parties),
-        keyStretching: ARGON2ID,
-      }).registrationRecord,
+      readAnswer(() =>
+        opaque.client.finishRegistration({
+          password,
+          registrationResponse: response,
+          clientRegistrationState,
+          identifiers: identifiersOf(parties),
+          keyStretching: ARGON2ID,
+        })
+      ).registrationRecord,
   };
 }
 
-/** Client: the first message of a login and what finishes it; `undefined` for a wrong password. */
+/** Client: a login's first message and what finishes it (@throws `protocol`); `undefined` for a wrong password. */
 export function startLogin(password: string, parties: Parties) {
   const { clientLoginState, startLoginRequest } = opaque.client.startLogin({ password });
   return {
     request: startLoginRequest,
     finish: (response: string): { finish: string; sessionKey: string } | undefined => {
-      const result = opaque.client.finishLogin({
-        password,
-        loginResponse: response,
-        clientLoginState,
-        identifiers: identifiersOf(parties),
-        keyStretching: ARGON2ID,
-      });
+      const result = readAnswer(() =>
+        opaque.client.finishLogin({
+          password,
+          loginResponse: response,
+          clientLoginState,
+          identifiers: identifiersOf(parties),
+          keyStretching: ARGON2ID,
+        })
+      );
       return result && { finish: result.finishLoginRequest, sessionKey: result.sessionKey };
     },
   };

@@ -100,6 +100,7 @@ export class PeerSession {
   #hasPeerEnded = false;
   #hasConfirmed = false;
   #consumedBytes = 0;
+  #error: unknown;
 
   constructor(mode: LineMode) {
     this.#mode = mode;
@@ -204,6 +205,16 @@ export class PeerSession {
    * @throws {PkiError} `protocol`; nothing more is read after that
    */
   next(): PeerEvent | undefined {
+    if (this.#error) throw this.#error;
+    try {
+      return this.#readEvent();
+    } catch (error) {
+      this.#error = error;
+      throw error;
+    }
+  }
+
+  #readEvent(): PeerEvent | undefined {
     for (;;) {
       if (this.#state === "refused") return undefined;
       const frame = this.#frames.read();

@@ -66,6 +66,7 @@ export class ServerSession {
   #state: SessionState = "new";
   #lastSeq = 0;
   #consumedBytes = 0;
+  #error: unknown;
 
   get state(): SessionState {
     return this.#state;
@@ -91,6 +92,16 @@ export class ServerSession {
    * @throws {PkiError} `protocol`; nothing more is read after that
    */
   next(): Action | undefined {
+    if (this.#error) throw this.#error;
+    try {
+      return this.#readAction();
+    } catch (error) {
+      this.#error = error;
+      throw error;
+    }
+  }
+
+  #readAction(): Action | undefined {
     if (this.#running.size >= LIMITS.requestsInFlightMax || this.#isChanging()) return undefined;
     const body = this.#frames.read();
     if (!body) return undefined;

@@ -54,7 +54,10 @@ async function start({ folder, passphrase, authority }: ToDirectory & { type: "s
     throw new PkiError("storage", `cannot start: the log "${files.log}" is missing`);
   }
   const saveCopy = (id: string, certificates: readonly Uint8Array[]) =>
-    writeFileAtomic(certificateCopy(files, id), encodeCertificatesPem(certificates));
+    // Not synced: after an unclean end the log makes the copies again.
+    writeFileAtomic(certificateCopy(files, id), encodeCertificatesPem(certificates), {
+      isDurable: false,
+    });
   makeFolder(files.certificates);
   if (isReplayed) {
     // Whoever died before us may have died between the log and the copy.

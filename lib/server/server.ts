@@ -10,6 +10,7 @@ import { MessageChannel, type MessagePort, type Worker } from "node:worker_threa
 import { sha256 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
 import { messageOf, PkiError, reportError, systemCodeOf } from "../base/errors.ts";
+import { FAULT_RENEW_CHECK_MS, HAS_FAULTS } from "../base/faults.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { checkConnection, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
@@ -273,7 +274,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     core.renewIfDue(server).catch((error) =>
       options.log(`warning: cannot renew the server's certificate: ${messageOf(error)}`)
     );
-  }, LIMITS.serverRenewCheckMs);
+  }, HAS_FAULTS ? FAULT_RENEW_CHECK_MS : LIMITS.serverRenewCheckMs);
   return {
     port,
     fingerprint: fingerprintOf(root.der),

@@ -37,7 +37,9 @@ function askHolder(path: string): Promise<string | undefined> {
     socket.on("data", (text: string) => answer += text);
     socket.on("error", (error) => {
       clearTimeout(timer);
-      resolve(systemCodeOf(error) === "ECONNREFUSED" ? undefined : "");
+      // Nobody listens, or the holder has just taken its socket away.
+      const isFree = ["ECONNREFUSED", "ENOENT"].includes(systemCodeOf(error) ?? "");
+      resolve(isFree ? undefined : "");
     });
     socket.on("close", () => {
       clearTimeout(timer);

@@ -85,9 +85,13 @@ export class State {
     return new State(new Database(":memory:"));
   }
 
-  /** From a snapshot. @throws {SQLiteError} if it is not a database */
+  /** From a snapshot. @throws {Error} if it is not a database, or one with damaged pages */
   static load(snapshot: Uint8Array): State {
-    return new State(Database.deserialize(snapshot));
+    const database = Database.deserialize(snapshot);
+    // Damage behind the header would show only when its page is first needed: too late to replay.
+    const [verdict] = database.query("PRAGMA quick_check(1)").values();
+    if (verdict?.[0] !== "ok") throw new Error("it is damaged");
+    return new State(database);
   }
 
   #migrate(): void {

@@ -178,8 +178,10 @@ function judgeChain(
   if (!leafDer) throw untrusted("none was shown");
   const { root } = anchor;
   const leaf = parseCertificate(leafDer);
+  // The root, which issued itself, is not an issuing CA: its own leaves escape the name constraints.
   const issuing = candidates.slice(0, CANDIDATES_MAX)
     .map((der) => parseCertificate(der))
+    .filter((candidate) => !isEqualBytes(candidate.subject, root.subject))
     .find((candidate) => isIssuedBy(leaf, candidate) && isIssuedBy(candidate, root));
   if (!issuing) throw untrusted("it is not of this CA");
   checkSignature(issuing, root, "the issuing CA");

@@ -152,7 +152,9 @@ export function isSignatureValid(
   if (!row) {
     throw new PkiError("malformed", `cannot verify: signature algorithm ${oid} is not accepted`);
   }
-  if (row.parameters === "null") reader.read(TAG.null);
+  if (row.parameters === "null" && reader.read(TAG.null).content.length > 0) {
+    throw new PkiError("malformed", "cannot verify: the algorithm's NULL is not empty");
+  }
   reader.end();
   if (key.asymmetricKeyType !== row.keyType) {
     throw new PkiError(
@@ -217,8 +219,8 @@ function parsePbes2(der: Uint8Array) {
   const algorithm = outer.enter(TAG.sequence);
   const ciphertext = outer.read(TAG.octetString).content;
   outer.end();
-  const expectOid = (reader: DerReader, oid: string) => {
-    const found = parseOid(reader.read(TAG.oid).content);
+  const expectOid = (reader: DerReader | undefined, oid: string) => {
+    const found = reader ? parseOid(reader.read(TAG.oid).content) : "HMAC-SHA-1";
     if (found !== oid) {
       throw new PkiError(
         "malformed",
@@ -241,7 +243,8 @@ function parsePbes2(der: Uint8Array) {
   if (keyLength && parseSmallInteger(keyLength.content) !== 32) {
     throw new PkiError("malformed", "cannot open the key: its key length is not 32 bytes");
   }
-  expectOid(kdfParameters.enter(TAG.sequence), OID.hmacSha256);
+  // Where no PRF is named it is HMAC-SHA-1 (RFC 8018, appendix A.2).
+  expectOid(kdfParameters.isAtEnd ? undefined : kdfParameters.enter(TAG.sequence), OID.hmacSha256);
   kdfParameters.end();
   expectOid(scheme, OID.aes256Cbc);
   const iv = scheme.read(TAG.octetString).content;
@@ -250,6 +253,9 @@ function parsePbes2(der: Uint8Array) {
       "malformed",
       "cannot open the key: its encryption parameters are out of range",
     );
+  }
+  if (ciphertext.length === 0 || ciphertext.length % 16 !== 0) {
+    throw new PkiError("malformed", "cannot open the key: its ciphertext is not whole blocks");
   }
   return { salt, rounds, iv, ciphertext };
 }
