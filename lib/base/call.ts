@@ -17,6 +17,7 @@ export class Caller<Question, Result> {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, PromiseWithResolvers<Result>>();
   #number = 0;
+  #failure: PkiError | undefined;
 
   constructor(port: MessagePort) {
     this.#port = port;
@@ -30,6 +31,7 @@ export class Caller<Question, Result> {
 
   /** @throws {PkiError} what the other side failed with */
   ask(question: Question, transfer: Transferable[] = []): Promise<Result> {
+    if (this.#failure) return Promise.reject(this.#failure);
     const number = ++this.#number;
     const waiting = Promise.withResolvers<Result>();
     this.#waiting.set(number, waiting);
@@ -37,8 +39,11 @@ export class Caller<Question, Result> {
     return waiting.promise;
   }
 
-  close(): void {
-    this.#port.close();
+  /** The other side is gone: nothing is answered any more, also not what was asked before. */
+  fail(error: PkiError): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#failure);
+    this.#waiting.clear();
   }
 }
 

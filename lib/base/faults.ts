@@ -13,10 +13,17 @@ export const HAS_FAULTS: boolean = typeof PKI_FAULTS !== "undefined" && PKI_FAUL
 /** How often the server looks whether its own certificate is due, for a test that waits for it. */
 export const FAULT_RENEW_CHECK_MS = 200;
 
+/** How long a login may take, for a test that waits for the end of it. */
+export const FAULT_LOGIN_MS = 5000;
+
+/** A lookup of this id makes the directory throw instead of the connection's worker. */
+export const DIRECTORY_FAULT_ID = "fault-directory";
+
 /** Does what a request's id asks for: `fault-throw`, `fault-hang` or `fault-exit`. */
 export function causeFault(id: string): void {
   switch (id) {
     case "fault-throw":
+    case DIRECTORY_FAULT_ID:
       setTimeout(() => {
         throw new Error("a fault on purpose");
       });

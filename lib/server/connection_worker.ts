@@ -6,7 +6,7 @@
 
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { PkiError, reportError } from "../base/errors.ts";
-import { causeFault, HAS_FAULTS } from "../base/faults.ts";
+import { causeFault, DIRECTORY_FAULT_ID, FAULT_LOGIN_MS, HAS_FAULTS } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import { ServerSession } from "../protocol/session.ts";
@@ -43,7 +43,7 @@ function setDeadline(): void {
   clearTimeout(deadline);
   const [ms, what] = session.state === "open"
     ? [LIMITS.idleMs, "nothing was asked for too long"]
-    : [LIMITS.loginMs, "the login took too long"];
+    : [HAS_FAULTS ? FAULT_LOGIN_MS : LIMITS.loginMs, "the login took too long"];
   deadline = setTimeout(() => finish(new PkiError("timeout", `connection closed: ${what}`)), ms);
 }
 
@@ -56,7 +56,9 @@ function work(): void {
         send(action.bytes);
         continue;
       }
-      if (HAS_FAULTS && action.request.type === "CERTREQ") causeFault(action.request.id);
+      if (HAS_FAULTS && action.request.type === "CERTREQ") {
+        if (action.request.id !== DIRECTORY_FAULT_ID) causeFault(action.request.id);
+      }
       directory?.postMessage(action.request);
     }
     const count = session.takeConsumedBytes();

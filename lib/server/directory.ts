@@ -11,6 +11,7 @@
 import { randomBytes } from "node:crypto";
 import { type Bytes, copyBytes, encodeBase64, parseBase64, sha256 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { causeFault, DIRECTORY_FAULT_ID, HAS_FAULTS } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { Entry } from "../log/entry.ts";
 import { type Answer, PROTOCOL, type Request, type RequestBody } from "../protocol/messages.ts";
@@ -262,6 +263,7 @@ export class DirectorySession {
   }
 
   #lookUp({ id }: RequestBody<"CERTREQ">): Answer {
+    if (HAS_FAULTS && id === DIRECTORY_FAULT_ID) causeFault(id);
     const published = this.#options.state.published(id);
     if (!published) {
       throw new PkiError(

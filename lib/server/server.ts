@@ -83,7 +83,12 @@ class Core {
   #startCritical(name: "authority" | "directory"): Worker {
     const worker = startWorker(name);
     const fail = (what: string) => {
-      if (!this.#isStopping) this.#options.onFault(new PkiError("internal", `the ${name} ${what}`));
+      if (this.#isStopping) return;
+      const error = new PkiError("internal", `the ${name} ${what}`, {
+        hint: "everything that was acknowledged is in the log; start the server again",
+      });
+      this.#directory?.fail(error);
+      this.#options.onFault(error);
     };
     worker.on("error", (error) => fail(`failed: ${messageOf(error)}`));
     worker.on("exit", () => fail("ended by itself"));
@@ -211,8 +216,7 @@ class Core {
       leafHash: sha256(this.identity.certificate.der),
       shown: shownCertificates(socket),
     };
-    this.#directory.ask({ type: "open", channel, port: port1, visitor }, [port1])
-      .catch((error) => this.#options.log(`warning: ${messageOf(error)}`));
+    this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
     const worker = this.#pool.take();
     worker.postMessage({ type: "start", directory: port2 }, [port2]);
     const relay = new Relay({
@@ -221,11 +225,17 @@ class Core {
       onFault: (what) => this.#options.log(`warning: ${what}; its connection was closed`),
       onClosed: () => {
         this.#relays.delete(channel);
-        this.#directory.ask({ type: "closed", channel })
-          .catch((error) => this.#options.log(`warning: ${messageOf(error)}`));
+        this.#tellDirectory({ type: "closed", channel });
       },
     });
     this.#relays.set(channel, relay);
+  }
+
+  /** Says something whose answer nobody waits for. */
+  #tellDirectory(what: ToDirectory, transfer: MessagePort[] = []): void {
+    this.#directory.ask(what, transfer).catch((error) => {
+      if (!this.#isStopping) this.#options.log(`warning: ${messageOf(error)}`);
+    });
   }
 
   async stop(server: TlsServer): Promise<void> {
@@ -238,8 +248,11 @@ class Core {
     }
     for (const relay of [...this.#relays.values()]) relay.destroy();
     await this.#pool.close();
-    await this.#directory.ask({ type: "stop" });
-    await this.endWorkers();
+    try {
+      await this.#directory.ask({ type: "stop" });
+    } finally {
+      await this.endWorkers();
+    }
   }
 
   async endWorkers(): Promise<void> {

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connect } from "node:tls";
+import { inWorld, PKI_FAULTS } from "./harness.ts";
+
+test("a fault in the directory stops the server loudly, and nothing that was acknowledged is lost", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice");
+    const { running } = world.server;
+    const asked = await world.as("alice", ["request", "fault-directory"]);
+    assert.notEqual(asked.code, 0);
+    const stopped = await running.finished;
+    assert.equal(stopped.code, 1);
+    assert.match(stopped.stderr, /^pki: error: the directory failed: a fault on purpose$/m);
+    assert.match(stopped.stderr, /^pki: hint: everything that was acknowledged is in the log/m);
+    await world.serve();
+    await world.ok("alice", ["request", "alice"]);
+  }, PKI_FAULTS));
+
+test("a connection that does not log in is told so and closed", () =>
+  inWorld(async (world) => {
+    await world.serve();
+    const socket = connect({
+      host: "127.0.0.1",
+      port: world.server.port,
+      ALPNProtocols: ["pki/1"],
+      rejectUnauthorized: false,
+    });
+    let received = "";
+    socket.on("data", (chunk) => received += String(chunk));
+    await new Promise((resolve) => socket.once("close", resolve));
+    assert.match(
+      received,
+      /"seq":0,"type":"ERROR","code":"TIMEOUT","message":"connection closed: the login took too long"/,
+    );
+  }, PKI_FAULTS));
