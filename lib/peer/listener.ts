@@ -68,7 +68,8 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
     ALPNProtocols: [PEER_PROTOCOL],
     handshakeTimeout: LIMITS.handshakeMs,
   }, accept);
-  server.on("tlsClientError", () => {}); // a handshake that fails is the caller's affair
+  // A handshake that fails is the caller's affair; one that took too long is only reported.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
   return new Promise((resolve, reject) => {
     server.once("error", (error) => {
       const why = systemCodeOf(error) === "EADDRINUSE"

@@ -165,8 +165,9 @@ class Core {
       ALPNProtocols: [PROTOCOL],
       handshakeTimeout: LIMITS.handshakeMs,
     }, (socket) => this.#accept(socket));
-    // A handshake that fails is the client's affair: it hears so from TLS.
-    server.on("tlsClientError", () => {});
+    // A handshake that fails is the client's affair. One that took too long is only reported by the
+    // engines, so the socket has to be ended here.
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
     return new Promise((resolve, reject) => {
       server.once("error", (error) => reject(this.#listenError(error)));
       server.listen(port, host, () => {

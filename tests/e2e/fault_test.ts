@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect as connectTcp } from "node:net";
 import { test } from "node:test";
 import { connect } from "node:tls";
 import { inWorld, PKI_FAULTS } from "./harness.ts";
@@ -34,3 +35,15 @@ test("a connection that does not log in is told so and closed", () =>
       /"seq":0,"type":"ERROR","code":"TIMEOUT","message":"connection closed: the login took too long"/,
     );
   }, PKI_FAULTS));
+
+test("a TCP connection that does not begin TLS is closed, by serve and by listen", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice");
+    const listener = await world.listen("alice", [], { keepStdin: true });
+    await Promise.all([world.server.port, listener.port].map((port) => {
+      const socket = connectTcp(port, "127.0.0.1");
+      socket.on("error", () => {}); // "close" follows
+      socket.resume();
+      return new Promise((resolve) => socket.once("close", resolve));
+    }));
+  }));
