@@ -9,7 +9,7 @@
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import config from "./deno.json" with { type: "json" };
@@ -98,21 +98,31 @@ function pack(bundles: readonly string[], outfile: string, target: string | unde
   if (status !== 0) throw new Error(`packing failed: ${stderr}`);
 }
 
-const { values } = parseArgs({
-  options: { target: { type: "string" }, faults: { type: "boolean", default: false } },
-});
-const startMs = performance.now();
-const name = values.faults ? "pki-faults" : values.target ? `pki-${values.target}` : "pki";
-const outfile = join(ROOT, name + (values.target?.startsWith("windows") ? ".exe" : ""));
-// Of its own, beside the result: several builds may run, and a program that runs is never written into.
-const folder = fs.mkdtempSync(join(ROOT, ".build-"));
-try {
-  const packed = join(folder, "packed.exe");
-  pack(await bundle(folder, values.faults), packed, values.target);
-  fs.renameSync(packed, outfile);
-} finally {
-  fs.rmSync(folder, { recursive: true, force: true });
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { target: { type: "string" }, faults: { type: "boolean", default: false } },
+  });
+  const { target, faults } = values;
+  const startMs = performance.now();
+  const name = faults ? "pki-faults" : target ? `pki-${target}` : "pki";
+  const outfile = join(ROOT, name + (target?.startsWith("windows") ? ".exe" : ""));
+  // Beside the result: several builds may run, and a program that runs is never written into.
+  const folder = fs.mkdtempSync(join(ROOT, ".build-"));
+  try {
+    const packed = join(folder, "packed.exe");
+    pack(await bundle(folder, faults), packed, target);
+    fs.renameSync(packed, outfile);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+  const megabytes = (fs.statSync(outfile).size / 1024 / 1024).toFixed(0);
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  console.log(`built ./${basename(outfile)}: ${megabytes} MB in ${seconds} s`);
 }
-const megabytes = (fs.statSync(outfile).size / 1024 / 1024).toFixed(0);
-const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-console.log(`built ./${name}: ${megabytes} MB in ${seconds} s`);
+
+try {
+  await main();
+} catch (error) {
+  console.error(`cannot build: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}
