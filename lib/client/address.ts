@@ -15,7 +15,8 @@ const ADDRESS = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^\s:[\]]+))(?::(\d{1,5}
  * @throws {PkiError} `usage`
  */
 export function parseAddress(text: string, defaultPort: number): Address {
-  const [, six, host = six, portText] = ADDRESS.exec(text) ?? [];
+  const [, six, name, portText] = ADDRESS.exec(text) ?? [];
+  const host = six ?? name;
   const port = portText === undefined ? defaultPort : Number(portText);
   if (host === undefined || port < 1 || port > 65_535) {
     throw new PkiError("usage", `cannot use address ${JSON.stringify(text)}: not host:port`, {

@@ -94,6 +94,20 @@ export function answerLogin(
   }
 }
 
+/**
+ * Checks that a record is one that logins can be answered with, before it is stored.
+ * @throws {PkiError} `malformed`
+ */
+export function checkRecord(setup: string, record: string): void {
+  const { startLoginRequest: request } = opaque.client.startLogin({ password: "" });
+  const parties = { id: "", rootFingerprint: "" };
+  try {
+    answerLogin({ setup, credential: "", record, request, parties });
+  } catch (cause) {
+    throw malformed("the registration", cause);
+  }
+}
+
 /** What `LOGIN_FINISH` carries: proof that the login was meant for the server with this leaf. */
 export function bindLogin(sessionKey: string, leafHash: Uint8Array): Bytes {
   const key = new TextEncoder().encode(sessionKey);

@@ -8,7 +8,12 @@ import { createHmac, randomBytes } from "node:crypto";
 import { encodeHex, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { OPAQUE_SUITE, type RequestBody } from "../protocol/messages.ts";
-import { answerLogin, answerRegistration, isLoginFinished } from "../protocol/opaque.ts";
+import {
+  answerLogin,
+  answerRegistration,
+  checkRecord,
+  isLoginFinished,
+} from "../protocol/opaque.ts";
 import type { Account } from "../store/state.ts";
 
 /** The server's secrets for passwords, as `opaque.key` holds them. */
@@ -67,6 +72,7 @@ export class LoginDialogue {
     const pending = this.#registration;
     this.#registration = undefined;
     if (!pending) throw new PkiError("refused", "cannot finish: no registration was started");
+    checkRecord(this.#options.secrets.setup, record);
     return { ...pending, record };
   }
 

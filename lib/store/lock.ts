@@ -71,13 +71,8 @@ export async function takeLock(folder: string): Promise<Lock> {
       try {
         const server = await listen(path);
         return {
-          release: () =>
-            new Promise((resolve) => {
-              server.close(() => {
-                fs.rmSync(join(folder, name), { force: true });
-                resolve();
-              });
-            }),
+          // Closing takes the socket away; removing it once more might hit a successor's.
+          release: () => new Promise((resolve) => server.close(() => resolve())),
         };
       } catch (error) {
         if (systemCodeOf(error) !== "EADDRINUSE") {

@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { Home } from "../../lib/client/home.ts";
+import type { TrustAnchor } from "../../lib/x509/chain.ts";
+import { DAY_MS, DOMAIN, makeCa, NOW_MS } from "../fakes/directory.ts";
+import { inHome } from "./temporary_home.ts";
+
+const CA = await makeCa();
+const ANCHOR: TrustAnchor = { root: CA.root, domain: DOMAIN };
+const OTHER: TrustAnchor = { root: (await makeCa()).root, domain: "other.test" };
+
+/** Every file and folder below, with its mode. */
+function modesBelow(folder: string): Record<string, string> {
+  const names = fs.readdirSync(folder, { recursive: true }) as string[];
+  return Object.fromEntries(
+    names.sort().map((
+      name,
+    ) => [name, (fs.statSync(join(folder, name)).mode & 0o7777).toString(8)]),
+  );
+}
+
+test("Home makes folders with mode 0700 and files with 0600, whatever the umask", async () => {
+  for (const umask of [0o000, 0o022, 0o077]) {
+    await inHome((home) => {
+      const before = process.umask(umask);
+      try {
+        home.pin(ANCHOR, "localhost:7443");
+        home.saveKeyPem("alice", "key");
+        home.saveCertificatePem("bob", "certificate");
+        home.saveKeyPem("alice", "another key");
+      } finally {
+        process.umask(before);
+      }
+      assert.deepEqual(modesBelow(join(home.folder, "..")), {
+        "home": "700",
+        "home/config.json": "600",
+        "home/ids": "700",
+        "home/ids/alice": "700",
+        "home/ids/alice/key.pem": "600",
+        "home/ids/bob": "700",
+        "home/ids/bob/cert.pem": "600",
+        "home/root.crt": "600",
+      });
+      assert.equal(home.loadKeyPem("alice"), "another key");
+    });
+  }
+});
+
+test("Home.pin() pins a root and its domain, and Home.loadAnchor() reads them back", async () => {
+  await inHome((home) => {
+    assert.equal(home.loadAnchor(NOW_MS), undefined);
+    home.pin(ANCHOR, "localhost:7443");
+    const loaded = new Home(home.folder).loadAnchor(NOW_MS);
+    assert.deepEqual(loaded?.root.der, CA.root.der);
+    assert.equal(loaded.domain, DOMAIN);
+    assert.deepEqual(home.loadConfig(), { server: "localhost:7443", domain: DOMAIN });
+  });
+});
+
+test("Home.pin() never replaces a root, not even by itself", async () => {
+  await inHome((home) => {
+    home.pin(ANCHOR, "localhost:7443");
+    const before = fs.readFileSync(home.rootPath, "utf8");
+    for (const anchor of [OTHER, ANCHOR]) {
+      assert.throws(() => home.pin(anchor, "elsewhere:1"), {
+        name: "PkiError",
+        kind: "internal",
+        message: "a root is pinned already",
+      });
+    }
+    assert.equal(fs.readFileSync(home.rootPath, "utf8"), before);
+    assert.deepEqual(home.loadConfig(), { server: "localhost:7443", domain: DOMAIN });
+  });
+});
+
+test("Home.pin() ends what a crash between its two files left, and keeps the configuration", async () => {
+  await inHome((home) => {
+    home.saveConfig({ peers: { "localhost:7450": "bob" } });
+    home.pin(ANCHOR, "localhost:7443");
+    home.saveConfig({ peers: { "localhost:7450": "bob" } }); // as before the second file
+    assert.equal(home.loadAnchor(NOW_MS), undefined);
+    home.pin(OTHER, "localhost:7443");
+    assert.deepEqual(home.loadAnchor(NOW_MS)?.root.der, OTHER.root.der);
+    assert.deepEqual(home.loadConfig().peers, { "localhost:7450": "bob" });
+  });
+});
+
+test("Home.loadAnchor() judges what is pinned", async () => {
+  await inHome((home) => {
+    home.pin(ANCHOR, "localhost:7443");
+    assert.throws(() => home.loadAnchor(NOW_MS + 21 * 365 * DAY_MS), {
+      kind: "untrusted",
+      message: /the root expired/,
+    });
+    home.saveConfig({ domain: "Not a domain" });
+    assert.throws(() => home.loadAnchor(NOW_MS), { kind: "usage" });
+    home.saveConfig({ domain: DOMAIN });
+    fs.writeFileSync(home.rootPath, "no PEM");
+    assert.throws(() => home.loadAnchor(NOW_MS), { kind: "malformed" });
+    fs.writeFileSync(home.rootPath, "");
+    assert.throws(() => home.loadAnchor(NOW_MS), { kind: "malformed" });
+  });
+});
+
+test("Home.loadConfig() refuses what it does not know", async () => {
+  await inHome((home) => {
+    const path = join(home.folder, "config.json");
+    assert.deepEqual(home.loadConfig(), {});
+    home.saveConfig({});
+    const bad = [
+      "",
+      "{",
+      "null",
+      '"text"',
+      '{"unknown":1}',
+      '{"server":"a:1","Domain":"pki.test"}',
+      '{"__proto__":{}}',
+      '{"server":1}',
+      '{"domain":null}',
+      '{"peers":{"a:1":1}}',
+    ];
+    for (const text of bad) {
+      fs.writeFileSync(path, text);
+      assert.throws(() => home.loadConfig(), {
+        name: "PkiError",
+        kind: "malformed",
+        message: `cannot read "${path}": not as it should be`,
+      }, text);
+    }
+    fs.writeFileSync(path, Uint8Array.of(0xff));
+    assert.throws(() => home.loadConfig(), { kind: "malformed" });
+    const good = { server: "a:1", domain: DOMAIN, peers: { "b:2": "bob" } };
+    home.saveConfig(good);
+    assert.deepEqual(home.loadConfig(), good);
+  });
+});
+
+test("Home has no path for what is not an id", async () => {
+  await inHome((home) => {
+    for (const id of ["", "..", "../x", "a/b", "Alice", "a\0", "a".repeat(64)]) {
+      for (
+        const use of [
+          () => home.keyPath(id),
+          () => home.certificatePath(id),
+          () => home.contactPath(id),
+          () => home.hasKey(id),
+          () => home.loadKeyPem(id),
+          () => home.loadCertificatePem(id),
+          () => home.saveKeyPem(id, ""),
+          () => home.saveCertificatePem(id, ""),
+        ]
+      ) {
+        assert.throws(use, { name: "PkiError", kind: "usage" }, `${id}: ${use}`);
+      }
+    }
+    assert.equal(fs.existsSync(home.folder), false, "a folder was made for it");
+  });
+});
+
+test("Home.listIds() lists the ids that have a key, sorted", async () => {
+  await inHome((home) => {
+    assert.deepEqual(home.listIds(), []);
+    for (const id of ["bob", "alice", "a.b-c"]) home.saveKeyPem(id, "key");
+    home.saveCertificatePem("carol", "certificate");
+    fs.mkdirSync(join(home.folder, "ids", "Not An Id"));
+    fs.writeFileSync(join(home.folder, "ids", "file"), "");
+    assert.deepEqual(home.listIds(), ["a.b-c", "alice", "bob"]);
+    assert.equal(home.hasKey("alice"), true);
+    assert.equal(home.hasKey("carol"), false);
+  });
+});
+
+test("Home says what is missing and how to get it", async () => {
+  await inHome((home) => {
+    assert.throws(() => home.loadKeyPem("alice"), {
+      kind: "not-found",
+      message: `cannot find the key of "alice" in "${home.folder}"`,
+      hint: "make one and have it certified with: pki csr --id alice",
+    });
+    assert.throws(() => home.loadCertificatePem("alice"), {
+      kind: "not-found",
+      message: `cannot find a certificate of "alice" in "${home.folder}"`,
+      hint: "get one with: pki csr --id alice",
+    });
+    home.saveCertificatePem("alice", "certificate");
+    assert.equal(home.loadCertificatePem("alice"), "certificate");
+  });
+});
+
+test("Home says that it cannot write", async () => {
+  await inHome((home) => {
+    fs.writeFileSync(home.folder, "a file where the folder should be");
+    for (const save of [() => home.saveConfig({}), () => home.saveKeyPem("alice", "key")]) {
+      assert.throws(save, { name: "PkiError", kind: "storage" });
+    }
+  });
+});

@@ -1,0 +1,248 @@
+/**
+ * A directory in memory: a CA, a real state, a log that is a list and can fail, a clock that tests
+ * set, and logins that cost milliseconds.
+ */
+
+import assert from "node:assert/strict";
+import { type KeyObject, randomBytes } from "node:crypto";
+import * as opaque from "@serenity-kit/opaque";
+import { type Bytes, encodeBase64 } from "../../lib/base/bytes.ts";
+import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
+import { createAuthority } from "../../lib/ca/authority.ts";
+import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
+import type { Entry } from "../../lib/log/entry.ts";
+import type { Answer, RequestBody, RequestType } from "../../lib/protocol/messages.ts";
+import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
+import { Directory, type DirectorySession } from "../../lib/server/directory.ts";
+import type { Visitor } from "../../lib/server/ports.ts";
+import { loadSqlite } from "../../lib/store/database.ts";
+import { State } from "../../lib/store/state.ts";
+import { type Certificate, fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
+import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
+
+export const DOMAIN = "pki.test";
+export const NOW_MS = Date.UTC(2026, 6, 31, 12);
+export const DAY_MS = 24 * 60 * 60 * 1000;
+
+export interface TestCa {
+  readonly root: Certificate;
+  readonly issuing: Certificate;
+  readonly issuingKey: KeyObject;
+}
+
+/** A root and an issuing CA, made at {@link NOW_MS}. */
+export async function makeCa(domain = DOMAIN): Promise<TestCa> {
+  const [rootKey, issuingKey] = await Promise.all([
+    generatePrivateKey("p256"),
+    generatePrivateKey("p256"),
+  ]);
+  const common = { domain, nowMs: NOW_MS };
+  const root = parseCertificate(
+    await issueCertificate(
+      prepareCertificate({
+        ...common,
+        profile: "root",
+        spki: encodeSpki(rootKey),
+        random: randomBytes(20),
+      }),
+      { key: rootKey },
+    ),
+  );
+  const issuing = parseCertificate(
+    await issueCertificate(
+      prepareCertificate({
+        ...common,
+        profile: "issuing",
+        spki: encodeSpki(issuingKey),
+        random: randomBytes(20),
+        issuerNotAfterMs: root.notAfterMs,
+      }),
+      { key: rootKey, certificate: root },
+    ),
+  );
+  return { root, issuing, issuingKey };
+}
+
+/** A certificate of the issuing CA for any key. */
+export function issueUser(
+  ca: TestCa,
+  { id, key, nowMs = NOW_MS, domain = DOMAIN }: {
+    readonly id: string;
+    readonly key: KeyObject;
+    readonly nowMs?: number;
+    readonly domain?: string;
+  },
+): Promise<Bytes> {
+  return issueCertificate(
+    prepareCertificate({
+      profile: "user",
+      domain,
+      id,
+      spki: encodeSpki(key),
+      nowMs,
+      random: randomBytes(20),
+      issuerNotAfterMs: ca.issuing.notAfterMs,
+    }),
+    { key: ca.issuingKey, certificate: ca.issuing },
+  );
+}
+
+export const LEAF_HASH = new Uint8Array(32).fill(1);
+export const OTHER_LEAF_HASH = new Uint8Array(32).fill(2);
+
+export interface TestDirectory {
+  readonly directory: Directory;
+  readonly state: State;
+  readonly ca: TestCa;
+  /** What was appended, in order. */
+  readonly entries: Entry[];
+  /** Copies that were saved, by id, the newest only. */
+  readonly copies: Map<string, readonly Uint8Array[]>;
+  readonly clock: { nowMs: number };
+  /** What the log does before it has an entry; may throw or wait. */
+  readonly log: { before: (entry: Entry) => void | Promise<void> };
+  open(visitor?: Partial<Visitor>): DirectorySession;
+}
+
+export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
+  await Promise.all([loadOpaque(), loadSqlite()]);
+  const state = State.empty();
+  const entries: Entry[] = [];
+  const copies = new Map<string, readonly Uint8Array[]>();
+  const clock = { nowMs: NOW_MS };
+  const log: TestDirectory["log"] = { before: () => {} };
+  const authority = createAuthority({
+    issuing: ca.issuing,
+    key: ca.issuingKey,
+    domain: DOMAIN,
+    now: () => clock.nowMs,
+  });
+  const directory = new Directory({
+    root: ca.root,
+    issuing: ca.issuing,
+    domain: DOMAIN,
+    secrets: { setup: createServerSetup(), unknown: "unknown ids" },
+    state,
+    append: async (entry) => {
+      await log.before(entry);
+      entries.push(entry);
+    },
+    certifyUser: (id, csr) => authority.certifyUser(id, csr),
+    certifyServer: (spki) => authority.certifyServer(spki),
+    saveCopy: (id, certificates) => copies.set(id, certificates),
+    now: () => clock.nowMs,
+  });
+  return {
+    directory,
+    state,
+    ca,
+    entries,
+    copies,
+    clock,
+    log,
+    open: (visitor = {}) =>
+      directory.openSession({ address: "192.0.2.1", leafHash: LEAF_HASH, shown: [], ...visitor }),
+  };
+}
+
+let lastSeq = 0;
+
+/** Has a session do one request. */
+export function ask<T extends RequestType>(
+  session: DirectorySession,
+  type: T,
+  body: RequestBody<T>,
+): Promise<Answer> {
+  return session.handle({ seq: ++lastSeq, type, ...body } as never);
+}
+
+/** The server cannot see how a client stretches passwords, so tests do it for next to nothing. */
+const CHEAP = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } } as const;
+
+const identifiers = (id: string, root: Certificate) => ({
+  client: id,
+  server: fingerprintOf(root.der),
+});
+
+function textOf(answer: Answer, field: string): string {
+  const value = answer[field];
+  assert.ok(typeof value === "string");
+  return value;
+}
+
+/** The first half of a registration; the second finishes it. */
+export async function startRegistering(
+  session: DirectorySession,
+  { id, password = "correct horse", root }: {
+    readonly id: string;
+    readonly password?: string;
+    readonly root: Certificate;
+  },
+): Promise<() => Promise<Answer>> {
+  const { clientRegistrationState, registrationRequest } = opaque.client.startRegistration({
+    password,
+  });
+  const answer = await ask(session, "REGISTER", { id, request: registrationRequest });
+  const { registrationRecord } = opaque.client.finishRegistration({
+    password,
+    registrationResponse: textOf(answer, "response"),
+    clientRegistrationState,
+    identifiers: identifiers(id, root),
+    keyStretching: CHEAP,
+  });
+  return () => ask(session, "REGISTER_FINISH", { record: registrationRecord });
+}
+
+/** What `LOGIN_FINISH` shall carry, or `undefined` if the client itself sees that it cannot. */
+export async function startLoggingIn(
+  session: DirectorySession,
+  { id, password = "correct horse", root, leafHash = LEAF_HASH }: {
+    readonly id: string;
+    readonly password?: string;
+    readonly root: Certificate;
+    readonly leafHash?: Uint8Array;
+  },
+): Promise<RequestBody<"LOGIN_FINISH"> | undefined> {
+  const { clientLoginState, startLoginRequest } = opaque.client.startLogin({ password });
+  const answer = await ask(session, "LOGIN", { id, request: startLoginRequest });
+  const result = opaque.client.finishLogin({
+    password,
+    loginResponse: textOf(answer, "response"),
+    clientLoginState,
+    identifiers: identifiers(id, root),
+    keyStretching: CHEAP,
+  });
+  return result && {
+    finish: result.finishLoginRequest,
+    binding: encodeBase64(bindLogin(result.sessionKey, leafHash)),
+  };
+}
+
+/** A session that belongs to a user, who is registered if need be. */
+export async function openAs(
+  world: TestDirectory,
+  id: string,
+  visitor: Partial<Visitor> = {},
+): Promise<DirectorySession> {
+  const session = world.open(visitor);
+  const { root } = world.ca;
+  if (!world.state.account(id)) await (await startRegistering(session, { id, root }))();
+  const leafHash = visitor.leafHash ?? LEAF_HASH;
+  const finish = await startLoggingIn(session, { id, root, leafHash });
+  assert.ok(finish);
+  assert.deepEqual(await ask(session, "LOGIN_FINISH", finish), { id });
+  return session;
+}
+
+/** Checks that something fails in exactly this way. */
+export async function assertFails(
+  work: Promise<unknown>,
+  kind: ErrorKind,
+  message: string | RegExp,
+): Promise<void> {
+  const error: unknown = await work.then(() => undefined, (thrown) => thrown);
+  assert.ok(error instanceof PkiError, `failed with ${error}`);
+  assert.equal(error.kind, kind, error.message);
+  if (typeof message === "string") assert.equal(error.message, message);
+  else assert.match(error.message, message);
+}
