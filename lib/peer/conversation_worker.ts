@@ -5,7 +5,13 @@
 
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { copyBytes } from "../base/bytes.ts";
-import { type ErrorReport, kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
+import {
+  type ErrorKind,
+  type ErrorReport,
+  kindOfWireCode,
+  PkiError,
+  reportError,
+} from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
 import { type LineMode, type PeerEvent, PeerSession } from "../protocol/peer.ts";
 import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
@@ -28,6 +34,15 @@ function judge(start: ConversationStart): JudgedUser {
     anchor: { root: parseCertificate(start.rootDer), domain: start.domain },
     nowMs: Date.now(),
   });
+}
+
+/**
+ * What a peer's refusal is to us. Other codes would let the peer choose our exit code: a fault of
+ * ours, or an interruption, that there was not.
+ */
+function kindOfRefusal(code: string): ErrorKind {
+  const kind = kindOfWireCode(code);
+  return kind === "busy" || kind === "untrusted" ? kind : "refused";
 }
 
 class Conversation {
@@ -71,7 +86,7 @@ class Conversation {
         return this.#decide(event.mode);
       case "refused": {
         const { code, message } = event.report;
-        throw new PkiError(kindOfWireCode(code), `the peer refuses: ${printable(message)}`);
+        throw new PkiError(kindOfRefusal(code), `the peer refuses: ${printable(message)}`);
       }
       case "data": {
         const bytes = copyBytes(event.bytes);

@@ -27,6 +27,9 @@ export interface LineHandlers {
   readonly onPeerEnd: () => void | Promise<void>;
 }
 
+/** What a delivery that waits costs besides its bytes: frames may be empty, and many. */
+const DELIVERY_BYTES = 256;
+
 export class Line {
   readonly #socket: TLSSocket;
   readonly #worker: Worker;
@@ -138,7 +141,7 @@ export class Line {
         if (this.#peer) this.#handlers.onOpen(this.#peer);
         return;
       case "text":
-        return this.#deliver(0, () => this.#handlers.onText(message.text));
+        return this.#deliver(message.text.length, () => this.#handlers.onText(message.text));
       case "data":
         return this.#deliver(message.bytes.length, () => this.#handlers.onData(message.bytes));
       case "peer-end":
@@ -166,9 +169,10 @@ export class Line {
 
   /** Keeps deliveries in order and the socket paused while they are behind. */
   #deliver(size: number, work: () => void | Promise<void>): void {
-    this.#undelivered += size;
+    const cost = size + DELIVERY_BYTES;
+    this.#undelivered += cost;
     this.#deliveries = this.#deliveries.then(work).then(() => {
-      this.#undelivered -= size;
+      this.#undelivered -= cost;
       this.#flow();
     }, (error) => this.#fail(error instanceof PkiError ? error : asStorage(error)));
   }

@@ -67,36 +67,50 @@ export async function takeLock(folder: string): Promise<Lock> {
   const name = "lock";
   const { path, close } = reachable(folder, name);
   try {
-    for (let attempt = 0; attempt < 3; attempt++) {
-      try {
-        const server = await listen(path);
-        return {
-          // Closing takes the socket away; removing it once more might hit a successor's.
-          release: () => new Promise((resolve) => server.close(() => resolve())),
-        };
-      } catch (error) {
-        if (systemCodeOf(error) !== "EADDRINUSE") {
-          throw new PkiError(
-            "storage",
-            `cannot lock "${folder}": ${systemCodeOf(error) ?? "failed"}`,
-            {
-              cause: error,
-            },
-          );
-        }
-      }
-      const holder = await askHolder(path);
-      if (holder !== undefined) {
+    return await takeSocket({ folder, path, close });
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+async function takeSocket(
+  { folder, path, close }: { folder: string; path: string; close: () => void },
+): Promise<Lock> {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    try {
+      const server = await listen(path);
+      return {
+        // Closing takes the socket away, by the path that it was bound to; removing it once more
+        // might hit a successor's.
+        release: () =>
+          new Promise((resolve) => {
+            server.close(() => {
+              close();
+              resolve();
+            });
+          }),
+      };
+    } catch (error) {
+      if (systemCodeOf(error) !== "EADDRINUSE") {
         throw new PkiError(
-          "conflict",
-          `cannot use "${folder}": process ${holder || "(unknown)"} is using it`,
-          { hint: "stop that process, or give this one another --data folder" },
+          "storage",
+          `cannot lock "${folder}": ${systemCodeOf(error) ?? "failed"}`,
+          {
+            cause: error,
+          },
         );
       }
-      fs.rmSync(path, { force: true });
     }
-    throw new PkiError("conflict", `cannot lock "${folder}": other processes are trying the same`);
-  } finally {
-    close();
+    const holder = await askHolder(path);
+    if (holder !== undefined) {
+      throw new PkiError(
+        "conflict",
+        `cannot use "${folder}": process ${holder || "(unknown)"} is using it`,
+        { hint: "stop that process, or give this one another --data folder" },
+      );
+    }
+    fs.rmSync(path, { force: true });
   }
+  throw new PkiError("conflict", `cannot lock "${folder}": other processes are trying the same`);
 }

@@ -86,7 +86,7 @@ for (const [what, name] of [["a folder", "d"], ["a folder with a long path", LON
   test(`takeLock() of ${what} takes over a socket whose process was killed`, async () => {
     await inFolder(async (folder) => {
       // A socket can be bound only by a short path, but can be moved anywhere.
-      const left = join(fs.mkdtempSync(join(folder.slice(0, folder.indexOf(name)), "s-")), "s");
+      const left = join(fs.mkdtempSync(join(folder.slice(0, folder.lastIndexOf(name)), "s-")), "s");
       await leaveSocket(left);
       fs.renameSync(left, join(folder, "lock"));
       const lock = await takeLock(folder);
