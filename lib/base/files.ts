@@ -71,7 +71,11 @@ export function writeFileAtomic(
     fs.renameSync(temporary, path);
     if (isDurable) syncFolder(dirname(path));
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    try {
+      fs.rmSync(temporary, { force: true });
+    } catch {
+      // Where the file could not even be made (ENOTDIR, ENAMETOOLONG), the first error says why.
+    }
     throw storageError(`cannot write "${path}"`, error);
   }
 }

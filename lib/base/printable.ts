@@ -3,8 +3,8 @@
  * sequences, nothing that turns the direction of writing or hides text.
  */
 
-// deno-lint-ignore no-control-regex -- control characters are what it is about
 const UNSAFE =
+  // deno-lint-ignore no-control-regex -- control characters are what it is about
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 
 /** Each unsafe character becomes `\ufffd`; tabs become a space. */

@@ -46,11 +46,11 @@ export function createAuthority(
       { key, certificate: issuing },
     );
   return {
-    certifyUser(id, csr) {
+    async certifyUser(id, csr) {
       const parsed = parseCsr(csr);
       checkCsrNames(parsed, { id, domain });
-      return issue("user", parsed.spki, id);
+      return await issue("user", parsed.spki, id);
     },
-    certifyServer: (spki) => issue("server", spki),
+    certifyServer: async (spki) => await issue("server", spki),
   };
 }

@@ -182,7 +182,7 @@ export function parseExtensions(reader: DerReader): ReadonlyMap<string, Extensio
   return extensions;
 }
 
-const textDecoder = new TextDecoder("utf-8", { fatal: true });
+const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The common names in a Name; those in other character sets than UTF-8 and its subsets are refused. */
 export function parseCommonNames(name: Uint8Array): readonly string[] {

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { issueCertificate, type IssueRequest, prepareCertificate } from "../../lib/ca/issue.ts";
+import { type ProfileName, PROFILES } from "../../lib/ca/profile.ts";
+import { OID, parseCertificate } from "../../lib/x509/certificate.ts";
+import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
+import { DOMAIN, makeTestCa, NOW_MS } from "../fakes/ca.ts";
+
+const DAY_MS = 86_400_000;
+const ca = await makeTestCa();
+const key = await generatePrivateKey("p256");
+const GOOD: IssueRequest = {
+  profile: "user",
+  domain: DOMAIN,
+  id: "alice",
+  spki: encodeSpki(key),
+  nowMs: NOW_MS + 999,
+  random: new Uint8Array(20).fill(7),
+  issuerNotAfterMs: ca.issuing.certificate.notAfterMs,
+};
+
+const { id: _, ...NO_ID } = GOOD;
+const NOT_AN_ID = { kind: "usage", message: "cannot use id: not a possible id" };
+const EXPIRED = {
+  kind: "internal",
+  message: "cannot issue: the issuing CA's own certificate has expired",
+};
+
+const ROWS: readonly {
+  readonly name: string;
+  readonly request: IssueRequest;
+  readonly refused?: { readonly kind: string; readonly message: string };
+}[] = [
+  { name: "a user without an id", request: NO_ID, refused: NOT_AN_ID },
+  {
+    name: "an id that is a path",
+    request: { ...GOOD, id: "../x" },
+    refused: { kind: "usage", message: 'cannot use id "../x": not a possible id' },
+  },
+  { name: "an id with NUL", request: { ...GOOD, id: "alice\0" }, refused: NOT_AN_ID },
+  {
+    name: "a domain of one label",
+    request: { ...GOOD, domain: "internal" },
+    refused: {
+      kind: "usage",
+      message: 'cannot use trust domain "internal": not a domain name',
+    },
+  },
+  {
+    name: "a key that is none",
+    request: { ...GOOD, spki: new Uint8Array() },
+    refused: { kind: "malformed", message: "cannot read DER: it ends too early" },
+  },
+  {
+    name: "too few random bytes",
+    request: { ...GOOD, random: new Uint8Array(19) },
+    refused: { kind: "internal", message: "a serial number needs 20 random bytes" },
+  },
+  {
+    name: "an issuer that ends now",
+    request: { ...GOOD, issuerNotAfterMs: GOOD.nowMs },
+    refused: EXPIRED,
+  },
+  { name: "an issuer that has ended", request: { ...GOOD, issuerNotAfterMs: 0 }, refused: EXPIRED },
+  { name: "a good request", request: GOOD },
+];
+
+for (const { name, request, refused } of ROWS) {
+  test(`prepareCertificate() ${refused ? "refuses" : "accepts"} ${name}`, () => {
+    if (refused) assert.throws(() => prepareCertificate(request), refused);
+    else assert.equal(Object.isFrozen(prepareCertificate(request)), true);
+  });
+}
+
+test("prepareCertificate() counts days from whole seconds, begins early, ends with the issuer", () => {
+  const { notBeforeMs, notAfterMs } = prepareCertificate(GOOD);
+  assert.equal(notBeforeMs, NOW_MS - 60_000);
+  assert.equal(notAfterMs, NOW_MS + 30 * DAY_MS);
+  const issuerNotAfterMs = NOW_MS + DAY_MS;
+  assert.equal(prepareCertificate({ ...GOOD, issuerNotAfterMs }).notAfterMs, issuerNotAfterMs);
+});
+
+const PROFILE_ROWS: Readonly<
+  Record<ProfileName, {
+    readonly days: number;
+    readonly commonName: string;
+    readonly uris: readonly string[];
+    readonly dns: readonly string[];
+    readonly usages: readonly string[];
+    readonly ca?: { readonly pathLength: number; readonly permittedDomain?: string };
+  }>
+> = {
+  root: {
+    days: 7300,
+    commonName: `${DOMAIN} root`,
+    uris: [],
+    dns: [],
+    usages: [],
+    ca: { pathLength: 1 },
+  },
+  issuing: {
+    days: 1825,
+    commonName: `${DOMAIN} issuing CA`,
+    uris: [],
+    dns: [],
+    usages: [],
+    ca: { pathLength: 0, permittedDomain: DOMAIN },
+  },
+  user: {
+    days: 30,
+    commonName: "alice",
+    uris: [`spiffe://${DOMAIN}/user/alice`],
+    dns: [`alice.user.${DOMAIN}`],
+    usages: [OID.clientAuth, OID.serverAuth],
+  },
+  server: {
+    days: 90,
+    commonName: `server.${DOMAIN}`,
+    uris: [`spiffe://${DOMAIN}/server`],
+    dns: [`server.${DOMAIN}`],
+    usages: [OID.serverAuth],
+  },
+};
+
+for (const profile of Object.keys(PROFILES) as ProfileName[]) {
+  test(`prepareCertificate() says of a ${profile} exactly what its profile says`, () => {
+    const { issuerNotAfterMs: _, ...request } = GOOD;
+    const { days, commonName, uris, dns, usages, ca } = PROFILE_ROWS[profile];
+    assert.deepEqual(prepareCertificate({ ...request, profile }), {
+      serial: Uint8Array.of(0x47, ...new Uint8Array(19).fill(7)),
+      commonName,
+      notBeforeMs: NOW_MS - 60_000,
+      notAfterMs: NOW_MS + days * DAY_MS,
+      spki: GOOD.spki,
+      uris,
+      dns,
+      extendedKeyUsage: usages,
+      ...(ca ? { ca } : {}),
+    });
+  });
+}
+
+test("issueCertificate() signs what was prepared", async () => {
+  const template = prepareCertificate(GOOD);
+  const made = parseCertificate(await issueCertificate(template, ca.issuing));
+  assert.equal(made.serial, `47${"07".repeat(19)}`);
+  assert.deepEqual(made.commonNames, ["alice"]);
+  assert.deepEqual(made.names, [
+    { type: "uri", value: `spiffe://${DOMAIN}/user/alice` },
+    { type: "dns", value: `alice.user.${DOMAIN}` },
+  ]);
+  assert.deepEqual(made.issuer, ca.issuing.certificate.subject);
+});
+
+test("issueCertificate() gives nobody what is not as it was prepared", async () => {
+  const template = prepareCertificate(GOOD);
+  const half = { ...template, notAfterMs: template.notAfterMs + 500 }; // X.509 has whole seconds
+  await assert.rejects(issueCertificate(half, ca.issuing), {
+    kind: "internal",
+    message: "a certificate is not as it was prepared",
+  });
+});

@@ -1,0 +1,332 @@
+import assert from "node:assert/strict";
+import { createPrivateKey, sign } from "node:crypto";
+import * as fs from "node:fs";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Bytes, concatBytes, utf8 } from "../../lib/base/bytes.ts";
+import { PkiError } from "../../lib/base/errors.ts";
+import { OID } from "../../lib/x509/certificate.ts";
+import { checkCsrNames, parseCsr } from "../../lib/x509/csr.ts";
+import {
+  contextTag,
+  encodeElement,
+  encodeInteger,
+  encodeNull,
+  encodeOctetString,
+  encodeOid,
+  encodeSequence,
+  TAG,
+} from "../../lib/x509/der.ts";
+import { encodeSpki } from "../../lib/x509/keys.ts";
+import { makeCsr } from "../../lib/x509/make.ts";
+import { parsePemBlock } from "../../lib/x509/pem.ts";
+import { DOMAIN, flipBit } from "../fakes/ca.ts";
+import { runOpenssl, WITHOUT_OPENSSL } from "./openssl.ts";
+
+function vector(name: string): string {
+  return fs.readFileSync(new URL(`../../testdata/x509/${name}`, import.meta.url), "utf8");
+}
+
+function request(name: string): Bytes {
+  return parsePemBlock(vector(`${name}.csr`), ["CERTIFICATE REQUEST"], name);
+}
+
+const ALICE = { id: "alice", domain: DOMAIN };
+
+interface Row {
+  /** A file in testdata/x509, made by openssl. */
+  readonly name: string;
+  readonly kind?: "malformed" | "refused";
+  readonly message?: string;
+}
+
+function malformed(name: string, message: string): Row {
+  return { name, kind: "malformed", message };
+}
+
+function otherName(name: string): Row {
+  return {
+    name,
+    kind: "refused",
+    message: 'cannot certify request: it asks for another name than "alice"',
+  };
+}
+
+const notAccepted = (oid: string) => `cannot verify: signature algorithm ${oid} is not accepted`;
+
+const ROWS: readonly Row[] = [
+  malformed("rsa1024", "cannot accept the key: RSA key has 1024 bits, 2048 to 8192 needed"),
+  malformed("rsa2048_exponent3", "cannot accept the key: its RSA exponent is even or below 65537"),
+  malformed("secp256k1", "cannot use the key: EC secp256k1 is not supported"),
+  malformed("p521", "cannot use the key: EC secp521r1 is not supported"),
+  malformed("p256_explicit", "cannot read the public key: it is damaged or of an unknown type"),
+  malformed("ed448", "cannot use the key: ED448 is not supported"),
+  malformed("rsa_pss", "cannot use the key: RSA-PSS 2048 is not supported"),
+  malformed("p256_sha1", notAccepted("1.2.840.10045.4.1")),
+  malformed("rsa2048_sha1", notAccepted("1.2.840.113549.1.1.5")),
+  malformed("rsa2048_pss", notAccepted("1.2.840.113549.1.1.10")),
+  otherName("other_cn"),
+  otherName("two_cn"),
+  otherName("other_dns"),
+  otherName("server_dns"),
+  otherName("other_uri"),
+  otherName("other_domain"),
+  otherName("other_email"),
+  otherName("ip"),
+  { name: "ca" }, // what it asks for beside names is not even looked at
+  { name: "organisation" },
+  { name: "no_subject" },
+  { name: "own_san" },
+  { name: "p384_sha512" },
+  { name: "p256" },
+  { name: "p384" },
+  { name: "ed25519" },
+  { name: "rsa2048" },
+  { name: "rsa3072" },
+];
+
+for (const { name, kind, message } of ROWS) {
+  test(`parseCsr() and checkCsrNames() ${kind ? "refuse" : "accept"} ${name}.csr`, () => {
+    const read = () => {
+      const csr = parseCsr(request(name));
+      checkCsrNames(csr, ALICE);
+      return csr;
+    };
+    if (kind) assert.throws(read, { kind, message: message! });
+    else assert.deepEqual(encodeSpki(read().publicKey), read().spki);
+  });
+}
+
+test("parseCsr() reads what was asked for", () => {
+  const csr = parseCsr(request("own_san"));
+  assert.deepEqual(csr.commonNames, ["alice"]);
+  assert.deepEqual(csr.names, [
+    { type: "dns", value: "alice" },
+    { type: "dns", value: "alice.user.pki.internal" },
+    { type: "uri", value: "spiffe://pki.internal/user/alice" },
+    { type: "email", value: "alice@pki.internal" },
+  ]);
+  assert.deepEqual(csr.spki, encodeSpki(createPrivateKey(vector("p256.key"))));
+  assert.deepEqual(csr.der, request("own_san"));
+});
+
+test("checkCsrNames() refuses a request of the right user in another domain", () => {
+  const csr = parseCsr(request("own_san"));
+  assert.throws(() => checkCsrNames(csr, { id: "alice", domain: "pki.example" }), {
+    kind: "refused",
+    hint: "ask for the subject CN=alice only, or for an empty subject",
+  });
+});
+
+const KEY = createPrivateKey(vector("p256.key"));
+const SHA256_WITH_ECDSA = encodeSequence(encodeOid("1.2.840.10045.4.3.2"));
+
+interface Parts {
+  readonly version?: Uint8Array;
+  readonly commonName?: Uint8Array;
+  readonly attributes?: Uint8Array;
+  readonly behindInfo?: Uint8Array;
+  readonly behind?: Uint8Array;
+  readonly spki?: Uint8Array;
+}
+
+const NOTHING = new Uint8Array();
+
+/** A request put together from parts and signed by p256.key. */
+function assemble(parts: Parts): Bytes {
+  const commonName = parts.commonName ?? encodeElement(TAG.utf8String, utf8("alice"));
+  const info = encodeSequence(
+    parts.version ?? encodeInteger(0),
+    encodeSequence(
+      encodeElement(TAG.set, encodeSequence(encodeOid(OID.commonName), commonName)),
+    ),
+    parts.spki ?? encodeSpki(KEY),
+    parts.attributes ?? encodeElement(contextTag(0, true)),
+    parts.behindInfo ?? NOTHING,
+  );
+  return encodeSequence(
+    info,
+    SHA256_WITH_ECDSA,
+    encodeElement(TAG.bitString, Uint8Array.of(0), sign("sha256", info, KEY)),
+    parts.behind ?? NOTHING,
+  );
+}
+
+function attribute(oid: string, ...values: readonly Uint8Array[]): Bytes {
+  return encodeSequence(encodeOid(oid), encodeElement(TAG.set, ...values));
+}
+
+function attributes(...list: readonly Uint8Array[]): Parts {
+  return { attributes: encodeElement(contextTag(0, true), ...list) };
+}
+
+function extensions(...list: readonly Uint8Array[]): Parts {
+  return attributes(attribute(OID.extensionRequest, encodeSequence(...list)));
+}
+
+const ALT_NAME = encodeSequence(
+  encodeOid(OID.subjectAltName),
+  encodeOctetString(encodeSequence(encodeElement(contextTag(2, false), utf8("alice")))),
+);
+const BEHIND = "cannot read DER: bytes behind the end";
+const EARLY = "cannot read DER: it ends too early";
+const NOT_ITS_KEY = "cannot accept request: its signature is not by the key in it";
+
+const ASSEMBLED: readonly {
+  readonly name: string;
+  readonly parts: Parts;
+  readonly refused?: string;
+}[] = [
+  {
+    name: "version 2",
+    parts: { version: encodeInteger(1) },
+    refused: "cannot accept request: not of version 1",
+  },
+  { name: "something behind the attributes", parts: { behindInfo: encodeNull() }, refused: BEHIND },
+  { name: "something behind the signature", parts: { behind: encodeNull() }, refused: BEHIND },
+  {
+    name: "an attribute twice",
+    parts: attributes(attribute("1.2.3", encodeNull()), attribute("1.2.3", encodeNull())),
+    refused: "cannot accept request: attribute 1.2.3 twice",
+  },
+  {
+    name: "two requests for extensions",
+    parts: attributes(
+      attribute(OID.extensionRequest, encodeSequence(ALT_NAME)),
+      attribute(OID.extensionRequest, encodeSequence(ALT_NAME)),
+    ),
+    refused: "cannot accept request: attribute 1.2.840.113549.1.9.14 twice",
+  },
+  {
+    name: "two lists of extensions in one attribute",
+    parts: attributes(
+      attribute(OID.extensionRequest, encodeSequence(ALT_NAME), encodeSequence(ALT_NAME)),
+    ),
+    refused: BEHIND,
+  },
+  {
+    name: "a request for extensions without a list",
+    parts: attributes(attribute(OID.extensionRequest)),
+    refused: EARLY,
+  },
+  {
+    name: "two subject alternative names",
+    parts: extensions(ALT_NAME, ALT_NAME),
+    refused: "cannot read certificate: extension 2.5.29.17 twice",
+  },
+  {
+    name: "a common name in UTF-16",
+    parts: { commonName: encodeElement(0x1e, utf8("x")) },
+    refused: "cannot read certificate: a common name of an odd type",
+  },
+  {
+    name: "somebody else's key",
+    parts: { spki: encodeSpki(createPrivateKey(vector("rsa2048.key"))) },
+    refused: "cannot verify: the signature algorithm is not one of the key's type",
+  },
+  {
+    name: "somebody else's key of the same type",
+    parts: { spki: encodeSpki(createPrivateKey(vector("p384.key"))) },
+    refused: NOT_ITS_KEY,
+  },
+  { name: "no attributes at all", parts: { attributes: NOTHING } },
+  { name: "an attribute that nobody knows", parts: attributes(attribute("1.2.3", encodeNull())) },
+  { name: "its own name", parts: extensions(ALT_NAME) },
+  { name: "what is needed", parts: {} },
+];
+
+for (const { name, parts, refused } of ASSEMBLED) {
+  test(`parseCsr() ${refused === undefined ? "accepts" : "refuses"} ${name}`, () => {
+    const der = assemble(parts);
+    if (refused !== undefined) {
+      return assert.throws(() => parseCsr(der), { kind: "malformed", message: refused });
+    }
+    assert.deepEqual(parseCsr(der).commonNames, ["alice"]);
+  });
+}
+
+for (const text of ["alice\0", "Alice", "alice ", "ａlice", ""]) {
+  test(`checkCsrNames() does not take ${JSON.stringify(text)} for alice`, () => {
+    const csr = parseCsr(assemble({ commonName: encodeElement(TAG.utf8String, utf8(text)) }));
+    assert.throws(() => checkCsrNames(csr, ALICE), { kind: "refused" });
+  });
+}
+
+test("parseCsr() reads 16,384 bytes and no more", () => {
+  assert.throws(() => parseCsr(new Uint8Array(16_385)), {
+    kind: "malformed",
+    message: "cannot accept request: 16385 bytes, at most 16384 accepted",
+  });
+  assert.throws(() => parseCsr(new Uint8Array(16_384)), { message: /^cannot read DER: / });
+});
+
+function isRead(der: Uint8Array): boolean {
+  try {
+    parseCsr(der);
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof PkiError && error.kind === "malformed", String(error));
+    return false;
+  }
+}
+
+test("parseCsr() refuses every truncation, and a byte more", () => {
+  for (const name of ["own_san", "rsa2048"]) {
+    const der = request(name);
+    for (let length = 0; length < der.length; length++) {
+      assert.equal(isRead(der.subarray(0, length)), false);
+    }
+    assert.equal(isRead(concatBytes(der, Uint8Array.of(0))), false);
+  }
+});
+
+test("parseCsr() refuses every single flipped bit as malformed", () => {
+  const der = request("own_san");
+  for (let i = 0; i < der.length * 8; i++) {
+    assert.equal(isRead(flipBit(der, i >> 3, i % 8)), false, `bit ${i}`);
+  }
+});
+
+test("parseCsr() refuses a flipped bit for every type of key", () => {
+  for (const name of ["p384", "ed25519", "rsa2048"]) {
+    const der = request(name);
+    const bit = fc.integer({ min: 0, max: der.length * 8 - 1 });
+    fc.assert(
+      fc.property(bit, (i) => assert.equal(isRead(flipBit(der, i >> 3, i % 8)), false)),
+      { numRuns: 200 },
+    );
+  }
+});
+
+test("parseCsr() refuses any bytes as malformed", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+    assert.equal(isRead(bytes), false);
+    assert.equal(isRead(encodeSequence(bytes)), false);
+  }));
+});
+
+test("makeCsr() makes what parseCsr() and openssl accept", { skip: WITHOUT_OPENSSL }, async () => {
+  for (const name of ["p256", "p384", "rsa3072", "ed25519"]) {
+    const key = createPrivateKey(vector(`${name}.key`));
+    const der = await makeCsr(key, "alice.smith");
+    const csr = parseCsr(der);
+    checkCsrNames(csr, { id: "alice.smith", domain: DOMAIN });
+    assert.deepEqual(csr.commonNames, ["alice.smith"]);
+    assert.deepEqual(csr.spki, encodeSpki(key));
+    const args = ["req", "-inform", "DER", "-in", "x.csr", "-verify", "-noout", "-subject"];
+    const { status, output } = runOpenssl(args, { "x.csr": der });
+    assert.equal(status, 0, output);
+    assert.match(output, /verify OK/);
+    assert.match(output, /CN ?= ?alice\.smith/);
+  }
+});
+
+test("parseCsr() reads a request that the openssl of this machine makes", {
+  skip: WITHOUT_OPENSSL,
+}, () => {
+  const args = ["req", "-new", "-key", "x.key", "-subj", "/CN=alice", "-outform", "PEM"];
+  const { status, output } = runOpenssl(args, { "x.key": vector("p256.key") });
+  assert.equal(status, 0, output);
+  const csr = parseCsr(parsePemBlock(output, ["CERTIFICATE REQUEST"], "openssl's request"));
+  checkCsrNames(csr, ALICE);
+});
