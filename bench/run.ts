@@ -13,7 +13,7 @@ import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
 import { connectServer, logIn, type ServerConnection } from "../lib/client/server_connection.ts";
 import { publish } from "../lib/client/operations.ts";
 import { generatePrivateKey } from "../lib/x509/keys.ts";
-import { makeCsr } from "../lib/x509/make.ts";
+import { makeCsr } from "../lib/x509/make_csr.ts";
 import {
   type BenchServer,
   cpuSeconds,

@@ -73,7 +73,7 @@ export async function certifyIdentity(
 ): Promise<void> {
   const { home, context } = surroundings;
   const { id, connection, anchor } = session;
-  const { makeCsr } = await import("../lib/x509/make.ts");
+  const { makeCsr } = await import("../lib/x509/make_csr.ts");
   const { key, newPem } = await chooseKey(home, session, flags);
   const certified = await certify(
     connection,

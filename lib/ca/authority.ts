@@ -21,8 +21,8 @@ export interface AuthorityOptions {
 
 export interface Authority {
   /** @throws {PkiError} `malformed`, `refused` */
-  certifyUser(id: string, csr: Uint8Array): Promise<Bytes>;
-  certifyServer(spki: Uint8Array): Promise<Bytes>;
+  certifyUser(id: string, csr: Uint8Array): Bytes;
+  certifyServer(spki: Uint8Array): Bytes;
 }
 
 /** @throws {PkiError} `storage` if the key is not the certificate's */
@@ -46,11 +46,11 @@ export function createAuthority(
       { key, certificate: issuing },
     );
   return {
-    async certifyUser(id, csr) {
+    certifyUser(id, csr) {
       const parsed = parseCsr(csr);
       checkCsrNames(parsed, { id, domain });
-      return await issue("user", parsed.spki, id);
+      return issue("user", parsed.spki, id);
     },
-    certifyServer: async (spki) => await issue("server", spki),
+    certifyServer: (spki) => issue("server", spki),
   };
 }

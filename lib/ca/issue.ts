@@ -50,11 +50,11 @@ export function prepareCertificate(request: IssueRequest): CertificateTemplate {
 }
 
 /** Signs what was prepared. The result is read back and compared before anybody gets it. */
-export async function issueCertificate(
+export function issueCertificate(
   template: CertificateTemplate,
   issuer: { readonly key: KeyObject; readonly certificate?: Certificate },
-): Promise<Bytes> {
-  const der = await makeCertificate(template, issuer);
+): Bytes {
+  const der = makeCertificate(template, issuer);
   const made = parseCertificate(der);
   const isAsPrepared = isEqualBytes(made.spki, template.spki) &&
     made.notAfterMs === template.notAfterMs && made.notBeforeMs === template.notBeforeMs &&

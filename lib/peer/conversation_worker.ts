@@ -149,6 +149,10 @@ class Conversation {
     });
   }
 
+  cut(): void {
+    if (!this.#isOver) tell({ type: "cut" });
+  }
+
   #finishIfComplete(): void {
     if (!this.#session.isComplete) return;
     this.#isOver = true;
@@ -177,5 +181,7 @@ main.on("message", (message: ToConversation) => {
       return conversation?.turnAway(message.error);
     case "delivered":
       return conversation?.delivered();
+    case "cut":
+      return conversation?.cut();
   }
 });

@@ -46,6 +46,7 @@ export class Line {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #peer: Peer | undefined;
   #isOver = false;
+  #isCut = false;
 
   constructor(socket: TLSSocket, start: ConversationStart, handlers: LineHandlers) {
     this.#socket = socket;
@@ -151,6 +152,8 @@ export class Line {
         });
       case "complete":
         return this.#finish(undefined);
+      case "cut":
+        return void this.#deliveries.then(() => this.#failCut());
       case "failed":
         return this.#finish(
           new PkiError(kindOfWireCode(message.error.code), message.error.message),
@@ -187,15 +190,20 @@ export class Line {
     if (this.#hasRoom()) { for (const resolve of this.#waitingForRoom.splice(0)) resolve(); }
   }
 
-  /** The TCP connection has ended; whether that was the end is for the worker to know. */
+  /**
+   * The TCP connection has ended. Whether that was the end is for the worker to know: what came before
+   * may still be with it, and so may the word that the conversation is complete.
+   */
   #cut(): void {
-    // What came before the end may still be with the worker: ask it last.
-    const patience = setTimeout(
-      () =>
-        this.#fail(new PkiError("truncated", "the line was cut before everything was confirmed")),
-      this.#bytesAhead + this.#undelivered > 0 ? LIMITS.hangUpMs : 0,
-    );
+    if (this.#isCut) return;
+    this.#isCut = true;
+    this.#tell({ type: "cut" });
+    const patience = setTimeout(() => this.#failCut(), LIMITS.hangUpMs);
     this.over.then(() => clearTimeout(patience), () => clearTimeout(patience));
+  }
+
+  #failCut(): void {
+    this.#fail(new PkiError("truncated", "the line was cut before everything was confirmed"));
   }
 
   #fail(error: PkiError): void {

@@ -25,7 +25,9 @@ export type ToConversation =
   | { readonly type: "admit" }
   | { readonly type: "turn-away"; readonly error: ErrorReport }
   /** Everything up to the peer's end has been written where it belongs. */
-  | { readonly type: "delivered" };
+  | { readonly type: "delivered" }
+  /** The TCP connection has ended, and everything that came before that has been passed on. */
+  | { readonly type: "cut" };
 
 /** Who is at the other end, by a certificate that was judged good. */
 export interface Peer {
@@ -48,5 +50,7 @@ export type FromConversation =
   | { readonly type: "peer-end" }
   /** Both ends were said and confirmed. */
   | { readonly type: "complete" }
+  /** The answer to `cut`: that was not the end of the conversation. */
+  | { readonly type: "cut" }
   /** It is over: refused by us or by the peer, or the protocol was broken. */
   | { readonly type: "failed"; readonly error: ErrorReport };

@@ -31,8 +31,8 @@ async function answer(question: ToAuthority): Promise<FromAuthority> {
   }
   if (!authority) throw new PkiError("internal", "the authority has not started");
   const certificate = question.type === "certify-user"
-    ? await authority.certifyUser(question.id, question.csr)
-    : await authority.certifyServer(question.spki);
+    ? authority.certifyUser(question.id, question.csr)
+    : authority.certifyServer(question.spki);
   return { certificate };
 }
 

@@ -46,12 +46,16 @@ async function start({ folder, passphrase, authority }: ToDirectory & { type: "s
   const secrets = JSON.parse(
     await decryptText(readText(files.opaqueKey), passphrase, files.opaqueKey),
   ) as PasswordSecrets;
-  const { state, journal, warnings, isReplayed, isNew } = await openState(
+  const { state, journal, warnings, isReplayed } = await openState(
     files.log,
     files.snapshot,
   );
-  if (isNew && fileExists(files.serverCertificate)) {
-    throw new PkiError("storage", `cannot start: the log "${files.log}" is missing`);
+  // Its first entry is the server's own certificate, which is written after it. Not by whether the log
+  // is new: a start that has refused here has left an empty one behind.
+  if (journal.size === 0 && fileExists(files.serverCertificate)) {
+    throw new PkiError("storage", `cannot start: the log "${files.log}" is missing or empty`, {
+      hint: "entries were lost; put the whole log back in its place, from a backup",
+    });
   }
   const saveCopy = (id: string, certificates: readonly Uint8Array[]) =>
     // Not synced: after an unclean end the log makes the copies again.
@@ -112,7 +116,16 @@ async function stop({ journal, state, snapshotPath }: Running): Promise<void> {
 }
 
 async function answer(question: ToDirectory): Promise<FromDirectory> {
-  if (question.type === "start") return await start(question);
+  if (question.type === "start") {
+    try {
+      return await start(question);
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+      // A report for clients would keep back what the operator has to know: which file, and the way out.
+      const { kind, message, hint } = error;
+      return { failure: hint === undefined ? { kind, message } : { kind, message, hint } };
+    }
+  }
   if (!running) throw new PkiError("internal", "the directory has not started");
   switch (question.type) {
     case "open":

@@ -45,7 +45,7 @@ async function fillFolder(folder: string, { domain, passphrase, nowMs }: SetupOp
     spki: encodeSpki(rootKey),
     random: randomBytes(20),
   });
-  const root = parseCertificate(await issueCertificate(rootTemplate, { key: rootKey }));
+  const root = parseCertificate(issueCertificate(rootTemplate, { key: rootKey }));
   const issuingTemplate = prepareCertificate({
     ...common,
     profile: "issuing",
@@ -53,7 +53,7 @@ async function fillFolder(folder: string, { domain, passphrase, nowMs }: SetupOp
     random: randomBytes(20),
     issuerNotAfterMs: root.notAfterMs,
   });
-  const issuing = await issueCertificate(issuingTemplate, { key: rootKey, certificate: root });
+  const issuing = issueCertificate(issuingTemplate, { key: rootKey, certificate: root });
   const secrets: PasswordSecrets = {
     setup: createServerSetup(),
     unknown: encodeHex(randomBytes(32)),

@@ -21,6 +21,8 @@ interface KeyTypeRow {
   readonly webCrypto: WebCryptoAlgorithm;
   /** What `node:crypto`'s `sign` and `verify` take as digest. */
   readonly digest: "sha256" | "sha384" | null;
+  /** The signatures that we make with such a key, by object identifier; a row of {@link SIGNATURES}. */
+  readonly signature: string;
   readonly generate: () => Promise<{ privateKey: KeyObject; publicKey: KeyObject }>;
 }
 
@@ -29,24 +31,28 @@ export const KEY_TYPES = {
     title: "ECDSA P-256",
     webCrypto: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
     digest: "sha256",
+    signature: "1.2.840.10045.4.3.2",
     generate: () => generate("ec", { namedCurve: "P-256" }),
   },
   p384: {
     title: "ECDSA P-384",
     webCrypto: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
     digest: "sha384",
+    signature: "1.2.840.10045.4.3.3",
     generate: () => generate("ec", { namedCurve: "P-384" }),
   },
   rsa3072: {
     title: "RSA 3072",
     webCrypto: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
     digest: "sha256",
+    signature: "1.2.840.113549.1.1.11",
     generate: () => generate("rsa", { modulusLength: 3072, publicExponent: 65_537 }),
   },
   ed25519: {
     title: "Ed25519",
     webCrypto: { name: "Ed25519" },
     digest: null,
+    signature: "1.3.101.112",
     generate: () => generate("ed25519"),
   },
 } as const satisfies Record<string, KeyTypeRow>;

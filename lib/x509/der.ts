@@ -265,3 +265,27 @@ export function encodeOctetString(bytes: Uint8Array): Bytes {
 export function encodeNull(): Bytes {
   return copyBytes(Uint8Array.of(TAG.null, 0));
 }
+
+export function encodeBoolean(value: boolean): Bytes {
+  return encodeElement(TAG.boolean, Uint8Array.of(value ? 0xff : 0));
+}
+
+/** BIT STRING of whole bytes. */
+export function encodeWholeBits(bytes: Uint8Array): Bytes {
+  return encodeElement(TAG.bitString, Uint8Array.of(0), bytes);
+}
+
+/** BIT STRING of named bits, by their numbers, up to 7 (X.690, 11.2.2: no trailing zero bits). */
+export function encodeNamedBits(bits: readonly number[]): Bytes {
+  const last = Math.max(...bits);
+  const byte = bits.reduce((sum, bit) => sum | 0x80 >> bit, 0);
+  return encodeElement(TAG.bitString, Uint8Array.of(7 - last, byte));
+}
+
+/** UTCTime up to 2049, GeneralizedTime from 2050 on (RFC 5280, section 4.1.2.5). */
+export function encodeTime(timeMs: number): Bytes {
+  const digits = new Date(timeMs).toISOString().replace(/\.\d+Z$/, "").replace(/[-:T]/g, "");
+  const isUtc = Number(digits.slice(0, 4)) < 2050;
+  const text = isUtc ? `${digits.slice(2)}Z` : `${digits}Z`;
+  return encodeElement(isUtc ? TAG.utcTime : TAG.generalizedTime, new TextEncoder().encode(text));
+}

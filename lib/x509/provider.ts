@@ -1,7 +1,7 @@
 /**
  * @peculiar/x509 with @peculiar/webcrypto as its crypto provider: the one file that loads them.
- * They make what we sign (certificates and requests); what others send is read by our own strict
- * reader. Costs 20 ms and 4 MB a thread, so only threads that make something import this.
+ * They make the client's requests and are the referee in tests. Costs 20 ms and 4 MB a thread, so it
+ * is loaded only where a request is made.
  */
 
 import "reflect-metadata";

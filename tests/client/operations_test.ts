@@ -4,7 +4,7 @@ import { encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { certify, isForKey, lookUp, publish } from "../../lib/client/operations.ts";
 import { encodeAnswer } from "../../lib/protocol/messages.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
-import { makeCsr } from "../../lib/x509/make.ts";
+import { makeCsr } from "../../lib/x509/make_csr.ts";
 import {
   assertFails,
   DAY_MS,

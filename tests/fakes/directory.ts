@@ -72,7 +72,7 @@ export function issueUser(
     readonly nowMs?: number;
     readonly domain?: string;
   },
-): Promise<Bytes> {
+): Bytes {
   return issueCertificate(
     prepareCertificate({
       profile: "user",
@@ -127,8 +127,8 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
       await log.before(entry);
       entries.push(entry);
     },
-    certifyUser: (id, csr) => authority.certifyUser(id, csr),
-    certifyServer: (spki) => authority.certifyServer(spki),
+    certifyUser: (id, csr) => Promise.resolve(authority.certifyUser(id, csr)),
+    certifyServer: (spki) => Promise.resolve(authority.certifyServer(spki)),
     saveCopy: (id, certificates) => copies.set(id, certificates),
     now: () => clock.nowMs,
   });

@@ -17,7 +17,7 @@ import type { DirectorySession } from "../../lib/server/directory.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { judgeServer, judgeUser } from "../../lib/x509/chain.ts";
 import { encodeSpki, generatePrivateKey, signLabelled } from "../../lib/x509/keys.ts";
-import { makeCsr } from "../../lib/x509/make.ts";
+import { makeCsr } from "../../lib/x509/make_csr.ts";
 import {
   ask,
   assertFails,

@@ -18,7 +18,7 @@ import {
   TAG,
 } from "../../lib/x509/der.ts";
 import { encodeSpki } from "../../lib/x509/keys.ts";
-import { makeCsr } from "../../lib/x509/make.ts";
+import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
 import { DOMAIN, flipBit } from "../fakes/ca.ts";
 import { runOpenssl, WITHOUT_OPENSSL } from "./openssl.ts";
