@@ -40,7 +40,9 @@ function scannerMessage(error: unknown): string {
         (corrections.length > 0 ? `: did you mean --${corrections.join(" or --")}?` : ""),
       UnsatisfiedPositionalError: ({ placeholder }) => `${placeholder} is missing`,
       UnexpectedPositionalError: ({ input }) =>
-        `cannot use ${JSON.stringify(input)}: one argument too many`,
+        /^--[\w-]+=$/.test(input)
+          ? `${input.slice(0, -1)} needs a value`
+          : `cannot use ${JSON.stringify(input)}: one argument too many`,
       ArgumentParseError: ({ externalFlagNameOrPlaceholder: name, exception }) =>
         `cannot use the value of --${name}: ${
           exception instanceof Error ? exception.message : exception

@@ -18,7 +18,7 @@ import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
 import { checkDomain, checkId, isId } from "../x509/names.ts";
 import { encodePem, parsePemBlock } from "../x509/pem.ts";
 
-const CONFIG = v.strictObject({
+const CONFIG_FIELDS = v.strictObject({
   /** `host:port` of the server that the root belongs to. */
   server: v.optional(v.string()),
   /** Trust domain, pinned together with the root. */
@@ -26,6 +26,9 @@ const CONFIG = v.strictObject({
   /** Who answered at an address that was dialled, by `host:port`. */
   peers: v.optional(v.record(v.string(), v.string())),
 });
+
+/** A list has no fields, so the schema alone would take it for an empty configuration. */
+const CONFIG = v.pipe(v.unknown(), v.check((value) => !Array.isArray(value)), CONFIG_FIELDS);
 
 type Config = v.InferOutput<typeof CONFIG>;
 
@@ -89,20 +92,27 @@ export class Home {
   /** The pinned root and trust domain; `undefined` before the first contact. */
   loadAnchor(nowMs: number): TrustAnchor | undefined {
     const pem = readTextIfThere(this.rootPath);
+    if (pem === undefined) return undefined;
     const { domain } = this.loadConfig();
-    if (pem === undefined || domain === undefined) return undefined;
+    if (domain === undefined) {
+      throw new PkiError(
+        "malformed",
+        `cannot use "${this.#configPath}": it has lost the trust domain`,
+        {
+          hint: "put the file back, or use another home folder (--home)",
+        },
+      );
+    }
     checkDomain(domain);
     return { root: checkRoot(parsePemBlock(pem, ["CERTIFICATE"], this.rootPath), nowMs), domain };
   }
 
   /** Pins a root. Never called where one is pinned already. */
   pin({ root, domain }: TrustAnchor, server: string): void {
-    if (fileExists(this.rootPath) && this.loadConfig().domain !== undefined) {
-      throw new PkiError("internal", "a root is pinned already");
-    }
-    makeFolder(this.folder);
-    writeFileAtomic(this.rootPath, encodePem("CERTIFICATE", root.der));
+    if (fileExists(this.rootPath)) throw new PkiError("internal", "a root is pinned already");
+    // The root last: it is what counts as pinned.
     this.saveConfig({ ...this.loadConfig(), server, domain });
+    writeFileAtomic(this.rootPath, encodePem("CERTIFICATE", root.der));
   }
 
   /** The ids that have a key here, sorted. */

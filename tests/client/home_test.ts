@@ -80,11 +80,23 @@ test("Home.pin() ends what a crash between its two files left, and keeps the con
   await inHome((home) => {
     home.saveConfig({ peers: { "localhost:7450": "bob" } });
     home.pin(ANCHOR, "localhost:7443");
-    home.saveConfig({ peers: { "localhost:7450": "bob" } }); // as before the second file
+    fs.rmSync(home.rootPath); // as before the second file
     assert.equal(home.loadAnchor(NOW_MS), undefined);
     home.pin(OTHER, "localhost:7443");
     assert.deepEqual(home.loadAnchor(NOW_MS)?.root.der, OTHER.root.der);
     assert.deepEqual(home.loadConfig().peers, { "localhost:7450": "bob" });
+  });
+});
+
+test("Home.loadAnchor() refuses a pinned root whose trust domain was lost", async () => {
+  await inHome((home) => {
+    home.pin(ANCHOR, "localhost:7443");
+    home.saveConfig({});
+    assert.throws(() => home.loadAnchor(NOW_MS), {
+      kind: "malformed",
+      message: /has lost the trust domain$/,
+    });
+    assert.throws(() => home.pin(OTHER, "localhost:7443"), { kind: "internal" });
   });
 });
 
