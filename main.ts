@@ -130,10 +130,14 @@ async function main(): Promise<number> {
   return code;
 }
 
-process.on("unhandledRejection", (error) => {
+/** A fault that no command caught: said in words, and the end. */
+function endByFault(error: unknown): never {
   process.stderr.write(`${formatError(error)}\n`);
   process.exit(exitCodeOf(error));
-});
+}
+
+process.on("unhandledRejection", endByFault);
+process.on("uncaughtException", endByFault);
 
 process.exitCode = INTERNAL; // should the program run out of work before it comes to an end
 main().then((code) => process.exit(code), (error) => {

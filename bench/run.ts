@@ -123,7 +123,9 @@ const benchLogin = () =>
     const { port, anchor, pid } = server;
     const before = cpuSeconds(pid);
     for (let i = 0; i < logins; i++) {
-      const connection = await connectServer({ host: "127.0.0.1", port }, anchor, Date.now());
+      const connection = await connectServer({ host: "127.0.0.1", port }, anchor, {
+        nowMs: Date.now(),
+      });
       await logIn(connection, {
         id: "alice",
         password: "a password of alice",

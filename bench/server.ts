@@ -54,7 +54,9 @@ export async function startBenchServer(): Promise<BenchServer> {
     pid: child.pid ?? 0,
     anchor,
     user: async (id) => {
-      const connection = await connectServer({ host: "127.0.0.1", port }, anchor, Date.now());
+      const connection = await connectServer({ host: "127.0.0.1", port }, anchor, {
+        nowMs: Date.now(),
+      });
       const credentials = { id, password: `a password of ${id}`, rootDer: anchor.root.der };
       await register(connection, credentials);
       await logIn(connection, credentials);

@@ -9,13 +9,13 @@ import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing, unlockIdentity } from "./converse.ts";
 import {
+  aborted,
   DEFAULT_PEER_PORT,
   GLOBAL_FLAGS,
   type GlobalFlags,
   Surroundings,
   textFlag,
 } from "./globals.ts";
-import { aborted } from "./serve.ts";
 
 export interface ConnectFlags extends GlobalFlags {
   readonly expect?: string;
@@ -71,6 +71,7 @@ export async function connect(
   let refusal: unknown;
   const line = await callPeer(address, identity, {
     mode: conversing.mode,
+    signal: context.signal,
     handle: (getLine) =>
       conversing.handle(getLine, async (peer) => {
         try {

@@ -39,13 +39,20 @@ export async function unlockIdentity(surroundings: Surroundings): Promise<PeerId
 
 export function startConversing(surroundings: Surroundings, options: ConverseOptions): Conversing {
   const { stdin, stderr } = surroundings.context.process;
-  const tell: Conversing["tell"] = (event, text) => {
-    if (surroundings.flags.json) stderr.write(`${JSON.stringify(event)}\n`);
-    else surroundings.note(text);
-  };
   return stdin.isTTY && stderr.isTTY
-    ? startTalking(surroundings, options, tell)
-    : startPiping(surroundings, tell);
+    ? startTalking(surroundings, options)
+    : startPiping(surroundings);
+}
+
+/** How events are told, by a function that writes a line. */
+function teller(
+  { flags }: Surroundings,
+  writeLine: (line: string) => void,
+): Conversing["tell"] {
+  return (event, text) => {
+    if (flags.json) writeLine(JSON.stringify(event));
+    else if (!flags.quiet) writeLine(text);
+  };
 }
 
 function describe({ id, fingerprint, notAfterMs }: Peer): string {
@@ -66,8 +73,9 @@ function endEvent(peer: string | undefined, error: PkiError | undefined) {
     : { event: "ended", peer: peer ?? null };
 }
 
-function startPiping(surroundings: Surroundings, tell: Conversing["tell"]): Conversing {
-  const { stdin, stdout } = surroundings.context.process;
+function startPiping(surroundings: Surroundings): Conversing {
+  const { stdin, stdout, stderr } = surroundings.context.process;
+  const tell = teller(surroundings, (line) => void stderr.write(`${line}\n`));
   const source = new PipeSource(stdin);
   const peers = new WeakMap<Line, Peer>();
   return {
@@ -96,10 +104,14 @@ function startPiping(surroundings: Surroundings, tell: Conversing["tell"]): Conv
 function startTalking(
   surroundings: Surroundings,
   { id, onInterrupt }: ConverseOptions,
-  tell: Conversing["tell"],
 ): Conversing {
   const { stdin, stderr } = surroundings.context.process;
   let talk: { readonly line: Line; readonly chat: Chat; readonly peer: Peer } | undefined;
+  // What happens beside a talk, a second caller say, goes above the line that is being typed.
+  const tell = teller(surroundings, (line) => {
+    if (talk) talk.chat.note(line);
+    else stderr.write(`${line}\n`);
+  });
   return {
     mode: "talk",
     tell,

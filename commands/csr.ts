@@ -3,7 +3,7 @@
 import { buildCommand } from "@stricli/core";
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
-import { readText, writeFileAtomic } from "../lib/base/files.ts";
+import { PUBLIC_MODE, readText, writeFileAtomic } from "../lib/base/files.ts";
 import type { Home } from "../lib/client/home.ts";
 import { type Certified, certify } from "../lib/client/operations.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
@@ -28,8 +28,6 @@ interface CsrFlags extends ServerFlags {
   readonly register?: boolean;
   readonly rekey?: boolean;
 }
-
-const PUBLIC_MODE = 0o644;
 
 function describe({ id, leaf }: Certified) {
   return {

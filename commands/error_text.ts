@@ -9,7 +9,7 @@ export function formatError(error: unknown): string {
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return `pki: error: something unforeseen happened: ${message}\n` +
-    "pki: hint: this is a fault in pki; PKI_DEBUG=1 shows where, please report it";
+    "pki: hint: this is a fault in pki: please report it, with the command that shows it";
 }
 
 export function exitCodeOf(error: unknown): number {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Address, parseAddress } from "../lib/client/address.ts";
 import { Home } from "../lib/client/home.ts";
 import { PkiError } from "../lib/base/errors.ts";
-import { readText } from "../lib/base/files.ts";
+import { readFirstLine } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -119,7 +119,7 @@ export class Surroundings {
   #givenPassword(): string | undefined {
     const { env } = this.context.process;
     const path = this.flags.passwordFile ?? (env["PKI_PASSWORD_FILE"] || undefined);
-    if (path !== undefined) return readText(path).replace(/\r?\n[^]*$/, "");
+    if (path !== undefined) return readFirstLine(path);
     return env["PKI_PASSWORD"] || undefined;
   }
 
@@ -163,4 +163,19 @@ export function checkNewPassword(password: string): void {
     `cannot use the password: it is shorter than ${LIMITS.passwordCharactersMin} characters`,
     { hint: "a few words that nobody else would put together make a good one" },
   );
+}
+
+/** A port, 0 for any free one. @throws {PkiError} `usage` */
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (port <= 65_535) return port;
+  throw new PkiError("usage", `${JSON.stringify(text)} is not a port: 0 to 65535`);
+}
+
+/** Resolves when the program is asked to end. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

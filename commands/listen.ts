@@ -2,20 +2,21 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import type { Line } from "../lib/peer/line.ts";
+import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing, unlockIdentity } from "./converse.ts";
 import {
+  aborted,
   DEFAULT_PEER_PORT,
   GLOBAL_FLAGS,
   type GlobalFlags,
+  parsePort,
   Surroundings,
   switchFlag,
   textFlag,
 } from "./globals.ts";
-import { aborted, parsePort } from "./serve.ts";
 
 export interface ListenFlags extends GlobalFlags {
   readonly host: string;
@@ -42,6 +43,8 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   const { mode, tell } = conversing;
   /** The conversation of the moment, from the moment its caller is known to be welcome. */
   let current: Line | undefined;
+  /** Whether both sides of it are ready: only then is it a conversation that counts. */
+  let isOpen = false;
   const firstOver = Promise.withResolvers<void>();
 
   const listening = await listenForPeers({
@@ -49,8 +52,8 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     port: flags.port,
     identity,
     mode,
-    handle: ({ line }) =>
-      conversing.handle(line, (peer) => {
+    handle: ({ line }) => {
+      const handlers = conversing.handle(line, (peer) => {
         if (allowed && !allowed.includes(peer.id)) {
           throw new PkiError("refused", `"${peer.id}" is not among those who may call`);
         }
@@ -59,9 +62,18 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
           throw new PkiError("busy", "another conversation is under way, try again later");
         }
         current = line();
-      }),
+        isOpen = false;
+      });
+      const onOpen: LineHandlers["onOpen"] = (peer) => {
+        isOpen = true;
+        handlers.onOpen(peer);
+      };
+      return { ...handlers, onOpen };
+    },
     onOver: (line, error) => {
-      if (line !== current) {
+      const isConversation = line === current && isOpen;
+      if (line === current) current = undefined;
+      if (!isConversation) {
         if (error && error.kind !== "busy") {
           tell(
             { event: "turned-away", kind: error.kind, message: error.message },
@@ -70,7 +82,6 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         }
         return;
       }
-      current = undefined;
       conversing.over(line, error);
       if (flags.once) error ? firstOver.reject(error) : firstOver.resolve();
       else tell({ event: "listening", port: listening.port }, "listening again");

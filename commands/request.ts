@@ -1,7 +1,7 @@
 /** `pki request`: looks up somebody's certificate. */
 
 import { buildCommand } from "@stricli/core";
-import { writeFileAtomic } from "../lib/base/files.ts";
+import { PUBLIC_MODE, writeFileAtomic } from "../lib/base/files.ts";
 import { lookUp } from "../lib/client/operations.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { checkId } from "../lib/x509/names.ts";
@@ -13,8 +13,6 @@ import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in
 interface RequestFlags extends ServerFlags {
   readonly out?: string;
 }
-
-const PUBLIC_MODE = 0o644;
 
 /** Looks somebody up and shows the certificate, which has been judged under the pinned root. */
 export async function lookUpUser(

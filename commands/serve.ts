@@ -2,11 +2,25 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { makeFolder, readText, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
+import {
+  firstLineOf,
+  makeFolder,
+  readFirstLine,
+  readTextIfThere,
+  writeFileOnce,
+} from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { DEFAULT_PORT, GLOBAL_FLAGS, type GlobalFlags, Surroundings, textFlag } from "./globals.ts";
+import {
+  aborted,
+  DEFAULT_PORT,
+  GLOBAL_FLAGS,
+  type GlobalFlags,
+  parsePort,
+  Surroundings,
+  textFlag,
+} from "./globals.ts";
 
 interface ServeFlags extends GlobalFlags {
   readonly data?: string;
@@ -15,13 +29,6 @@ interface ServeFlags extends GlobalFlags {
   readonly passphraseFile?: string;
   readonly domain?: string;
   readonly maxConnections?: number;
-}
-
-/** A port, 0 for any free one. @throws {PkiError} `usage` */
-export function parsePort(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
-  if (port <= 65_535) return port;
-  throw new PkiError("usage", `${JSON.stringify(text)} is not a port: 0 to 65535`);
 }
 
 function parseCount(text: string): number {
@@ -37,17 +44,18 @@ async function findPassphrase(
   isFirstStart: boolean,
 ): Promise<string> {
   const { home, context } = surroundings;
-  const firstLine = (text: string) => text.replace(/\r?\n[^]*$/, "");
-  if (passphraseFile !== undefined) return firstLine(readText(passphraseFile));
+  if (passphraseFile !== undefined) return readFirstLine(passphraseFile);
   const given = context.process.env["PKI_CA_PASSPHRASE"];
   if (given) return given;
   const kept = readTextIfThere(home.passphrasePath);
-  if (kept !== undefined) return firstLine(kept);
+  if (kept !== undefined) return firstLineOf(kept);
   if (isFirstStart) {
     const { generatePassphrase } = await import("../lib/server/setup.ts");
     const passphrase = generatePassphrase();
     makeFolder(home.folder);
-    writeFileAtomic(home.passphrasePath, `${passphrase}\n`);
+    if (!writeFileOnce(home.passphrasePath, `${passphrase}\n`)) {
+      return readFirstLine(home.passphrasePath); // another first start was faster
+    }
     surroundings.note(
       `made a passphrase for the server's keys, in "${home.passphrasePath}": keep a copy elsewhere`,
     );
@@ -126,14 +134,6 @@ function announce(
       ? "next, in another terminal: pki csr --id alice"
       : `next, in another terminal: pki csr --id alice --server ${shownHost}:${port}`,
   );
-}
-
-/** Resolves when the program is asked to end. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({

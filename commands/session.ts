@@ -10,11 +10,10 @@ import { connect } from "./connect.ts";
 import type { PkiContext } from "./context.ts";
 import { certifyIdentity } from "./csr.ts";
 import { formatError } from "./error_text.ts";
-import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings } from "./globals.ts";
+import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, parsePort, Surroundings } from "./globals.ts";
 import { listen } from "./listen.ts";
 import { lookUpUser } from "./request.ts";
 import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
-import { parsePort } from "./serve.ts";
 import { publishIdentity } from "./upload.ts";
 
 interface Operation {

@@ -3,7 +3,12 @@
 import { PkiError } from "../lib/base/errors.ts";
 import { parseFingerprint } from "../lib/client/first_contact.ts";
 import { reachServer } from "../lib/client/reach.ts";
-import { logIn, register, type ServerConnection } from "../lib/client/server_connection.ts";
+import {
+  type Credentials,
+  logIn,
+  register,
+  type ServerConnection,
+} from "../lib/client/server_connection.ts";
 import type { TrustAnchor } from "../lib/x509/chain.ts";
 import { checkNewPassword, type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
 
@@ -40,6 +45,7 @@ export function reach(surroundings: Surroundings, flags: ServerFlags) {
           "Compare it with what pki serve shows. Is it the same?",
       )),
     note: (text) => surroundings.note(text),
+    signal: context.signal,
   });
 }
 
@@ -83,12 +89,6 @@ export async function signIn(
     connection.close();
     throw error;
   }
-}
-
-interface Credentials {
-  readonly id: string;
-  readonly password: string;
-  readonly rootDer: Uint8Array;
 }
 
 async function registerUnlessTaken(

@@ -11,6 +11,8 @@ import { messageOf, PkiError, systemCodeOf } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 
 export const SECRET_MODE = 0o600;
+/** For certificates that a user asks for by name. */
+export const PUBLIC_MODE = 0o644;
 export const FOLDER_MODE = 0o700;
 
 const NO_SPACE = new Set(["ENOSPC", "EDQUOT"]);
@@ -61,6 +63,8 @@ export function writeFileAtomic(
 ): void {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
+    const there = fs.statSync(path, { throwIfNoEntry: false });
+    if (there && !there.isFile()) return fs.writeFileSync(path, content); // a device, a FIFO
     const descriptor = fs.openSync(temporary, "wx", mode);
     try {
       fs.writeFileSync(descriptor, content);
@@ -77,6 +81,26 @@ export function writeFileAtomic(
       // Where the file could not even be made (ENOTDIR, ENAMETOOLONG), the first error says why.
     }
     throw storageError(`cannot write "${path}"`, error);
+  }
+}
+
+/**
+ * Writes a file that must not be there yet, durably and whole; returns whether it was written. Of
+ * several who try, one succeeds, and what it wrote stays.
+ * @throws {PkiError} `storage`
+ */
+export function writeFileOnce(path: string, content: string, mode = SECRET_MODE): boolean {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  writeFileAtomic(temporary, content, { mode });
+  try {
+    fs.linkSync(temporary, path);
+    syncFolder(dirname(path));
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === "EEXIST") return false;
+    throw storageError(`cannot write "${path}"`, error);
+  } finally {
+    fs.rmSync(temporary, { force: true });
   }
 }
 
@@ -123,6 +147,15 @@ function readBounded(descriptor: number, path: string): Uint8Array {
     length += read;
   }
   throw new PkiError("malformed", `cannot read "${path}": more than ${LIMITS.fileBytesMax} bytes`);
+}
+
+/** The first line of a file: how passwords and passphrases are kept. @throws {PkiError} as {@link readText} */
+export function readFirstLine(path: string): string {
+  return firstLineOf(readText(path));
+}
+
+export function firstLineOf(text: string): string {
+  return text.replace(/\r?\n[^]*$/, "");
 }
 
 /** Like {@link readTextIfThere}, for a file that must be there. @throws {PkiError} also `not-found` */

@@ -4,10 +4,11 @@
  */
 
 import type { KeyObject } from "node:crypto";
-import { type Bytes, isEqualBytes } from "../base/bytes.ts";
+import { isDeepStrictEqual } from "node:util";
+import { type Bytes, encodeHex, isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { type Certificate, parseCertificate } from "../x509/certificate.ts";
+import { type Certificate, KEY_USAGE, parseCertificate } from "../x509/certificate.ts";
 import { parsePublicKey } from "../x509/keys.ts";
 import { type CertificateTemplate, formSerial, makeCertificate } from "../x509/make.ts";
 import { checkDomain, checkId } from "../x509/names.ts";
@@ -56,11 +57,40 @@ export function issueCertificate(
 ): Bytes {
   const der = makeCertificate(template, issuer);
   const made = parseCertificate(der);
-  const isAsPrepared = isEqualBytes(made.spki, template.spki) &&
-    made.notAfterMs === template.notAfterMs && made.notBeforeMs === template.notBeforeMs &&
-    made.commonNames[0] === template.commonName &&
+  const { ca, spki, commonName } = template;
+  const usage = ca ? KEY_USAGE.keyCertSign | KEY_USAGE.crlSign : KEY_USAGE.digitalSignature;
+  const isAsPrepared = isEqualBytes(made.spki, spki) &&
     isEqualBytes(made.issuer, issuer.certificate?.subject ?? made.subject) &&
-    made.names.length === template.uris.length + template.dns.length;
+    isDeepStrictEqual(
+      {
+        serial: made.serial,
+        commonNames: made.commonNames,
+        notBeforeMs: made.notBeforeMs,
+        notAfterMs: made.notAfterMs,
+        names: made.names,
+        keyUsage: made.keyUsage,
+        extendedKeyUsage: made.extendedKeyUsage ?? [],
+        basicConstraints: made.basicConstraints,
+        permitted: made.nameConstraints?.permitted[0],
+      },
+      {
+        serial: encodeHex(template.serial),
+        commonNames: [commonName],
+        notBeforeMs: template.notBeforeMs,
+        notAfterMs: template.notAfterMs,
+        names: [
+          ...template.uris.map((value) => ({ type: "uri", value })),
+          ...template.dns.map((value) => ({ type: "dns", value })),
+        ],
+        keyUsage: usage,
+        extendedKeyUsage: [...template.extendedKeyUsage],
+        basicConstraints: {
+          isCa: ca !== undefined,
+          ...(ca?.pathLength === undefined ? {} : { pathLength: ca.pathLength }),
+        },
+        permitted: ca?.permittedDomain ? { type: "dns", value: ca.permittedDomain } : undefined,
+      },
+    );
   if (!isAsPrepared) throw new PkiError("internal", "a certificate is not as it was prepared");
   return der;
 }

@@ -27,6 +27,8 @@ export interface DialOptions {
   /** PEM of the client's key and certificates, where it shows any. */
   readonly identity?: { readonly key: string; readonly cert: string };
   readonly hint: string;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface DialOptions {
  * @throws {PkiError} `unreachable`, `timeout`, `protocol`
  */
 export function dial(
-  { address, protocol, serverName, identity, hint }: DialOptions,
+  { address, protocol, serverName, identity, hint, signal }: DialOptions,
 ): Promise<TLSSocket> {
   const where = formatAddress(address);
   const options: ConnectionOptions = {
@@ -51,8 +53,17 @@ export function dial(
   };
   return new Promise((resolve, reject) => {
     const socket = connect(options);
-    const fail = (kind: "unreachable" | "timeout", why: string, cause?: unknown) => {
+    const settle = () => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const onAbort = () => {
+      settle();
+      socket.destroy();
+      reject(new PkiError("interrupted", "interrupted"));
+    };
+    const fail = (kind: "unreachable" | "timeout", why: string, cause?: unknown) => {
+      settle();
       socket.destroy();
       reject(new PkiError(kind, `cannot reach ${where}: ${why}`, { hint, cause }));
     };
@@ -66,10 +77,12 @@ export function dial(
       fail("unreachable", why, error);
     };
     const onClose = () => fail("unreachable", "it closed the connection");
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener("abort", onAbort);
     socket.once("error", onError);
     socket.once("close", onClose);
     socket.once("secureConnect", () => {
-      clearTimeout(timer);
+      settle();
       socket.off("error", onError);
       socket.off("close", onClose);
       try {

@@ -9,7 +9,7 @@ import { PkiError } from "../base/errors.ts";
 import { readTextIfThere } from "../base/files.ts";
 import { fingerprintOf } from "../x509/certificate.ts";
 import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
-import { checkDomain } from "../x509/names.ts";
+import { isDomain } from "../x509/names.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Home } from "./home.ts";
@@ -24,6 +24,14 @@ export interface FirstContactOptions {
   /** Asks a person, who compares the fingerprint; absent without a terminal. */
   readonly ask: ((fingerprint: string, where: string) => Promise<boolean>) | undefined;
   readonly note: (text: string) => void;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal;
+}
+
+/** What to trust, and whether it still has to be pinned. */
+export interface FoundAnchor {
+  readonly anchor: TrustAnchor;
+  readonly isNew: boolean;
 }
 
 const FINGERPRINT = /^[0-9a-f]{64}$/;
@@ -52,9 +60,13 @@ function mismatch(found: string, wanted: string): PkiError {
   });
 }
 
-/** The pinned root, pinning one at the first contact. @throws {PkiError} `untrusted`, `unreachable` */
-export async function findAnchor(options: FirstContactOptions): Promise<TrustAnchor> {
-  const { home, address, nowMs, fingerprint } = options;
+/**
+ * The pinned root, or at the first contact one that is vouched for. The trust domain that comes with
+ * it is only the server's word: pin both once a certificate under them was judged good.
+ * @throws {PkiError} `untrusted`, `unreachable`, `protocol`
+ */
+export async function findAnchor(options: FirstContactOptions): Promise<FoundAnchor> {
+  const { home, address, nowMs, fingerprint, signal } = options;
   const pinned = home.loadAnchor(nowMs);
   if (pinned) {
     const found = fingerprintOf(pinned.root.der);
@@ -64,15 +76,15 @@ export async function findAnchor(options: FirstContactOptions): Promise<TrustAnc
           "a root is never replaced silently; use another home folder (--home) for another server",
       });
     }
-    return pinned;
+    return { anchor: pinned, isNew: false };
   }
-  const { rootDer, domain } = await greetUnknownServer(address);
-  checkDomain(domain);
+  const { rootDer, domain } = await greetUnknownServer(address, signal);
+  if (!isDomain(domain)) {
+    throw new PkiError("protocol", "the server names an impossible trust domain");
+  }
   const root = checkRoot(rootDer, nowMs);
   await checkVouchedFor(rootDer, options);
-  const anchor = { root, domain };
-  home.pin(anchor, formatAddress(address));
-  return anchor;
+  return { anchor: { root, domain }, isNew: true };
 }
 
 async function checkVouchedFor(rootDer: Uint8Array, options: FirstContactOptions): Promise<void> {

@@ -66,11 +66,6 @@ export class Home {
     return join(this.folder, "ids", id, "cert.pem");
   }
 
-  contactPath(id: string): string {
-    checkId(id);
-    return join(this.folder, "contacts", `${id}.pem`);
-  }
-
   /** @throws {PkiError} `malformed` */
   loadConfig(): Config {
     const text = readTextIfThere(this.#configPath);

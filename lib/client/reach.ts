@@ -11,12 +11,13 @@ export interface Reached {
   readonly anchor: TrustAnchor;
 }
 
-/** Connects to the server under the pinned root and remembers its address. */
+/** Connects to the server under the pinned root, pins it where it is new, and remembers the address. */
 export async function reachServer(options: FirstContactOptions): Promise<Reached> {
-  const { home, address, nowMs } = options;
-  const anchor = await findAnchor(options);
-  const connection = await connectServer(address, anchor, nowMs);
-  rememberAddress(home, address);
+  const { home, address, nowMs, signal } = options;
+  const { anchor, isNew } = await findAnchor(options);
+  const connection = await connectServer(address, anchor, { nowMs, ...(signal ? { signal } : {}) });
+  if (isNew) home.pin(anchor, formatAddress(address));
+  else rememberAddress(home, address);
   return { connection, anchor };
 }
 

@@ -44,11 +44,14 @@ export class ServerConnection {
   #seq = 0;
   #error: PkiError | undefined;
 
-  constructor(socket: TLSSocket, leafDer: Uint8Array) {
+  constructor(socket: TLSSocket, leafDer: Uint8Array, signal?: AbortSignal) {
     this.#socket = socket;
     this.leafHash = sha256(leafDer);
+    const onAbort = () => this.#fail(new PkiError("interrupted", "interrupted"));
+    signal?.addEventListener("abort", onAbort);
     socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
     socket.on("error", () => {}); // "close" follows
+    socket.once("close", () => signal?.removeEventListener("abort", onAbort));
     socket.on("close", () => {
       this.#fail(new PkiError("truncated", "the server closed the connection before it answered"));
     });
@@ -129,10 +132,13 @@ export interface Greeting {
  * First contact: a connection for `HELLO` only. What comes back is not trusted by this; the caller
  * compares the root's fingerprint with one that it got another way.
  */
-export async function greetUnknownServer(address: Address): Promise<Greeting> {
-  const socket = await dial({ address, protocol: PROTOCOL, hint: HINT });
+export async function greetUnknownServer(
+  address: Address,
+  signal?: AbortSignal,
+): Promise<Greeting> {
+  const socket = await dial({ address, protocol: PROTOCOL, hint: HINT, signal });
   const [leaf] = shownCertificates(socket);
-  const connection = new ServerConnection(socket, leaf ?? new Uint8Array());
+  const connection = new ServerConnection(socket, leaf ?? new Uint8Array(), signal);
   try {
     const { root, domain } = await connection.request("HELLO", {});
     return { rootDer: parseBase64(root), domain };
@@ -148,19 +154,20 @@ export async function greetUnknownServer(address: Address): Promise<Greeting> {
 export async function connectServer(
   address: Address,
   anchor: TrustAnchor,
-  nowMs: number,
+  { nowMs, signal }: { readonly nowMs: number; readonly signal?: AbortSignal },
 ): Promise<ServerConnection> {
   const socket = await dial({
     address,
     protocol: PROTOCOL,
     serverName: serverDns(anchor.domain),
     hint: HINT,
+    signal,
   });
   const shown = shownCertificates(socket);
   let connection: ServerConnection;
   try {
     const { leaf } = judgeServer(shown, { anchor, nowMs });
-    connection = new ServerConnection(socket, leaf.der);
+    connection = new ServerConnection(socket, leaf.der, signal);
   } catch (error) {
     socket.destroy();
     const why = error instanceof PkiError ? error.message : "its certificate cannot be judged";

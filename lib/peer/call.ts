@@ -14,8 +14,10 @@ import { Line, type LineHandlers } from "./line.ts";
 export async function callPeer(
   address: Address,
   identity: PeerIdentity,
-  { mode, handle }: {
+  { mode, handle, signal }: {
     readonly mode: LineMode;
+    /** Ends the dialling. */
+    readonly signal?: AbortSignal;
     readonly handle: (line: () => Line) => LineHandlers;
   },
 ): Promise<Line> {
@@ -24,6 +26,7 @@ export async function callPeer(
     protocol: PEER_PROTOCOL,
     identity: identity.tls,
     hint: "the other side waits with: pki listen",
+    signal,
   });
   const line: Line = new Line(socket, {
     mode,

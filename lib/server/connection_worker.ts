@@ -12,6 +12,9 @@ import { encodeError } from "../protocol/messages.ts";
 import { ServerSession } from "../protocol/session.ts";
 import type { FromConnection, Settled, ToConnection } from "./ports.ts";
 
+/** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
+declare const PKI_FAULTS: boolean | undefined;
+
 const main = parentPort as MessagePort;
 const session = new ServerSession();
 let directory: MessagePort | undefined;
@@ -56,7 +59,9 @@ function work(): void {
         send(action.bytes);
         continue;
       }
-      if (HAS_FAULTS && action.request.type === "CERTREQ") {
+      if (
+        typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && action.request.type === "CERTREQ"
+      ) {
         if (action.request.id !== DIRECTORY_FAULT_ID) causeFault(action.request.id);
       }
       directory?.postMessage(action.request);

@@ -101,11 +101,12 @@ class Core {
       this.#authorityWorker as unknown as MessagePort,
     );
     const { port1, port2 } = new MessageChannel();
-    const [key, { warnings = [] }] = await Promise.all([
+    const [key, { failure, warnings = [] }] = await Promise.all([
       decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
       this.#directory.ask({ type: "start", folder, passphrase, authority: port2 }, [port2]),
       authority.ask({ type: "start", folder, passphrase, directory: port1 }, [port1]),
     ]);
+    if (failure) throw new PkiError(failure.kind, failure.message, failure);
     warnings.forEach((warning) => log(`warning: ${warning}`));
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
@@ -206,8 +207,10 @@ class Core {
     const max = this.#options.connectionsMax ?? LIMITS.connectionsMax;
     if (this.#isStopping || this.#relays.size >= max) {
       const seconds = LIMITS.busyRetryMs / 1000;
-      const message =
-        `the server is busy: ${this.#relays.size} connections are open, try again in ${seconds} s`;
+      const why = this.#isStopping
+        ? "the server is stopping"
+        : `the server is busy: ${this.#relays.size} connections are open`;
+      const message = `${why}, try again in ${seconds} s`;
       return this.#refuse(socket, new PkiError("busy", message));
     }
     const channel = ++this.#channels;

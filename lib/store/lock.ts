@@ -74,6 +74,30 @@ export async function takeLock(folder: string): Promise<Lock> {
   }
 }
 
+/** Tells one file from a later one of the same name; a rename does not change it. */
+function identityOf(path: string): string | undefined {
+  const stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat && `${stat.dev}:${stat.ino}:${stat.mtimeNs}`;
+}
+
+/**
+ * Removes what a killed process left, and nothing else: somebody may have taken the lock since we
+ * looked. It is moved away first, so that what is looked at is what is removed.
+ */
+function removeStale(path: string, found: string | undefined): void {
+  const aside = `${path}.${process.pid}-${Math.random().toString(36).slice(2)}`;
+  try {
+    fs.renameSync(path, aside);
+  } catch {
+    return; // somebody else was faster
+  }
+  try {
+    if (identityOf(aside) !== found) fs.linkSync(aside, path); // it is alive: put it back
+  } finally {
+    fs.rmSync(aside, { force: true });
+  }
+}
+
 async function takeSocket(
   { folder, path, close }: { folder: string; path: string; close: () => void },
 ): Promise<Lock> {
@@ -102,6 +126,7 @@ async function takeSocket(
         );
       }
     }
+    const found = identityOf(path);
     const holder = await askHolder(path);
     if (holder !== undefined) {
       throw new PkiError(
@@ -110,7 +135,7 @@ async function takeSocket(
         { hint: "stop that process, or give this one another --data folder" },
       );
     }
-    fs.rmSync(path, { force: true });
+    removeStale(path, found);
   }
   throw new PkiError("conflict", `cannot lock "${folder}": other processes are trying the same`);
 }

@@ -29,9 +29,13 @@ export function checkId(text: string): void {
   });
 }
 
+export function isDomain(text: string): boolean {
+  return DOMAIN.test(text);
+}
+
 /** @throws {PkiError} `usage` */
 export function checkDomain(text: string): void {
-  if (DOMAIN.test(text)) return;
+  if (isDomain(text)) return;
   throw new PkiError(
     "usage",
     `cannot use trust domain ${JSON.stringify(text)}: not a domain name`,

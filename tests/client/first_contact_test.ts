@@ -54,7 +54,7 @@ test("findAnchor() returns the pinned root, and checks a fingerprint against it"
   await inHome(async (home) => {
     home.pin({ root: CA.root, domain: DOMAIN }, "localhost:7443");
     for (const fingerprint of [undefined, FINGERPRINT]) {
-      const anchor = await findAnchor({ ...OPTIONS, home, fingerprint });
+      const { anchor } = await findAnchor({ ...OPTIONS, home, fingerprint });
       assert.deepEqual(anchor.root.der, CA.root.der);
       assert.equal(anchor.domain, DOMAIN);
     }

@@ -157,7 +157,6 @@ test("Home has no path for what is not an id", async () => {
         const use of [
           () => home.keyPath(id),
           () => home.certificatePath(id),
-          () => home.contactPath(id),
           () => home.hasKey(id),
           () => home.loadKeyPem(id),
           () => home.loadCertificatePem(id),
