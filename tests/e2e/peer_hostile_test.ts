@@ -1,0 +1,532 @@
+/**
+ * A peer with a good certificate and bad manners: whatever it sends, the other side says that the
+ * protocol was broken and ends with 7, and a listener goes on listening.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { concatBytes, utf8 } from "../../lib/base/bytes.ts";
+import { type Credential, Forge } from "./forge.ts";
+import { type Finished, inWorld, type World } from "./harness.ts";
+import {
+  callAs,
+  control,
+  endFrame,
+  frame,
+  HELLO,
+  rawFrame,
+  RawListener,
+  RawPeer,
+  READY,
+  TYPE,
+} from "./raw_peer.ts";
+
+interface Misbehaviour {
+  readonly name: string;
+  /** `greeting`: instead of HELLO; `greeted`: after HELLO; `open`: once both are ready. */
+  readonly when: "greeting" | "greeted" | "open";
+  readonly send: Uint8Array;
+  readonly says: RegExp;
+}
+
+const NOT_UTF8 = Uint8Array.of(0xc3, 0x28);
+const LINE_BYTES_MAX = 16_384;
+const BIGGEST = 65_536;
+
+const MISBEHAVIOURS: readonly Misbehaviour[] = [
+  {
+    name: "a frame of length 0",
+    when: "greeting",
+    send: rawFrame(new Uint8Array()),
+    says: /its length is 0, 1 to 65536 allowed/,
+  },
+  {
+    name: "a frame too long by one byte",
+    when: "greeting",
+    send: rawFrame(utf8("x"), BIGGEST + 1),
+    says: /its length is 65537, 1 to 65536 allowed/,
+  },
+  {
+    name: "the longest length that there is",
+    when: "open",
+    send: rawFrame(utf8("x"), 0xffff_ffff),
+    says: /its length is 4294967295, 1 to 65536 allowed/,
+  },
+  {
+    name: "an old system's pickle",
+    when: "greeting",
+    send: utf8("\x80\x04\x95cos\nsystem\n(S'true'\ntR."),
+    says: /its length is \d+, 1 to 65536 allowed/,
+  },
+  {
+    name: "data before HELLO",
+    when: "greeting",
+    send: frame(TYPE.data, utf8("secret")),
+    says: /a message before both sides are ready/,
+  },
+  {
+    name: "data before READY",
+    when: "greeted",
+    send: frame(TYPE.data, utf8("secret")),
+    says: /a message before both sides are ready/,
+  },
+  {
+    name: "text before READY",
+    when: "greeted",
+    send: frame(TYPE.text, utf8("secret")),
+    says: /a message before both sides are ready/,
+  },
+  {
+    name: "the end before READY",
+    when: "greeted",
+    send: endFrame(0),
+    says: /a message before both sides are ready/,
+  },
+  {
+    name: "READY before HELLO",
+    when: "greeting",
+    send: control(READY),
+    says: /READY at the wrong time/,
+  },
+  {
+    name: "REFUSED before HELLO",
+    when: "greeting",
+    send: control({ type: "REFUSED", code: "REFUSED", message: "no" }),
+    says: /REFUSED at the wrong time/,
+  },
+  { name: "two HELLOs", when: "greeted", send: control(HELLO), says: /a second HELLO/ },
+  { name: "a late HELLO", when: "open", send: control(HELLO), says: /a second HELLO/ },
+  { name: "two READYs", when: "open", send: control(READY), says: /READY at the wrong time/ },
+  {
+    name: "REFUSED after READY",
+    when: "open",
+    send: control({ type: "REFUSED", code: "REFUSED", message: "no" }),
+    says: /REFUSED at the wrong time/,
+  },
+  {
+    name: "a mode that there is not",
+    when: "greeting",
+    send: control({ type: "HELLO", mode: "shout" }),
+    says: /an unknown control frame/,
+  },
+  {
+    name: "control with a field too many",
+    when: "greeting",
+    send: control({ ...HELLO, admin: true }),
+    says: /an unknown control frame/,
+  },
+  {
+    name: "control with __proto__",
+    when: "greeting",
+    send: frame(TYPE.control, utf8('{"type":"HELLO","mode":"pipe","__proto__":{"a":1}}')),
+    says: /an unknown control frame/,
+  },
+  {
+    name: "control of an unknown type",
+    when: "greeted",
+    send: control({ type: "EXEC", command: "id" }),
+    says: /an unknown control frame/,
+  },
+  {
+    name: "control that is not an object",
+    when: "greeting",
+    send: frame(TYPE.control, utf8("[]")),
+    says: /an unknown control frame/,
+  },
+  {
+    name: "control that is not JSON",
+    when: "greeting",
+    send: frame(TYPE.control, utf8("HELLO")),
+    says: /a control frame that is not JSON in UTF-8/,
+  },
+  {
+    name: "control that is not UTF-8",
+    when: "greeting",
+    send: frame(TYPE.control, NOT_UTF8),
+    says: /a control frame that is not JSON in UTF-8/,
+  },
+  {
+    name: "control nested ten thousand deep",
+    when: "greeting",
+    send: frame(TYPE.control, utf8("[".repeat(10_000) + "]".repeat(10_000))),
+    says: /broke the protocol/,
+  },
+  {
+    name: "a frame with no body",
+    when: "open",
+    send: frame(TYPE.control, new Uint8Array()),
+    says: /a control frame that is not JSON in UTF-8/,
+  },
+  {
+    name: "frame type 0",
+    when: "open",
+    send: frame(0, utf8("x")),
+    says: /a frame of the unknown type 0/,
+  },
+  {
+    name: "frame type 255",
+    when: "open",
+    send: frame(255, utf8("x")),
+    says: /a frame of the unknown type 255/,
+  },
+  {
+    name: "text that is not UTF-8",
+    when: "open",
+    send: frame(TYPE.text, NOT_UTF8),
+    says: /a line that is not UTF-8/,
+  },
+  {
+    name: "a line too long by one byte",
+    when: "open",
+    send: frame(TYPE.text, new Uint8Array(LINE_BYTES_MAX + 1).fill(0x61)),
+    says: /a line that is too long/,
+  },
+  {
+    name: "an end that counts too much",
+    when: "open",
+    send: concatBytes(frame(TYPE.data, utf8("four")), endFrame(5)),
+    says: /an end that does not fit what came/,
+  },
+  {
+    name: "an end that counts too little",
+    when: "open",
+    send: concatBytes(frame(TYPE.data, utf8("four")), endFrame(3)),
+    says: /an end that does not fit what came/,
+  },
+  {
+    name: "an end without a count",
+    when: "open",
+    send: frame(TYPE.end, new Uint8Array()),
+    says: /an end that does not fit what came/,
+  },
+  {
+    name: "an end with a count of 9 bytes",
+    when: "open",
+    send: frame(TYPE.end, new Uint8Array(9)),
+    says: /an end that does not fit what came/,
+  },
+  {
+    name: "data behind the end",
+    when: "open",
+    send: concatBytes(endFrame(0), frame(TYPE.data, utf8("more"))),
+    says: /a message behind the end/,
+  },
+  {
+    name: "two ends",
+    when: "open",
+    send: concatBytes(endFrame(0), endFrame(0)),
+    says: /a message behind the end/,
+  },
+  {
+    name: "RECEIVED that was not asked for",
+    when: "open",
+    send: control({ type: "RECEIVED", bytes: 0 }),
+    says: /a confirmation that does not fit what was sent/,
+  },
+  {
+    name: "RECEIVED of a fraction",
+    when: "open",
+    send: control({ type: "RECEIVED", bytes: 0.5 }),
+    says: /an unknown control frame/,
+  },
+  {
+    name: "RECEIVED of less than nothing",
+    when: "open",
+    send: control({ type: "RECEIVED", bytes: -1 }),
+    says: /an unknown control frame/,
+  },
+];
+
+/** Plays one row against whoever is at the other end, until that one closes. */
+async function misbehave(peer: RawPeer, { when, send }: Misbehaviour): Promise<void> {
+  if (when === "greeted") {
+    peer.send(control(HELLO));
+    await peer.control("HELLO");
+    await peer.control("READY");
+  } else if (when === "open") await peer.open();
+  peer.send(send);
+  await peer.typesToClose();
+  peer.hangUp();
+}
+
+/** A server, alice as the one under test, and mallory's forged certificate. */
+async function withMallory(
+  world: World,
+  ...ids: readonly string[]
+): Promise<{ readonly forge: Forge; readonly mallory: Credential }> {
+  await world.serve();
+  await world.ok("alice", ["csr", "--register"]);
+  for (const id of ids) await world.ok(id, ["csr", "--register"]);
+  const forge = await Forge.ofServer(world);
+  return { forge, mallory: await forge.user("mallory") };
+}
+
+/** Lets alice call a peer that the test plays. */
+async function callRaw(
+  world: World,
+  credential: Credential,
+  play: (peer: RawPeer) => Promise<unknown>,
+  options: { readonly input?: string | undefined; readonly flags?: readonly string[] } = {},
+): Promise<Finished> {
+  const { input, flags = [] } = { input: "", ...options };
+  const played = Promise.withResolvers<unknown>();
+  const listener = await RawListener.start(credential, (peer) => {
+    play(peer).then(played.resolve, played.reject);
+  });
+  try {
+    const called = await world.as("alice", ["connect", `127.0.0.1:${listener.port}`, ...flags], {
+      ...(input === undefined ? { keepStdin: true } : { input }),
+    });
+    await played.promise;
+    return called;
+  } finally {
+    listener.close();
+  }
+}
+
+/** Nothing that a terminal would take as more than text, but for the ends of lines. */
+function assertHarmless(text: string): void {
+  // deno-lint-ignore no-control-regex -- control characters are what it is about
+  const unsafe = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069]/;
+  assert.doesNotMatch(text, unsafe);
+}
+
+test("a listener outlives every broken rule", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const listener = await world.listen("alice", [], { keepStdin: true });
+    for (const row of MISBEHAVIOURS) {
+      const before = listener.running.stderr.length;
+      await misbehave(await callAs(mallory, listener.port), row);
+      // The closed line comes after the event, or with it: wait for the next event.
+      await listener.running.waitFor(new RegExp(`^[^]{${before}}[^]*"kind":"protocol".*\n`));
+      const said = listener.running.stderr.slice(before);
+      assert.match(said, row.says, row.name);
+      assert.match(said, /"kind":"protocol"/, row.name);
+      assertHarmless(said);
+    }
+    // What was sent behind a bad end is not said to have arrived, but nothing early was shown.
+    assert.doesNotMatch(listener.running.stdout, /secret/);
+    assert.equal(listener.running.isOver, false);
+    listener.running.child.stdin?.end("still here");
+    const last = await callAs(mallory, listener.port);
+    assert.equal(new TextDecoder().decode(await last.converse(utf8("good"))), "still here");
+    await listener.running.waitFor(/good$/);
+  }));
+
+test("a caller says of every broken rule that the protocol was broken", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    for (const row of MISBEHAVIOURS) {
+      const called = await callRaw(world, mallory, (peer) => misbehave(peer, row), {
+        input: undefined, // stdin stays open, so that the caller's own end is not said yet
+      });
+      assert.equal(called.code, 7, `${row.name}: ${called.stderr}`);
+      assert.match(called.stderr, row.says, row.name);
+      assert.doesNotMatch(called.stdout, /secret/, row.name);
+      assertHarmless(called.stderr);
+    }
+  }));
+
+test("a confirmation must count what was sent", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const lie = (bytes: number) => async (peer: RawPeer) => {
+      await peer.open();
+      await peer.dataToEnd();
+      peer.send(control({ type: "RECEIVED", bytes }), endFrame(0));
+      await peer.typesToClose();
+    };
+    for (const bytes of [0, 3, 5]) {
+      const called = await callRaw(world, mallory, lie(bytes), { input: "four" });
+      assert.equal(called.code, 7, called.stderr);
+      assert.match(called.stderr, /a confirmation that does not fit what was sent/);
+    }
+    const honest = await callRaw(world, mallory, lie(4), { input: "four" });
+    assert.equal(honest.code, 0, honest.stderr);
+    const listener = await world.listen("alice", ["--once"], { input: "four" });
+    await lie(5)(await callAs(mallory, listener.port));
+    const listened = await listener.running.finished;
+    assert.equal(listened.code, 7);
+    assert.match(listened.stderr, /a confirmation that does not fit what was sent/);
+  }));
+
+test("an end that nobody confirms is a truncation", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const leaveEarly = async (peer: RawPeer) => {
+      await peer.open();
+      await peer.dataToEnd();
+      peer.send(endFrame(0));
+      await peer.control("RECEIVED");
+      peer.hangUp();
+    };
+    const called = await callRaw(world, mallory, leaveEarly, { input: "four" });
+    assert.equal(called.code, 7);
+    assert.match(called.stderr, /the line was cut before everything was confirmed/);
+    const listener = await world.listen("alice", ["--once"], { input: "four" });
+    await leaveEarly(await callAs(mallory, listener.port));
+    assert.equal((await listener.running.finished).code, 7);
+  }));
+
+test("a good dialogue may come byte by byte", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const slowly = async (peer: RawPeer) => {
+      await peer.sendByteByByte(control(HELLO));
+      await peer.control("HELLO");
+      await peer.control("READY");
+      await peer.sendByteByByte(control(READY));
+      const data = await peer.dataToEnd();
+      const bytes = utf8("drop by drop");
+      await peer.sendByteByByte(
+        frame(TYPE.data, bytes.subarray(0, 4)),
+        frame(TYPE.data, bytes.subarray(4)),
+        control({ type: "RECEIVED", bytes: data.length }),
+        endFrame(bytes.length),
+      );
+      assert.deepEqual(await peer.control("RECEIVED"), { type: "RECEIVED", bytes: bytes.length });
+      peer.hangUp();
+      return new TextDecoder().decode(data);
+    };
+    const called = await callRaw(world, mallory, slowly, { input: "whole" });
+    assert.equal(called.code, 0, called.stderr);
+    assert.equal(called.stdout, "drop by drop");
+    const listener = await world.listen("alice", ["--once"], { input: "whole" });
+    assert.equal(await slowly(await callAs(mallory, listener.port)), "whole");
+    const listened = await listener.running.finished;
+    assert.equal(listened.code, 0, listened.stderr);
+    assert.equal(listened.stdout, "drop by drop");
+  }));
+
+test("everything glued together in one write is fine as well", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const listener = await world.listen("alice", ["--once"]);
+    const peer = await callAs(mallory, listener.port);
+    // READY may come early, but data may not: it waits for both sides.
+    peer.send(control(HELLO), control(READY));
+    await peer.control("HELLO");
+    await peer.control("READY");
+    peer.send(
+      frame(TYPE.data, utf8("a")),
+      frame(TYPE.data, new Uint8Array()),
+      frame(TYPE.text, utf8("b")),
+      endFrame(2),
+    );
+    assert.equal((await peer.dataToEnd()).length, 0);
+    peer.send(control({ type: "RECEIVED", bytes: 0 }));
+    await peer.control("RECEIVED");
+    const listened = await listener.running.finished;
+    assert.equal(listened.code, 0, listened.stderr);
+    assert.equal(listened.stdout, "ab\n");
+    peer.hangUp();
+  }));
+
+test("a caller that says nothing keeps nobody out", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world, "bob");
+    const listener = await world.listen("alice", ["--once"], { input: "from alice" });
+    const silent = await callAs(mallory, listener.port);
+    await silent.control("HELLO");
+    const halfway = await callAs(mallory, listener.port);
+    halfway.send(control(HELLO).subarray(0, 9));
+    await halfway.control("HELLO");
+    const caller = await world.ok("bob", ["connect", `127.0.0.1:${listener.port}`], {
+      input: "from bob",
+    });
+    assert.equal(caller.stdout, "from alice");
+    const listened = await listener.running.finished;
+    assert.equal(listened.code, 0, listened.stderr);
+    assert.equal(listened.stdout, "from bob");
+    assert.deepEqual(await silent.typesToClose(), [], "it heard nothing else");
+    silent.hangUp();
+    halfway.hangUp();
+  }));
+
+test("a caller that gives up before both are ready is no conversation", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world, "bob");
+    const listener = await world.listen("alice", ["--once"], { input: "from alice" });
+    const refusing = await callAs(mallory, listener.port);
+    await refusing.greet();
+    refusing.send(control({ type: "REFUSED", code: "UNTRUSTED", message: "not you" }));
+    await refusing.typesToClose();
+    const leaving = await callAs(mallory, listener.port);
+    await leaving.greet();
+    leaving.hangUp();
+    const breaking = await callAs(mallory, listener.port);
+    await breaking.greet();
+    breaking.send(control(HELLO));
+    await breaking.typesToClose();
+    await listener.running.waitFor(/(?:"event":"turned-away"[^]*){3}/);
+    const caller = await world.ok("bob", ["connect", `127.0.0.1:${listener.port}`], {
+      input: "from bob",
+    });
+    assert.equal(caller.stdout, "from alice");
+    const listened = await listener.running.finished;
+    assert.equal(listened.code, 0, listened.stderr);
+    assert.equal(listened.stdout, "from bob");
+  }));
+
+const ESCAPES =
+  "\x1b[2J\x1b]0;owned\x07\x9b31m\u202ereversed\u2066\r\nsecond line\x00\x08\x7f\u200b";
+
+test("what a refusing peer says cannot act on the terminal", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const refuse = async (peer: RawPeer) => {
+      peer.send(control(HELLO), control({ type: "REFUSED", code: ESCAPES, message: ESCAPES }));
+      await peer.typesToClose();
+      peer.hangUp();
+    };
+    for (const flags of [[], ["--json"]]) {
+      const called = await callRaw(world, mallory, refuse, { flags });
+      assert.equal(called.code, 4, called.stderr);
+      assert.match(called.stderr, /the peer refuses: \ufffd\[2J/);
+      assertHarmless(called.stderr);
+      assert.doesNotMatch(called.stderr, /^second line/m);
+    }
+    for (const json of [true, false]) {
+      const listener = json ? await world.listen("alice") : await listenForPeople(world);
+      const caller = await callAs(mallory, listener.port);
+      await caller.control("HELLO");
+      await refuse(caller);
+      await listener.running.waitFor(/the peer refuses: .*\n/);
+      assertHarmless(listener.running.stderr);
+      await listener.running.end("SIGTERM");
+    }
+  }));
+
+/** A listener that tells what happens as sentences. */
+async function listenForPeople(world: World) {
+  const running = world.startAs("alice", ["listen", "--host", "127.0.0.1", "--port", "0"]);
+  const [, port] = await running.waitFor(/is listening on port (\d+)/);
+  return { running, port: Number(port) };
+}
+
+test("a refusing peer does not choose our exit code", () =>
+  inWorld(async (world) => {
+    const { mallory } = await withMallory(world);
+    const rows = [
+      ["INTERNAL", 4],
+      ["USAGE", 4],
+      ["STORAGE", 4],
+      ["INTERRUPTED", 4],
+      ["PROTOCOL", 4],
+      ["toString", 4],
+      ["", 4],
+      ["REFUSED", 4],
+      ["BUSY", 8],
+      ["UNTRUSTED", 6],
+    ] as const;
+    for (const [code, exitCode] of rows) {
+      const called = await callRaw(world, mallory, async (peer) => {
+        peer.send(control(HELLO), control({ type: "REFUSED", code, message: "no" }));
+        await peer.typesToClose();
+        peer.hangUp();
+      });
+      assert.equal(called.code, exitCode, `${code}: ${called.stderr}`);
+      assert.match(called.stderr, /the peer refuses: no/);
+    }
+  }));
