@@ -48,7 +48,11 @@ async function checkPeer(
       );
     }
   }
+}
+
+function rememberPeer({ home }: Surroundings, where: string, { id }: Peer): void {
   const config = home.loadConfig();
+  if (config.peers?.[where] === id) return;
   home.saveConfig({ ...config, peers: { ...config.peers, [where]: id } });
 }
 
@@ -72,25 +76,37 @@ export async function connect(
   const line = await callPeer(address, identity, {
     mode: conversing.mode,
     signal: context.signal,
-    handle: (getLine) =>
-      conversing.handle(getLine, async (peer) => {
+    handle: (getLine) => {
+      const handlers = conversing.handle(getLine, async (peer) => {
         try {
           await checkPeer(surroundings, where, peer, flags.expect);
         } catch (error) {
           refusal = error;
           throw error;
         }
-      }),
+      });
+      const onOpen = (peer: Peer) => {
+        rememberPeer(surroundings, where, peer);
+        handlers.onOpen(peer);
+      };
+      return { ...handlers, onOpen };
+    },
   });
   const stop = new PkiError("interrupted", "interrupted");
-  void Promise.race([aborted(context.signal), interrupted.promise]).then(() => line.destroy(stop));
+  let isInterrupted = false;
+  void Promise.race([aborted(context.signal), interrupted.promise]).then(() => {
+    isInterrupted = true;
+    if (conversing.mode === "talk") line.hangUp();
+    else line.destroy(stop);
+  });
   try {
     await line.over;
     conversing.over(line, undefined);
   } catch (error) {
     if (error instanceof PkiError) conversing.over(line, error);
-    throw refusal ?? error;
+    throw refusal ?? (isInterrupted ? stop : error);
   }
+  if (isInterrupted) throw stop;
 }
 
 export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({

@@ -4,12 +4,14 @@
  */
 
 import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { printable } from "../lib/base/printable.ts";
 import { Chat, LineSplitter } from "../lib/peer/chat.ts";
 import { openIdentity, type PeerIdentity } from "../lib/peer/identity.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { LineMode } from "../lib/protocol/peer.ts";
+import type { OutputStream } from "./context.ts";
 import type { Surroundings } from "./globals.ts";
 
 /** One end of the conversations of a command. */
@@ -88,15 +90,32 @@ function startPiping(surroundings: Surroundings): Conversing {
         tell(openEvent(peer), describe(peer));
         source.attach(line());
       },
-      onText: (text) => writeFully(stdout, `${text}\n`),
-      onData: (bytes) => writeFully(stdout, bytes),
-      onPeerEnd: () => flushed(stdout),
+      ...(stdout.isTTY ? showOnTerminal(stdout) : {
+        onText: (text: string) => writeFully(stdout, `${text}\n`),
+        onData: (bytes: Uint8Array) => writeFully(stdout, bytes),
+        onPeerEnd: () => flushed(stdout),
+      }),
     }),
     over: (line, error) => {
       source.detach(line);
       const peer = peers.get(line)?.id;
       const text = error ? `the conversation failed: ${messageOf(error)}` : `${peer} has hung up`;
       tell(endEvent(peer, error), text);
+    },
+  };
+}
+
+/** Where stdout is a terminal, what a peer sends is shown as lines and made harmless first. */
+function showOnTerminal(stdout: OutputStream) {
+  const splitter = new LineSplitter();
+  const show = (lines: readonly string[]) =>
+    writeFully(stdout, lines.map((line) => `${printable(line)}\n`).join(""));
+  return {
+    onText: (text: string) => show([text]),
+    onData: (bytes: Uint8Array) => show(splitter.push(bytes)),
+    onPeerEnd: async () => {
+      await show(splitter.end());
+      await flushed(stdout);
     },
   };
 }
@@ -118,6 +137,10 @@ function startTalking(
     handle: (line, admit) => {
       const splitter = new LineSplitter();
       const show = (text: string) => talk?.chat.show(talk.peer.id, text);
+      const hangUp = () => {
+        if (talk?.line === line()) talk.chat.close(); // nothing more is typed into what is over
+        line().hangUp();
+      };
       return {
         admit,
         onOpen: (peer) => {
@@ -130,7 +153,7 @@ function startTalking(
             output: stderr,
             id,
             onLine: (text) => line().sendText(text),
-            onQuit: () => line().hangUp(),
+            onQuit: () => hangUp(),
             onInterrupt,
           });
           talk = { line: line(), chat, peer };
@@ -139,7 +162,7 @@ function startTalking(
         onData: (bytes) => splitter.push(bytes).forEach(show),
         onPeerEnd: () => {
           splitter.end().forEach(show);
-          line().hangUp();
+          hangUp();
         },
       };
     },

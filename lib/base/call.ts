@@ -1,11 +1,11 @@
 /** Questions and answers between threads: numbered, over any port, each answered once. */
 
 import type { MessagePort, Transferable } from "node:worker_threads";
-import { type ErrorReport, kindOfWireCode, PkiError, reportError } from "./errors.ts";
+import { type PackedError, packError, type PkiError, unpackError } from "./errors.ts";
 
 export type Reply<Result> =
   | { readonly number: number; readonly ok: true; readonly result: Result }
-  | { readonly number: number; readonly ok: false; readonly error: ErrorReport };
+  | { readonly number: number; readonly ok: false; readonly error: PackedError };
 
 export interface Call<Question> {
   readonly number: number;
@@ -25,7 +25,7 @@ export class Caller<Question, Result> {
       const waiting = this.#waiting.get(reply.number);
       this.#waiting.delete(reply.number);
       if (reply.ok) waiting?.resolve(reply.result);
-      else waiting?.reject(new PkiError(kindOfWireCode(reply.error.code), reply.error.message));
+      else waiting?.reject(unpackError(reply.error));
     });
   }
 
@@ -57,7 +57,7 @@ export function answerCalls<Question, Result>(
       const result = await handle(question);
       port.postMessage({ number, ok: true, result } satisfies Reply<Result>);
     } catch (error) {
-      port.postMessage({ number, ok: false, error: reportError(error) } satisfies Reply<Result>);
+      port.postMessage({ number, ok: false, error: packError(error) } satisfies Reply<Result>);
     }
   });
 }

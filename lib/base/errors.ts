@@ -59,8 +59,8 @@ export interface ErrorReport {
 }
 
 const GENERAL_SENTENCE: Partial<Record<ErrorKind, string>> = {
-  internal: "the server failed inside; its log says more",
-  storage: "the server cannot store anything now; its log says more",
+  internal: "something failed inside; whoever runs the program can read what",
+  storage: "nothing can be stored now; whoever runs the program can read why",
 };
 
 /** What the other side may hear of an error; a fault that nobody foresaw is `INTERNAL`. */
@@ -79,6 +79,23 @@ export function kindOfWireCode(code: string): ErrorKind {
     if (row.wireCode === code) return kind as ErrorKind;
   }
   return "refused";
+}
+
+/** An error as it crosses between our own threads: nothing is held back. */
+export interface PackedError {
+  readonly kind: ErrorKind;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export function packError(error: unknown): PackedError {
+  if (!(error instanceof PkiError)) return { kind: "internal", message: messageOf(error) };
+  const { kind, message, hint } = error;
+  return hint === undefined ? { kind, message } : { kind, message, hint };
+}
+
+export function unpackError({ kind, message, hint }: PackedError): PkiError {
+  return new PkiError(kind, message, hint === undefined ? {} : { hint });
 }
 
 /** The message of anything thrown, for a log line or a cause. */

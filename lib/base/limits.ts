@@ -12,9 +12,11 @@ export const LIMITS = {
   frameBytesMax: 65_536,
   /** Answers that the server prepares at once for one connection; more requests wait unread. */
   requestsInFlightMax: 32,
-  /** Bytes relayed to a connection worker that it has not taken yet; beyond it the socket is paused. */
-  relayBytesMax: 256 * 1024,
-  /** Bytes that a client may leave unread before its connection's answers wait. */
+  /** Bytes relayed to a connection worker that it has not taken yet: the largest frame. */
+  relayBytesMax: 65_540,
+  /** Answers that a client has left unread, in bytes; beyond it nothing more of it is worked on. */
+  answersUnreadBytesMax: 256 * 1024,
+  /** Peers: bytes on their way in one direction before the side that makes them has to wait. */
   unreadBytesMax: 1024 * 1024,
 
   /** Connections held at once, each with a worker of its own (about 4 MB). */

@@ -3,7 +3,14 @@
  * the other's way. Everything shown of the peer has been made harmless first.
  */
 
-import { clearLine, createInterface, cursorTo, type Interface } from "node:readline";
+import {
+  clearLine,
+  clearScreenDown,
+  createInterface,
+  cursorTo,
+  type Interface,
+  moveCursor,
+} from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { printable } from "../base/printable.ts";
 
@@ -52,10 +59,18 @@ export class Chat {
   }
 
   #above(text: string): void {
+    if (this.#isClosed) {
+      this.#output.write(`${text}\n`);
+      return;
+    }
+    // The line that is typed may fill several rows; the editor, asked to draw it again, goes up as
+    // many as it filled before and clears what is below.
+    const { rows } = this.#editor.getCursorPos();
+    moveCursor(this.#output, 0, -rows);
     cursorTo(this.#output, 0);
-    clearLine(this.#output, 0);
-    this.#output.write(`${text}\n`);
-    if (!this.#isClosed) this.#editor.prompt(true);
+    clearScreenDown(this.#output);
+    this.#output.write(text + "\n".repeat(rows + 1));
+    this.#editor.prompt(true);
   }
 
   /** Gives the terminal back. */

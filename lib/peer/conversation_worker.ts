@@ -7,10 +7,12 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { copyBytes } from "../base/bytes.ts";
 import {
   type ErrorKind,
-  type ErrorReport,
   kindOfWireCode,
+  type PackedError,
+  packError,
   PkiError,
   reportError,
+  unpackError,
 } from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
 import { type LineMode, type PeerEvent, PeerSession } from "../protocol/peer.ts";
@@ -28,12 +30,17 @@ function send(bytes: Uint8Array<ArrayBuffer>): void {
   main.postMessage({ type: "bytes", bytes } satisfies FromConversation, [bytes.buffer]);
 }
 
-/** Who it is, by the certificate alone. @throws {PkiError} `untrusted` */
-function judge(start: ConversationStart): JudgedUser {
-  return judgeUser([...start.shown, ...(start.shown.length > 0 ? [start.issuingDer] : [])], {
-    anchor: { root: parseCertificate(start.rootDer), domain: start.domain },
-    nowMs: Date.now(),
-  });
+/** Who it is, by the certificate alone; an error of the kind `untrusted` for nobody we know. */
+function judge({ shown, issuingDer, rootDer, domain }: ConversationStart): JudgedUser | PkiError {
+  try {
+    return judgeUser(shown.length > 0 ? [...shown, issuingDer] : [], {
+      anchor: { root: parseCertificate(rootDer), domain },
+      nowMs: Date.now(),
+    });
+  } catch (error) {
+    if (error instanceof PkiError) return error;
+    throw error;
+  }
 }
 
 /**
@@ -46,14 +53,16 @@ function kindOfRefusal(code: string): ErrorKind {
 }
 
 class Conversation {
-  readonly #start: ConversationStart;
   readonly #session: PeerSession;
+  readonly #verdict: JudgedUser | PkiError;
   #isOver = false;
 
   constructor(start: ConversationStart) {
-    this.#start = start;
     this.#session = new PeerSession(start.mode);
     send(this.#session.greet());
+    // The certificate is known before the peer says anything: nobody without one keeps us waiting.
+    this.#verdict = judge(start);
+    if (this.#verdict instanceof PkiError) tell({ type: "untrusted" });
   }
 
   receive(bytes: Uint8Array): void {
@@ -77,7 +86,7 @@ class Conversation {
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    tell({ type: "failed", error: reportError(error) });
+    tell({ type: "failed", error: packError(error) });
   }
 
   #take(event: PeerEvent): void {
@@ -102,14 +111,11 @@ class Conversation {
   }
 
   #decide(mode: LineMode): void {
-    let judged: JudgedUser;
-    try {
-      judged = judge(this.#start);
-    } catch (error) {
-      send(this.#session.sayRefused(reportError(error)));
-      throw error;
+    if (this.#verdict instanceof PkiError) {
+      send(this.#session.sayRefused(reportError(this.#verdict)));
+      throw this.#verdict;
     }
-    const { id, leaf } = judged;
+    const { id, leaf } = this.#verdict;
     const { notAfterMs } = leaf;
     tell({ type: "judged", peer: { id, fingerprint: fingerprintOf(leaf.der), notAfterMs, mode } });
   }
@@ -121,15 +127,19 @@ class Conversation {
     });
   }
 
-  turnAway(report: ErrorReport): void {
+  turnAway(packed: PackedError): void {
     this.#guard(() => {
-      send(this.#session.sayRefused(report));
-      throw new PkiError(kindOfWireCode(report.code), report.message);
+      const error = unpackError(packed);
+      send(this.#session.sayRefused(reportError(error)));
+      throw error;
     });
   }
 
   sendText(line: string): void {
-    this.#guard(() => send(this.#session.sendText(line)));
+    this.#guard(() => {
+      // A line that was typed while the talk was being hung up has nowhere to go.
+      if (!this.#session.hasEnded) send(this.#session.sendText(line));
+    });
   }
 
   sendData(bytes: Uint8Array): void {

@@ -6,7 +6,7 @@
 import type { TLSSocket } from "node:tls";
 import type { Worker } from "node:worker_threads";
 import { copyBytes } from "../base/bytes.ts";
-import { kindOfWireCode, messageOf, PkiError, reportError } from "../base/errors.ts";
+import { messageOf, packError, PkiError, unpackError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
 import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
@@ -45,6 +45,7 @@ export class Line {
   #waitingForRoom: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #peer: Peer | undefined;
+  #isOpen = false;
   #isOver = false;
   #isCut = false;
 
@@ -93,8 +94,9 @@ export class Line {
     this.#tell({ type: "end" });
   }
 
-  /** Ends it within a bounded time, whatever the peer does. */
+  /** Ends it within a bounded time, whatever the peer does; with a goodbye if it ever began. */
   hangUp(): void {
+    if (!this.#isOpen) return this.#fail(new PkiError("interrupted", "the call was ended"));
     this.end();
     this.#limit(LIMITS.hangUpMs);
   }
@@ -137,8 +139,11 @@ export class Line {
         this.#limit(LIMITS.peerReadyMs);
         this.#peer = message.peer;
         return void this.#admit(message.peer);
+      case "untrusted":
+        return this.#limit(LIMITS.hangUpMs);
       case "open":
         clearTimeout(this.#timer);
+        this.#isOpen = true;
         if (this.#peer) this.#handlers.onOpen(this.#peer);
         return;
       case "text":
@@ -155,9 +160,7 @@ export class Line {
       case "cut":
         return void this.#deliveries.then(() => this.#failCut());
       case "failed":
-        return this.#finish(
-          new PkiError(kindOfWireCode(message.error.code), message.error.message),
-        );
+        return this.#finish(unpackError(message.error));
     }
   }
 
@@ -166,7 +169,7 @@ export class Line {
       await this.#handlers.admit(peer);
       this.#tell({ type: "admit" });
     } catch (error) {
-      this.#tell({ type: "turn-away", error: reportError(error) });
+      this.#tell({ type: "turn-away", error: packError(error) });
     }
   }
 

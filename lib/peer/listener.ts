@@ -1,13 +1,13 @@
 /** Waits for peers: TLS with both certificates, and a {@link Line} for each that speaks our protocol. */
 
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { concatBytes } from "../base/bytes.ts";
+import { messageOf, PkiError, reportError, systemCodeOf } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { checkConnection, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
-import { PEER_PROTOCOL } from "../protocol/peer.ts";
+import { type LineMode, PEER_PROTOCOL, PeerSession } from "../protocol/peer.ts";
 import type { PeerIdentity } from "./identity.ts";
 import { Line, type LineHandlers } from "./line.ts";
-import type { LineMode } from "../protocol/peer.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -21,8 +21,19 @@ export interface ListenOptions {
   readonly onOver: (line: Line, error: PkiError | undefined) => void;
 }
 
-/** Callers that are being judged at once; the rest is dropped until some are done. */
+/** Callers with a worker at once; the others hear busy. */
 const CALLERS_MAX = 32;
+
+/** Says busy without a worker, and without reading anything. */
+function refuse(socket: TLSSocket, mode: LineMode): void {
+  const session = new PeerSession(mode);
+  const busy = reportError(new PkiError("busy", "too many callers at once, try again later"));
+  socket.on("error", () => {}); // it may be gone already; it was refused anyway
+  socket.end(concatBytes(session.greet(), session.sayRefused(busy)));
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LIMITS.hangUpMs);
+  socket.once("close", () => clearTimeout(timer));
+}
 
 export interface Listening {
   readonly port: number;
@@ -40,10 +51,7 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
       socket.destroy(); // it does not speak our protocol, so there is nothing to tell it
       return;
     }
-    if (lines.size >= CALLERS_MAX) {
-      socket.destroy();
-      return;
-    }
+    if (lines.size >= CALLERS_MAX) return refuse(socket, mode);
     const handlers = options.handle({
       address: socket.remoteAddress ?? "",
       line: () => line,
@@ -89,7 +97,11 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
         close: async () => {
           server.close();
           const gone = new PkiError("interrupted", "the listener stops");
-          for (const line of lines) line.destroy(gone);
+          for (const line of lines) {
+            // A talk ends with a goodbye; a pipe that is ended by us is cut, and both sides know it.
+            if (mode === "talk") line.hangUp();
+            else line.destroy(gone);
+          }
           await Promise.allSettled([...lines].map((line) => line.over));
         },
       });

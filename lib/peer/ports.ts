@@ -1,6 +1,6 @@
 /** What the main thread and a conversation's worker say to each other. */
 
-import type { ErrorReport } from "../base/errors.ts";
+import type { PackedError } from "../base/errors.ts";
 import type { LineMode } from "../protocol/peer.ts";
 
 /** Everything that the worker needs to judge the peer and to converse. */
@@ -23,7 +23,7 @@ export type ToConversation =
   | { readonly type: "end" }
   /** The answer to `judged`: converse, or turn away with these words. */
   | { readonly type: "admit" }
-  | { readonly type: "turn-away"; readonly error: ErrorReport }
+  | { readonly type: "turn-away"; readonly error: PackedError }
   /** Everything up to the peer's end has been written where it belongs. */
   | { readonly type: "delivered" }
   /** The TCP connection has ended, and everything that came before that has been passed on. */
@@ -43,6 +43,8 @@ export type FromConversation =
   | { readonly type: "taken"; readonly count: number }
   /** The certificate is good: whether we want to converse is decided by the main thread. */
   | { readonly type: "judged"; readonly peer: Peer }
+  /** The certificate is not good: the peer will hear so if it says HELLO soon. */
+  | { readonly type: "untrusted" }
   /** Both sides are ready. */
   | { readonly type: "open" }
   | { readonly type: "text"; readonly text: string }
@@ -53,4 +55,4 @@ export type FromConversation =
   /** The answer to `cut`: that was not the end of the conversation. */
   | { readonly type: "cut" }
   /** It is over: refused by us or by the peer, or the protocol was broken. */
-  | { readonly type: "failed"; readonly error: ErrorReport };
+  | { readonly type: "failed"; readonly error: PackedError };

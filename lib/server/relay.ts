@@ -23,7 +23,10 @@ export class Relay {
   readonly #socket: TLSSocket;
   readonly #worker: Worker;
   readonly #options: RelayOptions;
+  /** Bytes that the worker has and has not worked on. */
   #bytesAhead = 0;
+  /** What came from the client and waits for the worker, or for the client to read its answers. */
+  readonly #held: Uint8Array<ArrayBuffer>[] = [];
   #isAnswering = true;
   #isOver = false;
   #watchdog: ReturnType<typeof setInterval> | undefined;
@@ -59,9 +62,7 @@ export class Relay {
 
   #fromSocket(chunk: Uint8Array): void {
     if (this.#isOver) return;
-    const bytes = copyBytes(chunk);
-    this.#bytesAhead += bytes.length;
-    this.#worker.postMessage({ type: "bytes", bytes } satisfies ToConnection, [bytes.buffer]);
+    this.#held.push(copyBytes(chunk));
     this.#flow();
   }
 
@@ -81,11 +82,21 @@ export class Relay {
     }
   }
 
-  /** Reads on only while the worker keeps up and the client takes what it asked for. */
+  /**
+   * Gives the worker no more than a frame's worth ahead, and nothing while the client does not read
+   * its answers; reads on only when nothing waits here.
+   */
   #flow(): void {
-    const isFull = this.#bytesAhead >= LIMITS.relayBytesMax ||
-      this.#socket.writableLength >= LIMITS.unreadBytesMax;
-    if (isFull) this.#socket.pause();
+    while (
+      this.#bytesAhead < LIMITS.relayBytesMax &&
+      this.#socket.writableLength < LIMITS.answersUnreadBytesMax
+    ) {
+      const bytes = this.#held.shift();
+      if (!bytes) break;
+      this.#bytesAhead += bytes.length;
+      this.#worker.postMessage({ type: "bytes", bytes } satisfies ToConnection, [bytes.buffer]);
+    }
+    if (this.#held.length > 0) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
   }
 

@@ -152,6 +152,11 @@ class Core {
     const { identity } = this;
     const leftMs = identity.certificate.notAfterMs - Date.now();
     if (leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
+    // A new one could not last longer than the issuing CA does.
+    if (parseCertificate(this.#issuingDer).notAfterMs <= identity.certificate.notAfterMs) {
+      this.#options.log("warning: the issuing CA ends soon, and the server's certificate with it");
+      return;
+    }
     identity.certificate = await this.#certifySelf(identity.key);
     server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
     this.#options.log("the server's own certificate was renewed");
