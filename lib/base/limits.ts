@@ -21,6 +21,8 @@ export const LIMITS = {
 
   /** Connections held at once, each with a worker of its own (about 4 MB). */
   connectionsMax: 1000,
+  /** Sockets beyond those: handshakes under way, and clients that are being told "busy". */
+  handshakesMax: 256,
   /** Workers started ahead of need. */
   spareWorkers: 4,
   /** What "busy" tells a client to wait. */

@@ -5,6 +5,7 @@
  */
 
 import { createPublicKey, type KeyObject } from "node:crypto";
+import type { Socket } from "node:net";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { sha256 } from "../base/bytes.ts";
@@ -59,6 +60,7 @@ class Core {
   readonly #authorityWorker: Worker;
   readonly #directory: Caller<ToDirectory, FromDirectory>;
   readonly #relays = new Map<number, Relay>();
+  readonly #sockets = new Set<Socket>();
   readonly #pool: WorkerPool;
   readonly #issuingDer: Uint8Array;
   #identity: Identity | undefined;
@@ -174,6 +176,7 @@ class Core {
     // A handshake that fails is the client's affair. One that took too long is only reported by the
     // engines, so the socket has to be ended here.
     server.on("tlsClientError", (_error, socket) => socket.destroy());
+    server.on("connection", (socket) => this.#countSocket(socket));
     return new Promise((resolve, reject) => {
       server.once("error", (error) => reject(this.#listenError(error)));
       server.listen(port, host, () => {
@@ -182,6 +185,20 @@ class Core {
         resolve({ server, port: typeof address === "object" && address ? address.port : port });
       });
     });
+  }
+
+  /** Bounds the sockets that are held before it is known whether they speak TLS. */
+  #countSocket(socket: Socket): void {
+    if (this.#sockets.size >= this.#connectionsMax + LIMITS.handshakesMax) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  get #connectionsMax(): number {
+    return this.#options.connectionsMax ?? LIMITS.connectionsMax;
   }
 
   #listenError(error: unknown): PkiError {
@@ -209,8 +226,7 @@ class Core {
     } catch (error) {
       return this.#refuse(socket, error as PkiError);
     }
-    const max = this.#options.connectionsMax ?? LIMITS.connectionsMax;
-    if (this.#isStopping || this.#relays.size >= max) {
+    if (this.#isStopping || this.#relays.size >= this.#connectionsMax) {
       const seconds = LIMITS.busyRetryMs / 1000;
       const why = this.#isStopping
         ? "the server is stopping"
