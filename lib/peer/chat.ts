@@ -63,13 +63,14 @@ export class Chat {
       this.#output.write(`${text}\n`);
       return;
     }
-    // The line that is typed may fill several rows; the editor, asked to draw it again, goes up as
-    // many as it filled before and clears what is below.
+    // The line that is typed may fill several rows: go to the first of them, and let the editor draw
+    // it again from where the cursor is then. What it remembers of rows is not kept while typing.
     const { rows } = this.#editor.getCursorPos();
     moveCursor(this.#output, 0, -rows);
     cursorTo(this.#output, 0);
     clearScreenDown(this.#output);
-    this.#output.write(text + "\n".repeat(rows + 1));
+    this.#output.write(`${text}\n`);
+    (this.#editor as { prevRows?: number }).prevRows = 0;
     this.#editor.prompt(true);
   }
 

@@ -502,13 +502,13 @@ test(
 );
 
 test(
-  "Ctrl-C in a talk exits 130 on this side and is a cut line on the other",
+  "Ctrl-C in a talk exits 130 on this side and is a goodbye on the other",
   TMUX,
   () =>
     inTalk(async ({ alice, bob }) => {
       await bob.press("C-c");
       assert.equal(await bob.exitCode(), 130);
-      await alice.waitFor(/^the conversation failed: .*\nlistening again$/m);
+      await alice.waitFor(/^the conversation with bob has ended\nlistening again$/m);
       await alice.press("C-c");
       assert.equal(await alice.exitCode(), 130);
       assert.match(await alice.screen(), /^(?:\^C)?pki: error: interrupted$/m);
@@ -522,8 +522,55 @@ test(
     inTalk(async ({ alice, bob }) => {
       await alice.press("C-c");
       assert.equal(await alice.exitCode(), 130);
-      assert.notEqual(await bob.exitCode(), 0);
-      assert.match(await bob.screen(), /^pki: error: /m);
+      assert.equal(await bob.exitCode(), 0);
+      assert.match(await bob.screen(), /^the conversation with alice has ended$/m);
+    }),
+);
+
+test("what is typed behind /quit is not an error", TMUX, () =>
+  inTalk(async ({ alice, bob }) => {
+    await bob.type("/quit\nmore\n");
+    assert.equal(await bob.exitCode(), 0);
+    await alice.waitFor(/^the conversation with bob has ended\nlistening again$/m);
+  }));
+
+test(
+  "what arrives while a line of several rows is typed is shown whole, above it",
+  TMUX,
+  () =>
+    inTalk(async ({ alice, bob }) => {
+      const long = `${"0123456789".repeat(15)}end`; // the terminal has 120 columns
+      await alice.type(long);
+      await alice.waitFor(/3456789end$/m);
+      for (const text of ["the first", "the second", "the third"]) {
+        await bob.enter(text);
+        await alice.waitFor(new RegExp(`^bob: ${text}$`, "m"));
+      }
+      const shown = new RegExp(
+        `bob: the first\nbob: the second\nbob: the third\nalice> 0123456789`,
+      );
+      await alice.waitFor(shown);
+      await alice.press("Enter");
+      await bob.waitFor(/3456789end$/m);
+    }),
+);
+
+test(
+  "a pipe that ends in a terminal shows what comes as harmless lines",
+  TMUX,
+  () =>
+    inWorld(async (world) => {
+      await world.withUsers("alice", "bob");
+      const listener = await world.listen("alice", ["--once"], {
+        input: "\u001b]0;owned\u0007\u001b[31mred\n",
+      });
+      const args = calling(world, "bob", listener.port);
+      await inTerminal(world, args, async (terminal) => {
+        assert.equal(await terminal.exitCode(), 0);
+        const raw = terminal.raw();
+        assert.ok(raw.includes("]0;owned"), "the text is there");
+        assert.ok(!raw.includes("\u001b]0;owned") && !raw.includes("\u001b[31m"), "harmless");
+      }, { behind: "</dev/null" });
     }),
 );
 
