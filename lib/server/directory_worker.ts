@@ -116,16 +116,7 @@ async function stop({ journal, state, snapshotPath }: Running): Promise<void> {
 }
 
 async function answer(question: ToDirectory): Promise<FromDirectory> {
-  if (question.type === "start") {
-    try {
-      return await start(question);
-    } catch (error) {
-      if (!(error instanceof PkiError)) throw error;
-      // A report for clients would keep back what the operator has to know: which file, and the way out.
-      const { kind, message, hint } = error;
-      return { failure: hint === undefined ? { kind, message } : { kind, message, hint } };
-    }
-  }
+  if (question.type === "start") return await start(question);
   if (!running) throw new PkiError("internal", "the directory has not started");
   switch (question.type) {
     case "open":

@@ -1,7 +1,6 @@
 /** What the server's threads say to each other; `docs/architecture.md` draws the picture. */
 
 import type { MessagePort } from "node:worker_threads";
-import type { ErrorKind } from "../base/errors.ts";
 import type { Outcome } from "../protocol/session.ts";
 
 /** Who is at the other end of a connection, as the main thread saw it; from no message of the client. */
@@ -60,12 +59,6 @@ export interface FromDirectory {
   readonly certificate?: Uint8Array<ArrayBuffer>;
   /** After `start`: what the operator should know. */
   readonly warnings?: readonly string[];
-  /** After `start`: why there is no directory, in full. */
-  readonly failure?: {
-    readonly kind: ErrorKind;
-    readonly message: string;
-    readonly hint?: string;
-  };
 }
 
 /** Main thread and directory to the authority worker, as questions. */

@@ -103,12 +103,13 @@ class Core {
       this.#authorityWorker as unknown as MessagePort,
     );
     const { port1, port2 } = new MessageChannel();
-    const [key, { failure, warnings = [] }] = await Promise.all([
+    const [key, { warnings = [] }] = await Promise.all([
       decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
       this.#directory.ask({ type: "start", folder, passphrase, authority: port2 }, [port2]),
       authority.ask({ type: "start", folder, passphrase, directory: port1 }, [port1]),
-    ]);
-    if (failure) throw new PkiError(failure.kind, failure.message, failure);
+    ]).catch((error) => {
+      throw error instanceof PkiError && error.kind === "refused" ? wrongPassphrase(error) : error;
+    });
     warnings.forEach((warning) => log(`warning: ${warning}`));
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
@@ -285,6 +286,13 @@ class Core {
     await this.#pool.close();
     await Promise.all([this.#directoryWorker.terminate(), this.#authorityWorker.terminate()]);
   }
+}
+
+function wrongPassphrase(cause: PkiError): PkiError {
+  return new PkiError("refused", "cannot open the server's keys: the passphrase does not fit", {
+    hint: "it is the one of the first start, in server.passphrase if it was made then",
+    cause,
+  });
 }
 
 /**
