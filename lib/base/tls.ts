@@ -7,7 +7,7 @@
 import { constants } from "node:crypto";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { type Bytes, copyBytes } from "./bytes.ts";
-import { PkiError } from "./errors.ts";
+import { messageOf, PkiError, systemCodeOf } from "./errors.ts";
 
 /** TLS 1.3 only (RFC 8446), no session tickets; the chain is judged by us. */
 export const TLS_OPTIONS = {
@@ -51,4 +51,26 @@ export function checkConnection(socket: TLSSocket, protocol: string): void {
       `connection refused: it is encrypted with ${cipher}, not with AES`,
     );
   }
+}
+
+/** Why a server cannot listen, and what to do about it. */
+export function listenError(
+  error: unknown,
+  { host, port }: { readonly host: string; readonly port: number },
+): PkiError {
+  const code = systemCodeOf(error);
+  const isAddress = code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN";
+  const why = code === "EADDRINUSE"
+    ? "something else listens there"
+    : code === "EACCES"
+    ? "that port is for root alone"
+    : isAddress
+    ? "this machine does not have that address"
+    : messageOf(error);
+  return new PkiError("unreachable", `cannot listen on ${host}:${port}: ${why}`, {
+    cause: error,
+    hint: isAddress
+      ? "choose another address with --host, or 0.0.0.0 for all of them"
+      : "choose another port with --port, or 0 for any free one",
+  });
 }

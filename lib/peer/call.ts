@@ -4,7 +4,7 @@ import type { Address } from "../client/address.ts";
 import { dial } from "../client/dial.ts";
 import { shownCertificates } from "../base/tls.ts";
 import { type LineMode, PEER_PROTOCOL } from "../protocol/peer.ts";
-import type { PeerIdentity } from "./identity.ts";
+import { type PeerIdentity, startOf } from "./identity.ts";
 import { Line, type LineHandlers } from "./line.ts";
 
 /**
@@ -28,12 +28,10 @@ export async function callPeer(
     hint: "the other side waits with: pki listen",
     signal,
   });
-  const line: Line = new Line(socket, {
-    mode,
-    rootDer: identity.anchor.root.der,
-    domain: identity.anchor.domain,
-    issuingDer: identity.issuingDer,
-    shown: shownCertificates(socket),
-  }, handle(() => line));
+  const line: Line = new Line(
+    socket,
+    startOf(identity, mode, shownCertificates(socket)),
+    handle(() => line),
+  );
   return line;
 }

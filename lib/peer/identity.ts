@@ -4,9 +4,11 @@ import type { KeyObject } from "node:crypto";
 import { PkiError } from "../base/errors.ts";
 import type { Home } from "../client/home.ts";
 import { isForKey } from "../client/operations.ts";
+import type { LineMode } from "../protocol/peer.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem } from "../x509/pem.ts";
+import type { ConversationStart } from "./ports.ts";
 
 export interface PeerIdentity {
   readonly id: string;
@@ -61,4 +63,13 @@ export async function openIdentity(
     issuingDer: issuing.der,
     tls: { key: pemOf(key), cert: encodeCertificatesPem([leaf.der, issuing.der]) },
   };
+}
+
+/** What a conversation's worker needs of us, and of the peer who showed these certificates. */
+export function startOf(
+  { anchor, issuingDer }: PeerIdentity,
+  mode: LineMode,
+  shown: readonly Uint8Array[],
+): ConversationStart {
+  return { mode, rootDer: anchor.root.der, domain: anchor.domain, issuingDer, shown };
 }

@@ -2,11 +2,11 @@
 
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { concatBytes } from "../base/bytes.ts";
-import { messageOf, PkiError, reportError, systemCodeOf } from "../base/errors.ts";
+import { PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { checkConnection, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
+import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
 import { type LineMode, PEER_PROTOCOL, PeerSession } from "../protocol/peer.ts";
-import type { PeerIdentity } from "./identity.ts";
+import { type PeerIdentity, startOf } from "./identity.ts";
 import { Line, type LineHandlers } from "./line.ts";
 
 export interface ListenOptions {
@@ -56,13 +56,11 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
       address: socket.remoteAddress ?? "",
       line: () => line,
     });
-    const line: Line = new Line(socket, {
-      mode,
-      rootDer: identity.anchor.root.der,
-      domain: identity.anchor.domain,
-      issuingDer: identity.issuingDer,
-      shown: shownCertificates(socket),
-    }, handlers);
+    const line: Line = new Line(
+      socket,
+      startOf(identity, mode, shownCertificates(socket)),
+      handlers,
+    );
     lines.add(line);
     line.over.then(() => undefined, (error: PkiError) => error).then((error) => {
       lines.delete(line);
@@ -79,17 +77,7 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
   // A handshake that fails is the caller's affair; one that took too long is only reported.
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   return new Promise((resolve, reject) => {
-    server.once("error", (error) => {
-      const why = systemCodeOf(error) === "EADDRINUSE"
-        ? "something else listens there"
-        : messageOf(error);
-      reject(
-        new PkiError("unreachable", `cannot listen on ${host}:${port}: ${why}`, {
-          cause: error,
-          hint: "choose another port with --port, or 0 for any free one",
-        }),
-      );
-    });
+    server.once("error", (error) => reject(listenError(error, { host, port })));
     server.listen(port, host, () => {
       const address = server.address();
       resolve({

@@ -10,11 +10,11 @@ import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { sha256 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
-import { messageOf, PkiError, reportError, systemCodeOf } from "../base/errors.ts";
+import { messageOf, PkiError, reportError } from "../base/errors.ts";
 import { FAULT_RENEW_CHECK_MS, HAS_FAULTS } from "../base/faults.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import { checkConnection, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
+import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
 import { startWorker } from "../base/worker.ts";
 import { encodeError, PROTOCOL } from "../protocol/messages.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
@@ -179,7 +179,7 @@ class Core {
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     server.on("connection", (socket) => this.#countSocket(socket));
     return new Promise((resolve, reject) => {
-      server.once("error", (error) => reject(this.#listenError(error)));
+      server.once("error", (error) => reject(listenError(error, { host, port })));
       server.listen(port, host, () => {
         server.on("error", (error) => this.#options.log(`warning: ${messageOf(error)}`));
         const address = server.address();
@@ -200,17 +200,6 @@ class Core {
 
   get #connectionsMax(): number {
     return this.#options.connectionsMax ?? LIMITS.connectionsMax;
-  }
-
-  #listenError(error: unknown): PkiError {
-    const { host, port } = this.#options;
-    const why = systemCodeOf(error) === "EADDRINUSE"
-      ? "something else listens there"
-      : messageOf(error);
-    return new PkiError("unreachable", `cannot listen on ${host}:${port}: ${why}`, {
-      cause: error,
-      hint: "choose another port with --port, or 0 for any free one",
-    });
   }
 
   #refuse(socket: TLSSocket, error: PkiError): void {
