@@ -139,6 +139,9 @@ const benchLogin = () =>
 
 const PIPE_BYTES = 1024 ** 3;
 
+/** A port of its own for each listener: one that was used a moment ago may not be free yet. */
+const somePort = () => String(20_000 + Math.floor(Math.random() * 10_000));
+
 /** One GiB of zeroes through a command's stdin; what a listener writes is counted. */
 async function pipeThrough(
   listener: readonly string[],
@@ -154,7 +157,9 @@ async function pipeThrough(
   let bytes = 0;
   listening.stdout.on("data", (chunk: Uint8Array) => bytes += chunk.length);
   let text = "";
-  await new Promise<void>((resolve) => {
+  const ended = new Promise((resolve) => listening.once("close", resolve));
+  await new Promise<void>((resolve, reject) => {
+    listening.once("close", () => reject(new Error(`the listener ended: ${text}`)));
     listening.stderr.on("data", (chunk) => {
       text += String(chunk);
       if (isReady(text)) resolve();
@@ -167,11 +172,9 @@ async function pipeThrough(
     stdio: "ignore",
   });
   await new Promise((resolve) => calling.once("close", resolve));
-  await new Promise((resolve) => {
-    listening.once("close", resolve);
-    const patience = setTimeout(() => listening.kill("SIGKILL"), 5000);
-    listening.once("close", () => clearTimeout(patience));
-  });
+  const patience = setTimeout(() => listening.kill("SIGKILL"), 5000);
+  await ended;
+  clearTimeout(patience);
   return { seconds: (performance.now() - startMs) / 1000, bytes };
 }
 
@@ -183,15 +186,20 @@ const benchPipe = () =>
       PKI_PASSWORD: "paper horse",
     };
     for (const id of ["alice", "bob"]) {
-      spawnSync(PKI, ["csr", "--register", "--id", id], { env: { ...process.env, ...env } });
+      const made = spawnSync(PKI, ["csr", "--register", "--id", id], {
+        env: { ...process.env, ...env },
+        encoding: "utf8",
+      });
+      if (made.status !== 0) throw new Error(made.stderr);
     }
     const describe = (seconds: number, bytes: number) =>
       `${(PIPE_BYTES / 1024 ** 2 / seconds).toFixed(0)} MiB/s, ${
         bytes === PIPE_BYTES ? "all" : bytes
       } bytes arrived`;
+    const [port, ncatPort] = [somePort(), somePort()];
     const ours = await pipeThrough(
-      [PKI, "listen", "--id", "alice", "--once", "--host", "127.0.0.1", "--port", "17450"],
-      [PKI, "connect", "localhost:17450", "--id", "bob"],
+      [PKI, "listen", "--id", "alice", "--once", "--host", "127.0.0.1", "--port", port],
+      [PKI, "connect", `localhost:${port}`, "--id", "bob"],
       env,
       (text) => text.includes("listening"),
     );
@@ -215,8 +223,20 @@ const benchPipe = () =>
       "/CN=localhost",
     ], { stdio: "ignore" });
     const ncat = await pipeThrough(
-      ["ncat", "-v", "--ssl", "--ssl-cert", cert, "--ssl-key", key, "-l", "127.0.0.1", "17451"],
-      ["ncat", "--ssl", "127.0.0.1", "17451"],
+      [
+        "ncat",
+        "-v",
+        "--ssl",
+        "--ssl-cert",
+        cert,
+        "--ssl-key",
+        key,
+        "--recv-only",
+        "-l",
+        "127.0.0.1",
+        ncatPort,
+      ],
+      ["ncat", "--ssl", "--send-only", "127.0.0.1", ncatPort],
       {},
       (text) => text.includes("Listening"),
     );
