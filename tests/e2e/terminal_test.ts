@@ -38,6 +38,10 @@ async function listenAt(
   return { terminal, port: Number(port) };
 }
 
+function isCursorShown(raw: string): boolean {
+  return raw.lastIndexOf("\x1b[?25h") > raw.lastIndexOf("\x1b[?25l");
+}
+
 /** The arguments of `connect`. */
 function calling(world: World, id: string, port: number): readonly string[] {
   const passwordFile = world.passwordFile(id);
@@ -89,17 +93,14 @@ test(
         assert.equal(await terminal.exitCode(), 0);
         const screen = await terminal.screen();
         assert.match(screen, /^registered "alice"\n"alice" is certified until \d{4}-\d\d-\d\d$/m);
+        await terminal.waitForRaw((raw) => raw.includes("certified until"), "the result");
         const raw = terminal.raw();
-        assert.ok(raw.includes("certified until"), "the raw bytes are there");
         for (const word of ALICE.split(" ")) {
           if (word.length > 1 && word !== "alice") {
             assert.ok(!raw.includes(word), `echoed: ${word}`);
           }
         }
-        assert.ok(
-          raw.lastIndexOf("\x1b[?25h") > raw.lastIndexOf("\x1b[?25l"),
-          "the cursor is back",
-        );
+        await terminal.waitForRaw(isCursorShown, "the cursor is back");
       });
       const pem = fs.readFileSync(join(world.home, "ids", "alice", "cert.pem"), "utf8");
       assert.equal(new X509Certificate(pem).subject, "CN=alice");
@@ -249,11 +250,7 @@ for (const { does, ask } of QUESTIONS) {
             else await terminal.press(way);
             assert.equal(await terminal.exitCode(), 130, way);
             assert.match(await terminal.screen(), /^pki: error: interrupted$/m);
-            const raw = terminal.raw();
-            assert.ok(
-              raw.lastIndexOf("\x1b[?25h") > raw.lastIndexOf("\x1b[?25l"),
-              "cursor is back",
-            );
+            await terminal.waitForRaw(isCursorShown, "the cursor is back");
           } finally {
             await terminal.close();
           }
@@ -567,8 +564,8 @@ test(
       const args = calling(world, "bob", listener.port);
       await inTerminal(world, args, async (terminal) => {
         assert.equal(await terminal.exitCode(), 0);
+        await terminal.waitForRaw((raw) => raw.includes("]0;owned"), "the text");
         const raw = terminal.raw();
-        assert.ok(raw.includes("]0;owned"), "the text is there");
         assert.ok(!raw.includes("\u001b]0;owned") && !raw.includes("\u001b[31m"), "harmless");
       }, { behind: "</dev/null" });
     }),
@@ -590,7 +587,7 @@ test("text of any script arrives as it was typed", TMUX, () =>
       await bob.enter(text);
       const shown = text.replaceAll(/[\\$'"]/g, "\\$&");
       await alice.waitFor(new RegExp(`^bob: ${shown}$`, "m"));
-      assert.ok(alice.raw().includes(`bob: ${text}\r\n`), text);
+      await alice.waitForRaw((raw) => raw.includes(`bob: ${text}\r\n`), text);
     }
     const long = "x".repeat(400); // more than three lines of the screen
     await bob.enter(long);
