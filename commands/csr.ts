@@ -70,13 +70,13 @@ export async function certifyIdentity(
   flags: Pick<CsrFlags, "keyType" | "rekey">,
 ): Promise<void> {
   const { home, context } = surroundings;
-  const { id, connection, anchor } = session;
+  const { id, connection, anchor, log } = session;
   const { makeCsr } = await import("../lib/x509/make_csr.ts");
   const { key, newPem } = await chooseKey(home, session, flags);
   const certified = await certify(
     connection,
     { csr: await makeCsr(key, id), spki: encodeSpki(key) },
-    { id, anchor, nowMs: context.now() },
+    { id, anchor, log, nowMs: context.now() },
   );
   // The key first: a certificate without its key would be worth nothing.
   if (newPem !== undefined) home.saveKeyPem(id, newPem);
@@ -105,11 +105,11 @@ function loadForeignCsr(path: string): ForeignCsr {
 /** Certifies a request that was made elsewhere; its key stays where it is. */
 async function certifyForeign(
   surroundings: Surroundings,
-  { id, connection, anchor }: SignedIn,
+  { id, connection, anchor, log }: SignedIn,
   { csr: { der, spki }, out }: { readonly csr: ForeignCsr; readonly out: string | undefined },
 ): Promise<void> {
   const nowMs = surroundings.context.now();
-  const certified = await certify(connection, { csr: der, spki }, { id, anchor, nowMs });
+  const certified = await certify(connection, { csr: der, spki }, { id, anchor, log, nowMs });
   const pem = encodeCertificatesPem(certified.ders);
   if (out !== undefined) {
     writeFileAtomic(out, pem, { mode: PUBLIC_MODE });

@@ -14,15 +14,16 @@ interface RequestFlags extends ServerFlags {
   readonly out?: string;
 }
 
-/** Looks somebody up and shows the certificate, which has been judged under the pinned root. */
+/** Looks somebody up and shows the certificate, judged under the pinned root and found in the log. */
 export async function lookUpUser(
   surroundings: Surroundings,
-  { connection, anchor }: SignedIn,
+  { connection, anchor, log }: SignedIn,
   { id, out }: { readonly id: string; readonly out: string | undefined },
 ): Promise<void> {
   const { leaf, ders } = await lookUp(connection, {
     id,
     anchor,
+    log,
     nowMs: surroundings.context.now(),
   });
   const pem = encodeCertificatesPem(ders);

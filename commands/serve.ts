@@ -19,6 +19,7 @@ import {
   type GlobalFlags,
   parsePort,
   Surroundings,
+  switchFlag,
   textFlag,
 } from "./globals.ts";
 
@@ -29,6 +30,8 @@ interface ServeFlags extends GlobalFlags {
   readonly passphraseFile?: string;
   readonly domain?: string;
   readonly maxConnections?: number;
+  readonly witness?: string;
+  readonly acceptLoss?: boolean;
 }
 
 function parseCount(text: string): number {
@@ -93,6 +96,8 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
       passphrase,
       host: flags.host,
       port: flags.port,
+      ...(flags.witness === undefined ? {} : { witness: flags.witness }),
+      acceptsLoss: flags.acceptLoss ?? false,
       ...(flags.maxConnections === undefined ? {} : { connectionsMax: flags.maxConnections }),
       log: (line) => context.process.stderr.write(`pki: ${line}\n`),
       onFault: fault.reject,
@@ -168,6 +173,11 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         brief: `Connections held at once [${LIMITS.connectionsMax}]`,
         placeholder: "N",
       },
+      witness: textFlag(
+        "Where to remember the newest checkpoint, outside of the data folder [DIR.witness]",
+        "FILE",
+      ),
+      acceptLoss: switchFlag("Go on although the log has lost entries; it gets a new key"),
       domain: textFlag(`At the first start: the trust domain [${DEFAULT_DOMAIN}]`, "DOMAIN"),
       ...GLOBAL_FLAGS,
     },
@@ -179,6 +189,9 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
       "The first start makes a root, an issuing CA and, where none is given, a passphrase\n" +
       "that encrypts their keys. It shows the root's fingerprint, which people compare at\n" +
       "their first contact. It runs until it is told to end (Ctrl-C, SIGTERM).\n\n" +
+      "Everything that was acknowledged is in the folder's log. Of that the server keeps a\n" +
+      "signed record outside of the folder (--witness), and does not start on a folder that\n" +
+      "has lost entries since.\n\n" +
       "Examples:\n" +
       "  pki serve\n" +
       "  pki serve --host 0.0.0.0 --domain pki.example.org\n" +

@@ -2,12 +2,15 @@
 
 import { PkiError } from "../lib/base/errors.ts";
 import { parseFingerprint } from "../lib/client/first_contact.ts";
+import type { LogMemory } from "../lib/client/log_memory.ts";
 import { reachServer } from "../lib/client/reach.ts";
 import {
   type Credentials,
   logIn,
   register,
   type ServerConnection,
+  tryLogIn,
+  wrongPassword,
 } from "../lib/client/server_connection.ts";
 import type { TrustAnchor } from "../lib/x509/chain.ts";
 import { checkNewPassword, type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
@@ -28,6 +31,7 @@ export interface SignedIn {
   readonly password: string;
   readonly connection: ServerConnection;
   readonly anchor: TrustAnchor;
+  readonly log: LogMemory;
 }
 
 /** Connects to the server, which is trusted or refused before anything else happens. */
@@ -45,6 +49,8 @@ export function reach(surroundings: Surroundings, flags: ServerFlags) {
           "Compare it with what pki serve shows. Is it the same?",
       )),
     note: (text) => surroundings.note(text),
+    now: context.now,
+    warn: (text) => context.process.stderr.write(`pki: warning: ${text}\n`), // also with --quiet
     signal: context.signal,
   });
 }
@@ -64,27 +70,25 @@ export async function signIn(
   flags: ServerFlags,
   { id, registration }: SignInOptions,
 ): Promise<SignedIn> {
-  const { connection, anchor } = await reach(surroundings, flags);
+  const { connection, anchor, log } = await reach(surroundings, flags);
   const rootDer = anchor.root.der;
   try {
     const password = await surroundings.password(`Password of ${id}`);
     const credentials = { id, password, rootDer };
+    const login = { ...credentials, checkpoint: log.knownNote() };
     if (registration === "always") await registerUnlessTaken(surroundings, connection, credentials);
-    try {
-      await logIn(connection, credentials);
-    } catch (error) {
-      const isRefused = error instanceof PkiError && error.kind === "refused";
-      if (!isRefused || registration === "never") throw error;
+    if (!await tryLogIn(connection, login)) {
+      if (registration === "never") throw wrongPassword();
       if (registration === "always") {
         throw new PkiError(
           "refused",
           `cannot log in: somebody has the id "${id}", with another password`,
         );
       }
-      await offerRegistration(surroundings, connection, credentials, error);
-      await logIn(connection, credentials);
+      await offerRegistration(surroundings, connection, credentials);
+      await logIn(connection, login);
     }
-    return { id, password, connection, anchor };
+    return { id, password, connection, anchor, log };
   } catch (error) {
     connection.close();
     throw error;
@@ -109,13 +113,13 @@ async function offerRegistration(
   surroundings: Surroundings,
   connection: ServerConnection,
   credentials: Credentials,
-  refusal: PkiError,
 ): Promise<void> {
   const { terminal } = surroundings.context;
   const { id, password } = credentials;
+  const refusal = wrongPassword();
   const hint = `if "${id}" is new here, register with: pki csr --id ${id} --register`;
   if (!terminal || surroundings.hasGivenPassword) {
-    throw new PkiError("refused", refusal.message, { hint, cause: refusal });
+    throw new PkiError(refusal.kind, refusal.message, { hint });
   }
   const isWanted = surroundings.flags.yes || await terminal.confirm(
     `The server knows no "${id}" with this password. Register "${id}" as a new user?`,

@@ -32,7 +32,7 @@ async function openKey(pem: string, password: string, what: string): Promise<Key
 /** Publishes the identity's certificate, or the one in the files named. */
 export async function publishIdentity(
   surroundings: Surroundings,
-  { id, password, connection, anchor }: SignedIn,
+  { id, password, connection, anchor, log }: SignedIn,
   { cert, key: keyPath }: Pick<UploadFlags, "cert" | "key">,
 ): Promise<void> {
   const { home, context } = surroundings;
@@ -55,6 +55,7 @@ export async function publishIdentity(
     });
   }
   await publish(connection, { certificate: judged.leaf.der, key });
+  await log.prove(); // the certificate was found in the log when it was made
   surroundings.result(
     { id, serial: judged.leaf.serial, fingerprint: fingerprintOf(judged.leaf.der) },
     `the certificate of "${id}" is published; others get it with: pki request ${id}`,

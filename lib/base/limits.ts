@@ -82,4 +82,14 @@ export const LIMITS = {
 
   /** One record of the log. */
   recordBytesMax: 1024 * 1024,
+  /** A file of the log; the record that passes it is the last one in it. Read whole into memory. */
+  segmentBytesMax: 32 * 1024 * 1024,
+  /** A snapshot is taken when the log has grown by this, and by as much as the last snapshot has. */
+  snapshotBytesMin: 4 * 1024 * 1024,
+  /** A checkpoint, as a signed note: twice a trust domain of 200 characters, a root, a signature. */
+  checkpointBytesMax: 2048,
+  /** Until the copy of a certificate that could not be written is tried again. */
+  copyRetryMs: 5 * SECOND_MS,
+  /** Until a snapshot that failed is tried again. */
+  snapshotRetryMs: MINUTE_MS,
 } as const;

@@ -15,6 +15,7 @@ export const WORKER_ENTRIES = {
   connection: "../server/connection_worker.ts",
   directory: "../server/directory_worker.ts",
   authority: "../server/authority_worker.ts",
+  snapshot: "../server/snapshot_worker.ts",
   conversation: "../peer/conversation_worker.ts",
 } as const;
 

@@ -1,8 +1,9 @@
 /**
- * The client's home folder: the pinned root, the configuration, the identities. See "State" in
- * `docs/architecture.md`. Folders are made with mode 0700 and files with 0600, always atomically.
+ * The client's home folder: the pinned root, the configuration, the identities, what is known of the
+ * server's log. See "State" in `docs/architecture.md`. Folders are made with mode 0700 and files with 0600, always atomically.
  */
 
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
@@ -12,6 +13,7 @@ import {
   makeFolder,
   readText,
   readTextIfThere,
+  syncFolder,
   writeFileAtomic,
 } from "../base/files.ts";
 import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
@@ -54,6 +56,21 @@ export class Home {
 
   get passphrasePath(): string {
     return join(this.folder, "server.passphrase");
+  }
+
+  /** The newest checkpoint of the server's log that was found good, a signed note. */
+  get checkpointPath(): string {
+    return join(this.folder, "checkpoint");
+  }
+
+  /** The key of the log that the checkpoint is of: two lines, the verifier key and the root's signature. */
+  get logKeyPath(): string {
+    return join(this.folder, "log.pub");
+  }
+
+  /** What a server's log said that cannot be, one file each. */
+  get evidenceFolder(): string {
+    return join(this.folder, "evidence");
   }
 
   keyPath(id: string): string {
@@ -156,5 +173,49 @@ export class Home {
     const path = this.certificatePath(id); // checks the id before any folder is made
     makeFolder(dirname(path));
     writeFileAtomic(path, pem);
+  }
+
+  loadLogKey(): string | undefined {
+    return readTextIfThere(this.logKeyPath);
+  }
+
+  saveLogKey(text: string): void {
+    makeFolder(this.folder);
+    writeFileAtomic(this.logKeyPath, text);
+  }
+
+  loadCheckpoint(): string | undefined {
+    return readTextIfThere(this.checkpointPath);
+  }
+
+  /**
+   * Saves a checkpoint unless another than `replaced` is there by now: two commands may run at once,
+   * and neither may undo what the other remembers. Returns whether it was saved. (Between the last
+   * look and the renaming nothing but a moment passes; who hits it makes the memory shorter, not wrong.)
+   */
+  replaceCheckpoint(note: string, replaced: string | undefined): boolean {
+    makeFolder(this.folder);
+    const temporary = `${this.checkpointPath}.${randomBytes(6).toString("hex")}.tmp`;
+    writeFileAtomic(temporary, note);
+    try {
+      if (this.loadCheckpoint() !== replaced) return false;
+      fs.renameSync(temporary, this.checkpointPath);
+      syncFolder(this.folder);
+      return true;
+    } catch (cause) {
+      if (cause instanceof PkiError) throw cause;
+      throw new PkiError("storage", `cannot write "${this.checkpointPath}"`, { cause });
+    } finally {
+      fs.rmSync(temporary, { force: true });
+    }
+  }
+
+  /** Keeps evidence; returns its file. */
+  saveEvidence(content: Readonly<Record<string, unknown>>, nowMs: number): string {
+    makeFolder(this.evidenceFolder);
+    const time = new Date(nowMs).toISOString().replaceAll(":", "");
+    const path = join(this.evidenceFolder, `${time}-${randomBytes(4).toString("hex")}.json`);
+    writeFileAtomic(path, `${JSON.stringify(content, null, 2)}\n`);
+    return path;
   }
 }

@@ -3,9 +3,11 @@
 import type { KeyObject } from "node:crypto";
 import { type Bytes, encodeBase64, isEqualBytes, parseBase64, sha256 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import type { AnswerOf } from "../protocol/messages.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import { type JudgedUser, judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { signLabelled } from "../x509/keys.ts";
+import type { LogMemory } from "./log_memory.ts";
 import { makeNonce, type ServerConnection } from "./server_connection.ts";
 
 /** A certificate of ours or of somebody else, judged under the pinned root. */
@@ -14,13 +16,18 @@ export interface Certified extends JudgedUser {
   readonly ders: readonly [Bytes, Bytes];
 }
 
+/** Whose certificate is asked for, and what it is judged by. */
+export interface Asking {
+  readonly id: string;
+  readonly anchor: TrustAnchor;
+  readonly nowMs: number;
+  /** Where the server's log must have it. */
+  readonly log: LogMemory;
+}
+
 function judgeAnswer(
-  { certificate, issuing }: { readonly certificate: string; readonly issuing: string },
-  { anchor, nowMs, id }: {
-    readonly anchor: TrustAnchor;
-    readonly nowMs: number;
-    readonly id: string;
-  },
+  { certificate, issuing }: AnswerOf<"CSR" | "CERTREQ">,
+  { anchor, nowMs, id }: Asking,
 ): Certified {
   const ders = [parseBase64(certificate), parseBase64(issuing)] as const;
   const judged = judgeUser(ders, { anchor, nowMs });
@@ -33,10 +40,12 @@ function judgeAnswer(
   return { ...judged, ders };
 }
 
-export interface Asking {
-  readonly id: string;
-  readonly anchor: TrustAnchor;
-  readonly nowMs: number;
+/** A certificate that was not recorded for everybody to see is not believed. */
+async function checkLogged(
+  { id, leaf }: Certified,
+  { index, log }: { readonly index: number; readonly log: LogMemory },
+): Promise<void> {
+  await log.prove({ index, id, certificate: leaf.der });
 }
 
 /**
@@ -53,10 +62,14 @@ export async function certify(
   if (!isEqualBytes(certified.leaf.spki, spki)) {
     throw new PkiError("untrusted", "the server certified another key than the one in the request");
   }
+  await checkLogged(certified, { index: answer.index, log: asking.log });
   return certified;
 }
 
-/** `CERTUP`: publishes a certificate, with proof that its key agrees. */
+/**
+ * `CERTUP`: publishes a certificate, with proof that its key agrees. Nothing is learnt from the
+ * server, so the log is not asked; who publishes lets it prove afterwards that it has only grown.
+ */
 export async function publish(
   connection: ServerConnection,
   { certificate, key }: { readonly certificate: Uint8Array; readonly key: KeyObject },
@@ -81,7 +94,9 @@ export async function publish(
 /** `CERTREQ`: somebody's published certificate. @throws {PkiError} `not-found`, `untrusted` */
 export async function lookUp(connection: ServerConnection, asking: Asking): Promise<Certified> {
   const answer = await connection.request("CERTREQ", { id: asking.id });
-  return judgeAnswer(answer, asking);
+  const certified = judgeAnswer(answer, asking);
+  await checkLogged(certified, { index: answer.index, log: asking.log });
+  return certified;
 }
 
 /** Whether a certificate is for this public key. */

@@ -1,24 +1,38 @@
-/** Opens a session with the server: first contact, connection, login or registration. */
+/**
+ * Opens a connection to the server: first contact, TLS, and a look at what is remembered of its log,
+ * so that no password is asked for, and none used, with a server that cannot be trusted.
+ */
 
 import type { TrustAnchor } from "../x509/chain.ts";
 import type { Address } from "./address.ts";
 import { findAnchor, type FirstContactOptions } from "./first_contact.ts";
+import { LogMemory, type LogMemoryOptions } from "./log_memory.ts";
 import { connectServer, type ServerConnection } from "./server_connection.ts";
 import { formatAddress } from "./address.ts";
+
+export type ReachOptions = FirstContactOptions & Pick<LogMemoryOptions, "now" | "warn">;
 
 export interface Reached {
   readonly connection: ServerConnection;
   readonly anchor: TrustAnchor;
+  readonly log: LogMemory;
 }
 
 /** Connects to the server under the pinned root, pins it where it is new, and remembers the address. */
-export async function reachServer(options: FirstContactOptions): Promise<Reached> {
-  const { home, address, nowMs, signal } = options;
+export async function reachServer(options: ReachOptions): Promise<Reached> {
+  const { home, address, nowMs, now, warn, signal } = options;
   const { anchor, isNew } = await findAnchor(options);
   const connection = await connectServer(address, anchor, { nowMs, ...(signal ? { signal } : {}) });
-  if (isNew) home.pin(anchor, formatAddress(address));
-  else rememberAddress(home, address);
-  return { connection, anchor };
+  try {
+    const log = new LogMemory({ home, connection, anchor, address, now, warn });
+    log.knownNote(); // refuses a log that cannot be the one known
+    if (isNew) home.pin(anchor, formatAddress(address));
+    else rememberAddress(home, address);
+    return { connection, anchor, log };
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
 }
 
 function rememberAddress(home: FirstContactOptions["home"], address: Address): void {

@@ -27,6 +27,7 @@ import { judgeServer, type TrustAnchor } from "../x509/chain.ts";
 import { serverDns } from "../x509/names.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { dial } from "./dial.ts";
+import { judgeLogKey, type LogKey } from "./log_key.ts";
 
 const HINT = "start one with: pki serve, or name another with --server";
 
@@ -43,6 +44,7 @@ export class ServerConnection {
   readonly leafHash: Bytes;
   #seq = 0;
   #error: PkiError | undefined;
+  #logKey: LogKey | undefined;
 
   constructor(socket: TLSSocket, leafDer: Uint8Array, signal?: AbortSignal) {
     this.#socket = socket;
@@ -111,6 +113,27 @@ export class ServerConnection {
     }
   }
 
+  /**
+   * Says `HELLO` to a server whose certificate was judged, and judges what it says of itself.
+   * @throws {PkiError} `untrusted`, `protocol`
+   */
+  async greet(anchor: TrustAnchor): Promise<void> {
+    const { root, versions, log } = await this.request("HELLO", {});
+    if (!isEqualBytes(parseBase64(root), anchor.root.der)) {
+      throw new PkiError("untrusted", "the server names another root than the one that is pinned");
+    }
+    if (!versions.includes(PROTOCOL)) {
+      throw new PkiError("protocol", `the server does not speak ${PROTOCOL}`);
+    }
+    this.#logKey = judgeLogKey(log, anchor);
+  }
+
+  /** The key of the server's log, which the pinned root has signed; known once greeted. */
+  get logKey(): LogKey {
+    if (!this.#logKey) throw new PkiError("internal", "the server was not greeted");
+    return this.#logKey;
+  }
+
   get isOpen(): boolean {
     return this.#error === undefined;
   }
@@ -149,7 +172,7 @@ export async function greetUnknownServer(
 
 /**
  * Connects to the server of a pinned root and greets it.
- * @throws {PkiError} `untrusted` if it cannot show a certificate under that root
+ * @throws {PkiError} `untrusted` if it cannot show a certificate, and a log's key, under that root
  */
 export async function connectServer(
   address: Address,
@@ -182,13 +205,7 @@ export async function connectServer(
     );
   }
   try {
-    const { root, versions } = await connection.request("HELLO", {});
-    if (!isEqualBytes(parseBase64(root), anchor.root.der)) {
-      throw new PkiError("untrusted", "the server names another root than the one that is pinned");
-    }
-    if (!versions.includes(PROTOCOL)) {
-      throw new PkiError("protocol", `the server does not speak ${PROTOCOL}`);
-    }
+    await connection.greet(anchor);
     return connection;
   } catch (error) {
     connection.close();
@@ -224,22 +241,40 @@ export async function register(
   await connection.request("REGISTER_FINISH", { record: dialogue.finish(response) });
 }
 
-/** @throws {PkiError} `refused` if the id or the password is wrong; the server does not tell which */
-export async function logIn(
+/** What a login is made with. */
+export interface LogInOptions extends Credentials {
+  /** The newest checkpoint of the server's log that is known here; a server that lost it must say so. */
+  readonly checkpoint?: string | undefined;
+}
+
+/**
+ * Logs in; returns whether the password fits, which the client sees by itself. What the server says
+ * against a login that fits has other reasons, and is thrown.
+ */
+export async function tryLogIn(
   connection: ServerConnection,
-  { id, password, rootDer }: Credentials,
-): Promise<void> {
+  { id, password, rootDer, checkpoint }: LogInOptions,
+): Promise<boolean> {
   await loadOpaque();
   const dialogue = startLogin(password, { id, rootFingerprint: fingerprintOf(rootDer) });
   const { response, suite } = await connection.request("LOGIN", { id, request: dialogue.request });
   checkSuite(suite);
   const result = dialogue.finish(response);
-  if (!result) {
-    // Told the server or not, this dialogue ends here; it waits for LOGIN or REGISTER again.
-    throw new PkiError("refused", "cannot log in: the id or the password is wrong");
-  }
+  // Told the server or not, this dialogue ends here; it waits for LOGIN or REGISTER again.
+  if (!result) return false;
   const binding = encodeBase64(bindLogin(result.sessionKey, connection.leafHash));
-  await connection.request("LOGIN_FINISH", { finish: result.finish, binding });
+  await connection.request("LOGIN_FINISH", { finish: result.finish, binding, checkpoint });
+  return true;
+}
+
+/** The server does not tell which of the two it is. */
+export function wrongPassword(): PkiError {
+  return new PkiError("refused", "cannot log in: the id or the password is wrong");
+}
+
+/** @throws {PkiError} `refused` if the id or the password is wrong */
+export async function logIn(connection: ServerConnection, options: LogInOptions): Promise<void> {
+  if (!await tryLogIn(connection, options)) throw wrongPassword();
 }
 
 /** A nonce of ours, for what a key signs. */

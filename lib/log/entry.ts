@@ -17,6 +17,11 @@ const TYPE_CODES = {
   registered: 1,
   issued: 2,
   published: 3,
+  /** The password of an account was changed. */
+  credentials: 4,
+  revoked: 5,
+  /** The administrator went on after entries had been lost: from here on the log has a new key. */
+  restarted: 6,
 } as const satisfies Record<string, number>;
 
 export type EntryType = keyof typeof TYPE_CODES;
@@ -46,6 +51,8 @@ export interface Entry extends EntryHead {
 export interface RedactedEntry extends EntryHead {
   readonly private: "redacted";
   readonly commitment: Bytes;
+  /** How long the private part was: its place is kept, so that no later record moves. */
+  readonly privateBytes: number;
 }
 
 export type StoredEntry = Entry | RedactedEntry;
@@ -67,7 +74,9 @@ const NO_COMMITMENT = new Uint8Array(COMMITMENT_BYTES);
 export function encodeEntry(entry: StoredEntry): Bytes {
   const head = encodeHead(entry);
   if (entry.private === "redacted") {
-    return concatBytes(head, Uint8Array.of(FLAG_REDACTED), entry.commitment);
+    const { commitment, privateBytes } = entry;
+    const gap = new Uint8Array(privateBytes);
+    return concatBytes(head, Uint8Array.of(FLAG_REDACTED), commitment, u32(privateBytes), gap);
   }
   if (entry.private === null) return concatBytes(head, Uint8Array.of(FLAG_NONE), NO_COMMITMENT);
   const hidden = utf8(JSON.stringify(entry.private));
@@ -96,6 +105,7 @@ export function redactEntry(entry: StoredEntry): StoredEntry {
     public: entry.public,
     private: "redacted",
     commitment: commitmentOf(entry),
+    privateBytes: utf8(JSON.stringify(entry.private)).length,
   };
 }
 
@@ -141,6 +151,32 @@ function u32(value: number): Bytes {
  */
 export function parseEntry(body: Uint8Array): StoredEntry {
   const cursor = new Cursor(body);
+  const entry = { ...parseHead(cursor), ...parsePrivate(cursor) };
+  if (cursor.left > 0) throw unreadable(`${cursor.left} bytes follow its end`);
+  return entry;
+}
+
+/** What a leaf says: everything public, and the commitment to what is not. */
+export interface Leaf extends EntryHead {
+  readonly hasPrivate: boolean;
+  readonly commitment: Bytes;
+}
+
+/**
+ * Reads what {@link encodeLeaf} makes, as strictly as {@link parseEntry}.
+ * @throws {PkiError} `storage`
+ */
+export function parseLeaf(bytes: Uint8Array): Leaf {
+  const cursor = new Cursor(bytes);
+  const head = parseHead(cursor);
+  const flag = cursor.takeNumber(1, "flag");
+  if (flag > 1) throw unreadable(`flag is ${flag}, 0 or 1 wanted`);
+  const commitment = copyBytes(cursor.take(COMMITMENT_BYTES, "commitment"));
+  if (cursor.left > 0) throw unreadable(`${cursor.left} bytes follow its end`);
+  return { ...head, hasPrivate: flag === 1, commitment };
+}
+
+function parseHead(cursor: Cursor): EntryHead {
   const format = cursor.takeNumber(1, "format");
   if (format !== FORMAT) throw unreadable(`format is ${format}, ${FORMAT} wanted`);
   const code = cursor.takeNumber(1, "type");
@@ -148,14 +184,12 @@ export function parseEntry(body: Uint8Array): StoredEntry {
   if (type === undefined) throw unreadable(`type ${code} is unknown`);
   const timeMs = cursor.takeNumber(8, "time");
   const shown = parseJson(cursor.take(cursor.takeNumber(4, "length"), "public part"), "public");
-  const entry = { type, timeMs, public: shown, ...parsePrivate(cursor) };
-  if (cursor.left > 0) throw unreadable(`${cursor.left} bytes follow its end`);
-  return entry;
+  return { type, timeMs, public: shown };
 }
 
 function parsePrivate(
   cursor: Cursor,
-): Pick<Entry, "private" | "salt"> | Pick<RedactedEntry, "private" | "commitment"> {
+): Pick<Entry, "private" | "salt"> | Pick<RedactedEntry, "private" | "commitment" | "privateBytes"> {
   const flag = cursor.takeNumber(1, "flag");
   switch (flag) {
     case FLAG_NONE:
@@ -168,11 +202,12 @@ function parsePrivate(
       const hidden = cursor.take(cursor.takeNumber(4, "length"), "private part");
       return { private: parseJson(hidden, "private"), salt };
     }
-    case FLAG_REDACTED:
-      return {
-        private: "redacted",
-        commitment: copyBytes(cursor.take(COMMITMENT_BYTES, "commitment")),
-      };
+    case FLAG_REDACTED: {
+      const commitment = copyBytes(cursor.take(COMMITMENT_BYTES, "commitment"));
+      const gap = cursor.take(cursor.takeNumber(4, "length"), "redacted part");
+      if (gap.some((byte) => byte !== 0)) throw unreadable("something is left of a redacted part");
+      return { private: "redacted", commitment, privateBytes: gap.length };
+    }
     default:
       throw unreadable(`flag is ${flag}, 0 to 2 wanted`);
   }

@@ -1,6 +1,6 @@
 /**
- * A log file: a header of 16 bytes, then records, each `u32 length | u32 checksum | body`. Wraps
- * entries into records and walks the bytes of a file.
+ * A segment of the log: a header of 16 bytes, then records, each `u32 length | u32 checksum | body`.
+ * Wraps entries into records and walks the bytes of a segment.
  *
  * What a crash may do to a file is the one hard question here. Only bytes after the last sync can
  * be missing or wrong, and nothing after the last sync was acknowledged. But a reader is not told
@@ -12,7 +12,7 @@
  * In doubt that means refusing: when a disk stored the end of an unsynced write and not its
  * beginning, the whole records in the end make it `corrupt`, although nobody was promised them.
  * What it cannot see is damage to the very last record after it was synced: that looks torn. Only
- * somebody who remembers the tree's size (a checkpoint) can tell.
+ * somebody who remembers the tree's size can tell, which is one use of checkpoints.
  *
  * Nobody can hide a record in what they have us log: a record is at most 1 MiB, so its first byte
  * is 0, and JSON text has no such byte.
@@ -30,9 +30,11 @@ export const FILE_HEADER_BYTES = 16;
 const RECORD_HEADER_BYTES = 8;
 const BODY_BYTES_MAX = LIMITS.recordBytesMax - RECORD_HEADER_BYTES;
 
-/** What a log file starts with. */
-export function encodeFileHeader(): Bytes {
-  return concatBytes(utf8("pki log 1\n"), new Uint8Array(6));
+/** What a segment starts with: what it is, and the index of its first entry in 6 bytes. */
+export function encodeFileHeader(firstIndex: number): Bytes {
+  const index = new Uint8Array(8);
+  new DataView(index.buffer).setBigUint64(0, BigInt(firstIndex));
+  return concatBytes(utf8("pki log 1\n"), index.subarray(2));
 }
 
 /**
@@ -58,15 +60,16 @@ export function encodeRecord(entry: StoredEntry): Bytes {
 
 /** A record that was read. */
 export interface LogRecord {
-  /** How many records stand before it in this file. */
+  /** How many entries stand before it in the log. */
   readonly index: number;
-  /** Where it starts, in bytes from the start of the file, and how long it is with its header. */
+  /** Where it starts, in bytes from the start of its segment. */
   readonly offset: number;
+  /** How long it is with its header. */
   readonly recordBytes: number;
   readonly entry: StoredEntry;
 }
 
-/** How the walk over a file ended. All records before `offset` are good. */
+/** How the walk over a segment ended. All records before `offset` are good. */
 export type RecordsEnd =
   | { readonly status: "complete"; readonly offset: number }
   /** `offset` to the end of the file was never synced as a whole, and may be cut. */
@@ -74,42 +77,80 @@ export type RecordsEnd =
   /** Something is wrong at `offset` that no crash explains, or that we do not understand. */
   | { readonly status: "corrupt"; readonly offset: number; readonly reason: string };
 
-/** Walks all of a log file's bytes; hands over each record and says how it ended. */
+/** What is wrong with the header that a segment starts with, if anything. */
+export function faultOfHeader(bytes: Uint8Array, firstIndex: number): string | undefined {
+  const isRight = encodeFileHeader(firstIndex).every((byte, at) => bytes[at] === byte);
+  return isRight ? undefined : `byte 0: the file is not a log of format 1 from entry ${firstIndex}`;
+}
+
+export interface ReadOptions {
+  /** Index of the first record in the bytes. */
+  readonly index: number;
+  /** Where the bytes start in their segment. */
+  readonly offset: number;
+}
+
+/** Walks the bytes of a segment behind its header; hands over each record and says how it ended. */
 export function readRecords(
   bytes: Uint8Array,
+  start: ReadOptions,
   onRecord: (record: LogRecord) => void,
 ): RecordsEnd {
-  const header = encodeFileHeader();
-  if (!header.every((byte, at) => bytes[at] === byte)) {
-    return { status: "corrupt", offset: 0, reason: "byte 0: the file is not a log of format 1" };
-  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let offset = FILE_HEADER_BYTES;
-  for (let index = 0; offset < bytes.length; index++) {
+  let at = 0;
+  for (let index = start.index; at < bytes.length; index++) {
+    const offset = start.offset + at;
     const where = `record ${index} at byte ${offset}`;
-    const fault = faultAt(view, offset);
+    const fault = faultAt(view, at);
     if (fault !== undefined) {
-      const next = findRecord(view, offset + 1);
+      const next = findRecord(view, at + 1);
       return next === undefined ? { status: "torn", offset, reason: `${where} ${fault}` } : {
         status: "corrupt",
         offset,
-        reason: `${where} ${fault}, and a whole record follows at byte ${next}`,
+        reason: `${where} ${fault}, and a whole record follows at byte ${start.offset + next}`,
       };
     }
     // From here on the record is what somebody wrote: if we cannot read it, it is not ours to cut.
-    const bodyAt = offset + RECORD_HEADER_BYTES;
-    const end = bodyAt + view.getUint32(offset);
+    const end = at + RECORD_HEADER_BYTES + view.getUint32(at);
     let entry: StoredEntry;
     try {
-      if (end - bodyAt > BODY_BYTES_MAX) throw new PkiError("storage", "record is too long");
-      entry = parseEntry(bytes.subarray(bodyAt, end));
+      entry = parseBody(bytes.subarray(at + RECORD_HEADER_BYTES, end));
     } catch (error) {
       return { status: "corrupt", offset, reason: `${where} is whole: ${messageOf(error)}` };
     }
-    onRecord({ index, offset, recordBytes: end - offset, entry });
-    offset = end;
+    onRecord({ index, offset, recordBytes: end - at, entry });
+    at = end;
   }
-  return { status: "complete", offset };
+  return { status: "complete", offset: start.offset + at };
+}
+
+/**
+ * How many bytes the record has that starts here, as far as its header says.
+ * @throws {PkiError} `storage`
+ */
+export function recordBytesAt(bytes: Uint8Array): number {
+  if (bytes.length < RECORD_HEADER_BYTES) {
+    throw new PkiError("storage", `cannot read record: ${bytes.length} bytes of its header`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const recordBytes = RECORD_HEADER_BYTES + view.getUint32(0);
+  if (recordBytes > LIMITS.recordBytesMax) {
+    throw new PkiError("storage", `cannot read record: it claims to have ${recordBytes} bytes`);
+  }
+  return recordBytes;
+}
+
+/** Reads the one record that starts here. @throws {PkiError} `storage` if it is not whole */
+export function parseRecord(bytes: Uint8Array): StoredEntry {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const fault = faultAt(view, 0);
+  if (fault !== undefined) throw new PkiError("storage", `cannot read record: it ${fault}`);
+  return parseBody(bytes.subarray(RECORD_HEADER_BYTES, recordBytesAt(bytes)));
+}
+
+function parseBody(body: Uint8Array): StoredEntry {
+  if (body.length > BODY_BYTES_MAX) throw new PkiError("storage", "record is too long");
+  return parseEntry(body);
 }
 
 /** What is wrong with the record that starts here, if anything. */

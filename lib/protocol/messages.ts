@@ -16,6 +16,15 @@ export const PROTOCOL = "pki/1";
 /** The one OPAQUE configuration that both sides accept (RFC 9807, section 7; RFC 9106 for Argon2id). */
 export const OPAQUE_SUITE = "opaque-3dh ristretto255 sha512 argon2id-t3-m65536-p4";
 
+/** A checkpoint as a note: an origin of some 250 characters, a size, a root, a signature or a few. */
+const NOTE_CHARACTERS_MAX = 2048;
+/** The name of a log's key and the key; see {@link NOTE_CHARACTERS_MAX}. */
+const VERIFIER_KEY_CHARACTERS_MAX = 512;
+/** A log of 2^63 entries has no longer inclusion proof (RFC 9162, section 2.1.3); our sizes end at 2^53. */
+const PROOF_HASHES_MAX = 64;
+/** A leaf of the log: its public part holds a certificate in base64 and little else. */
+const LEAF_BYTES_MAX = 32_768;
+
 const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const id = v.pipe(v.string(), v.check(isId, "not a possible id"));
 
@@ -41,6 +50,10 @@ const der = base64(1, LIMITS.derBytesMax);
 const bytes32 = base64(32, 32);
 /** OPAQUE messages travel as their library makes them: base64url without padding. */
 const opaque = v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
+/** The size of the log, or the index of an entry. */
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const note = v.pipe(v.string(), v.minLength(1), v.maxLength(NOTE_CHARACTERS_MAX));
+const proof = v.pipe(v.array(bytes32), v.maxLength(PROOF_HASHES_MAX));
 
 const REQUESTS = {
   HELLO: v.strictObject({ seq, type: v.literal("HELLO") }),
@@ -52,6 +65,7 @@ const REQUESTS = {
     type: v.literal("LOGIN_FINISH"),
     finish: opaque,
     binding: bytes32,
+    checkpoint: v.optional(note),
   }),
   CSR: v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
   CERTUP: v.strictObject({ seq, type: v.literal("CERTUP"), certificate: der }),
@@ -63,6 +77,12 @@ const REQUESTS = {
     signature: base64(1, 1024),
   }),
   CERTREQ: v.strictObject({ seq, type: v.literal("CERTREQ"), id }),
+  PROOF: v.strictObject({
+    seq,
+    type: v.literal("PROOF"),
+    from: v.optional(count),
+    index: v.optional(count),
+  }),
 } as const;
 
 export type RequestType = keyof typeof REQUESTS;
@@ -83,15 +103,25 @@ const ANSWERS = {
     domain: v.pipe(v.string(), v.maxLength(200)),
     versions,
     time: v.pipe(v.string(), v.isoTimestamp()),
+    log: v.object({
+      key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
+      signature: base64(1, 1024),
+    }),
   }),
   REGISTER: v.object({ response: opaque, suite: v.string() }),
   REGISTER_FINISH: v.object({}),
   LOGIN: v.object({ response: opaque, suite: v.string() }),
   LOGIN_FINISH: v.object({ id }),
-  CSR: v.object({ certificate: der, issuing: der }),
+  CSR: v.object({ certificate: der, issuing: der, index: count }),
   CERTUP: v.object({ nonce: bytes32 }),
   CERTUP_FINISH: v.object({}),
-  CERTREQ: v.object({ certificate: der, issuing: der }),
+  CERTREQ: v.object({ certificate: der, issuing: der, index: count }),
+  PROOF: v.object({
+    checkpoint: note,
+    consistency: v.optional(proof),
+    leaf: v.optional(base64(1, LEAF_BYTES_MAX)),
+    inclusion: v.optional(proof),
+  }),
 } as const;
 
 export type AnswerOf<T extends RequestType> = v.InferOutput<(typeof ANSWERS)[T]>;

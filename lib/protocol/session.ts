@@ -32,14 +32,28 @@ const GREETED: Step = { onSuccess: "greeted", onFailure: "greeted" };
 const PROVING: Step = { onSuccess: "proving", onFailure: "greeted" };
 const PROVEN: Step = { onSuccess: "open", onFailure: "greeted" };
 const OPEN: Step = { onSuccess: "open", onFailure: "open" };
+/** For `PROOF`: asking about the log disturbs no dialogue that is under way. */
+function stay(state: SessionState): Step {
+  return { onSuccess: state, onFailure: state };
+}
 
 /** What may come in which state; what is not listed is refused and changes nothing. */
 export const STEPS: Readonly<Record<SessionState, Partial<Record<RequestType, Step>>>> = {
   new: { HELLO: GREETING },
-  greeted: { HELLO: GREETED, REGISTER: REGISTERING, LOGIN: PROVING },
-  registering: { REGISTER: REGISTERING, REGISTER_FINISH: GREETED, LOGIN: PROVING },
-  proving: { REGISTER: REGISTERING, LOGIN: PROVING, LOGIN_FINISH: PROVEN },
-  open: { CSR: OPEN, CERTUP: OPEN, CERTUP_FINISH: OPEN, CERTREQ: OPEN },
+  greeted: { HELLO: GREETED, REGISTER: REGISTERING, LOGIN: PROVING, PROOF: stay("greeted") },
+  registering: {
+    REGISTER: REGISTERING,
+    REGISTER_FINISH: GREETED,
+    LOGIN: PROVING,
+    PROOF: stay("registering"),
+  },
+  proving: {
+    REGISTER: REGISTERING,
+    LOGIN: PROVING,
+    LOGIN_FINISH: PROVEN,
+    PROOF: stay("proving"),
+  },
+  open: { CSR: OPEN, CERTUP: OPEN, CERTUP_FINISH: OPEN, CERTREQ: OPEN, PROOF: OPEN },
 };
 
 const WHY_NOT: Readonly<Record<SessionState, string>> = {
@@ -122,7 +136,7 @@ export class ServerSession {
     return { do: "carry-out", request: parsed.request };
   }
 
-  /** Until the session is open every request may change the state, so each runs alone. */
+  /** Until the session is open a request may change the state, so each runs alone. */
   #isChanging(): boolean {
     return this.#state !== "open" && this.#running.size > 0;
   }

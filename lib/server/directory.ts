@@ -14,17 +14,26 @@ import { PkiError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { Entry } from "../log/entry.ts";
+import { lost } from "../store/open_state.ts";
+import type { SignedLog } from "../store/signed_log.ts";
+import { certificateOf, type IssuedCertificate, type State } from "../store/state.ts";
 import { type Answer, PROTOCOL, type Request, type RequestBody } from "../protocol/messages.ts";
-import type { IssuedCertificate, State } from "../store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { judgeUser } from "../x509/chain.ts";
 import { checkCsrNames, parseCsr } from "../x509/csr.ts";
 import { isLabelledSignatureValid, parsePublicKey } from "../x509/keys.ts";
+import type { LogStatement } from "./log_key.ts";
 import { idTaken, LoginDialogue, type PasswordSecrets } from "./accounts.ts";
 import type { Visitor } from "./ports.ts";
 
 /** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
 declare const PKI_FAULTS: boolean | undefined;
+
+/** The log, as far as the directory needs it. */
+export type DirectoryLog = Pick<
+  SignedLog,
+  "append" | "read" | "checkpoint" | "proveInclusion" | "proveConsistency" | "lossBy"
+>;
 
 export interface DirectoryOptions {
   readonly root: Certificate;
@@ -32,12 +41,17 @@ export interface DirectoryOptions {
   readonly domain: string;
   readonly secrets: PasswordSecrets;
   readonly state: State;
-  /** Resolves when the entry is durable. */
-  readonly append: (entry: Entry) => Promise<unknown>;
+  readonly log: DirectoryLog;
+  /** The log's key, certified by the root, for clients. */
+  readonly logStatement: LogStatement;
   readonly certifyUser: (id: string, csr: Uint8Array) => Promise<Bytes>;
   readonly certifyServer: (spki: Uint8Array) => Promise<Bytes>;
-  /** Saves the copy of a user's certificate, as PEM of leaf and issuing CA. */
+  /** Saves the copy of a user's certificate, as PEM of leaf and issuing CA; never throws. */
   readonly saveCopy: (id: string, certificates: readonly Uint8Array[]) => void;
+  /** Something was logged. */
+  readonly onChange: () => void;
+  /** A client has shown a checkpoint of ours that the log does not go on from. */
+  readonly onLoss: (loss: string, checkpoint: string) => void;
   readonly now?: () => number;
 }
 
@@ -73,15 +87,20 @@ export class Directory {
     }
   }
 
-  /** Makes a change: first durable in the log, then in the tables. @throws {PkiError} `storage` */
-  async commit(change: Pick<Entry, "type" | "public" | "private">): Promise<void> {
+  /**
+   * Makes a change: first durable in the log, then in the tables. Returns the entry's index.
+   * @throws {PkiError} `storage`
+   */
+  async commit(change: Pick<Entry, "type" | "public" | "private">): Promise<number> {
     const entry: Entry = {
       ...change,
       timeMs: this.#now(),
       salt: change.private === null ? null : copyBytes(randomBytes(32)),
     };
-    await this.#options.append(entry);
-    this.#options.state.apply(entry);
+    const { index } = await this.#options.log.append(entry);
+    this.#options.state.apply(entry, index);
+    this.#options.onChange();
+    return index;
   }
 
   /** Has the server's own key certified, logged like every other certificate. */
@@ -96,6 +115,10 @@ export class Directory {
   }
 }
 
+interface Publication extends IssuedCertificate {
+  readonly der: Bytes;
+}
+
 /** What one connection may do; its state is the proof of who it belongs to. */
 export class DirectorySession {
   readonly #directory: Directory;
@@ -103,7 +126,7 @@ export class DirectorySession {
   readonly #visitor: Visitor;
   readonly #dialogue: LoginDialogue;
   /** Certificates waiting for their key's signature, by the nonce that it shall sign. */
-  readonly #publications = new Map<string, IssuedCertificate>();
+  readonly #publications = new Map<string, Publication>();
   #user: string | undefined;
 
   constructor(directory: Directory, options: DirectoryOptions, visitor: Visitor) {
@@ -134,6 +157,8 @@ export class DirectorySession {
       case "LOGIN_FINISH":
         this.#checkAnonymous();
         return this.#finishLogin(request);
+      case "PROOF":
+        return this.#prove(request);
       case "CSR":
         return await this.#certify(this.#loggedIn(), request);
       case "CERTUP":
@@ -169,6 +194,7 @@ export class DirectorySession {
       domain,
       versions: [PROTOCOL],
       time: new Date(nowMs).toISOString(),
+      log: this.#options.logStatement,
     };
   }
 
@@ -188,8 +214,27 @@ export class DirectorySession {
 
   #finishLogin(request: RequestBody<"LOGIN_FINISH">): Answer {
     const id = this.#dialogue.finishLogin(request);
+    const { checkpoint } = request;
+    const loss = checkpoint === undefined ? undefined : this.#options.log.lossBy(checkpoint);
+    if (checkpoint !== undefined && loss !== undefined) {
+      this.#options.onLoss(loss, checkpoint);
+      throw lost("a client remembers more of it than is there");
+    }
     this.#user = id;
     return { id };
+  }
+
+  /** What the log says of itself, to anybody; of its entries, to those who are logged in. */
+  #prove({ from, index }: RequestBody<"PROOF">): Answer {
+    const { log } = this.#options;
+    if (index !== undefined) this.#loggedIn();
+    const encodeAll = (hashes: readonly Uint8Array[]) => hashes.map(encodeBase64);
+    const { leaf, proof } = index === undefined ? {} : log.proveInclusion(index);
+    return {
+      checkpoint: log.checkpoint,
+      ...(from === undefined ? {} : { consistency: encodeAll(log.proveConsistency(from)) }),
+      ...(leaf && proof ? { leaf: encodeBase64(leaf), inclusion: encodeAll(proof) } : {}),
+    };
   }
 
   async #certify(id: string, { csr }: RequestBody<"CSR">): Promise<Answer> {
@@ -198,18 +243,18 @@ export class DirectorySession {
     checkCsrNames(request, { id, domain });
     const der = await this.#options.certifyUser(id, request.der);
     const certificate = encodeBase64(der);
-    await this.#directory.commit({
+    const index = await this.#directory.commit({
       type: "issued",
       public: { profile: "user", id, certificate },
       private: null,
     });
     this.#options.saveCopy(id, [der, issuing.der]);
-    return { certificate, issuing: encodeBase64(issuing.der) };
+    return { certificate, issuing: encodeBase64(issuing.der), index };
   }
 
   /** Checks that this certificate may be published and asks for proof that its key agrees. */
   #startPublication(id: string, { certificate }: RequestBody<"CERTUP">): Answer {
-    const issued = this.#options.state.issuedTo(id, parseBase64(certificate));
+    const issued = this.#findIssued(id, certificate);
     if (!issued) {
       throw new PkiError("refused", `cannot publish: no such certificate was issued to "${id}"`);
     }
@@ -218,15 +263,27 @@ export class DirectorySession {
       throw new PkiError("refused", "cannot publish: too many publications were left unfinished");
     }
     const nonce = encodeBase64(randomBytes(32));
-    this.#publications.set(nonce, issued);
+    this.#publications.set(nonce, { ...issued, der: parseBase64(certificate) });
     return { nonce };
   }
 
-  #checkPublishable(id: string, { notAfterMs, number }: IssuedCertificate): void {
-    if (notAfterMs < this.#directory.nowMs) {
+  /** A certificate that was issued to this user, found by its whole content. */
+  #findIssued(id: string, certificate: string): IssuedCertificate | undefined {
+    const { serial } = parseCertificate(parseBase64(certificate));
+    const issued = this.#options.state.issued(serial);
+    if (!issued || issued.id !== id || issued.profile !== "user") return undefined;
+    return certificateOf(this.#options.log.read(issued.entry)) === certificate ? issued : undefined;
+  }
+
+  #checkPublishable(id: string, issued: IssuedCertificate): void {
+    const { state } = this.#options;
+    if (issued.notAfterMs < this.#directory.nowMs) {
       throw new PkiError("refused", "cannot publish: the certificate has expired");
     }
-    if (number < (this.#options.state.published(id)?.number ?? 0)) {
+    if (state.issued(issued.serial)?.revokedMs !== null) {
+      throw new PkiError("refused", "cannot publish: the certificate is revoked");
+    }
+    if (issued.entry < (state.published(id)?.entry ?? 0)) {
       throw new PkiError("conflict", "cannot publish: a newer certificate is published already");
     }
   }
@@ -270,15 +327,16 @@ export class DirectorySession {
       causeFault(id);
     }
     const published = this.#options.state.published(id);
-    if (!published) {
+    if (!published || published.revokedMs !== null) {
       throw new PkiError(
         "not-found",
         `cannot find "${id}": nobody has published a certificate under this id`,
       );
     }
     return {
-      certificate: encodeBase64(published.der),
+      certificate: certificateOf(this.#options.log.read(published.entry)),
       issuing: encodeBase64(this.#options.issuing.der),
+      index: published.entry,
     };
   }
 }

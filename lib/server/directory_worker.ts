@@ -1,34 +1,51 @@
 /**
- * Entry of the directory worker: opens the state, owns it, and gives each connection's channel a
- * session. Writes the snapshot when the server stops.
+ * Entry of the directory worker: opens the state and the log, owns them, and gives each connection's
+ * channel a session. Has snapshots taken while the server runs, and takes one when it stops.
  */
 
 import process from "node:process";
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { encodeHex } from "../base/bytes.ts";
 import { answerCalls, Caller } from "../base/call.ts";
-import { messageOf, PkiError, reportError } from "../base/errors.ts";
-import { fileExists, makeFolder, readText, writeFileAtomic } from "../base/files.ts";
+import { messageOf, packError, PkiError, reportError } from "../base/errors.ts";
+import { readText } from "../base/files.ts";
 import type { Request } from "../protocol/messages.ts";
 import { loadOpaque } from "../protocol/opaque.ts";
 import { loadSqlite } from "../store/database.ts";
-import type { Journal } from "../store/journal.ts";
-import { openState } from "../store/open_state.ts";
+import { diskFiles, replaceFile } from "../store/disk.ts";
+import type { LogIndex } from "../store/log_index.ts";
+import { lost } from "../store/open_state.ts";
+import type { SignedLog } from "../store/signed_log.ts";
+import { encodeSnapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
-import { checkRoot, domainOf } from "../x509/chain.ts";
 import { parseCertificate } from "../x509/certificate.ts";
+import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptText } from "../x509/keys.ts";
-import { encodeCertificatesPem, parsePemBlock } from "../x509/pem.ts";
+import { parsePemBlock } from "../x509/pem.ts";
 import type { PasswordSecrets } from "./accounts.ts";
+import { CertificateCopies } from "./copies.ts";
 import { Directory } from "./directory.ts";
-import { certificateCopy, serverFiles } from "./files.ts";
-import type { FromAuthority, FromDirectory, Settled, ToAuthority, ToDirectory } from "./ports.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
+import { type OpenedLog, openLog } from "./open_log.ts";
+import type {
+  DirectoryEvent,
+  DurableLog,
+  FromAuthority,
+  FromDirectory,
+  Settled,
+  ToAuthority,
+  ToDirectory,
+} from "./ports.ts";
+import { SnapshotKeeper } from "./snapshot_keeper.ts";
 
 interface Running {
   readonly directory: Directory;
   readonly state: State;
-  readonly journal: Journal;
-  readonly snapshotPath: string;
+  readonly index: LogIndex;
+  readonly log: SignedLog;
+  readonly copies: CertificateCopies;
+  readonly snapshots: SnapshotKeeper;
+  readonly files: ServerFiles;
+  readonly warn: (text: string) => void;
 }
 
 let running: Running | undefined;
@@ -38,38 +55,31 @@ function readCertificate(path: string): Uint8Array {
   return parsePemBlock(readText(path), ["CERTIFICATE"], path);
 }
 
-async function start({ folder, passphrase, authority }: ToDirectory & { type: "start" }) {
+async function start(question: ToDirectory & { type: "start" }): Promise<FromDirectory> {
+  const { folder, passphrase, authority, events, witness, acceptsLoss } = question;
+  const tell = (event: DirectoryEvent) => events.postMessage(event);
+  const warn = (text: string) => tell({ type: "warning", text });
   await Promise.all([loadOpaque(), loadSqlite()]);
   const files = serverFiles(folder);
   const root = checkRoot(readCertificate(files.rootCertificate), Date.now());
   const issuing = parseCertificate(readCertificate(files.issuingCertificate));
+  const domain = domainOf(issuing);
   const secrets = JSON.parse(
     await decryptText(readText(files.opaqueKey), passphrase, files.opaqueKey),
   ) as PasswordSecrets;
-  const { state, journal, warnings, isReplayed } = await openState(
-    files.log,
-    files.snapshot,
-  );
-  // Its first entry is the server's own certificate, which is written after it. Not by whether the log
-  // is new: a start that has refused here has left an empty one behind.
-  if (journal.size === 0 && fileExists(files.serverCertificate)) {
-    throw new PkiError("storage", `cannot start: the log "${files.log}" is missing or empty`, {
-      hint: "entries were lost; put the whole log back in its place, from a backup",
-    });
-  }
-  const saveCopy = (id: string, certificates: readonly Uint8Array[]) =>
-    // Not synced: after an unclean end the log makes the copies again.
-    writeFileAtomic(certificateCopy(files, id), encodeCertificatesPem(certificates), {
-      isDurable: false,
-    });
-  makeFolder(files.certificates);
-  if (isReplayed) {
-    // Whoever died before us may have died between the log and the copy.
-    for (const { id, der } of state.newestCertificates()) saveCopy(id, [der, issuing.der]);
-  }
+  const opened = await openLog({
+    ...{ files, root, domain, passphrase, witness, acceptsLoss, warn },
+    nowMs: Date.now(),
+  });
+  const { log, state, index, key, snapshotSize } = opened;
+  const copies = new CertificateCopies({ files, state, log, issuingDer: issuing.der, warn });
+  // Whoever died before us may have died between the log and the copy.
+  if (index.size > snapshotSize) copies.mend(snapshotSize);
+  const snapshots = makeSnapshotKeeper(opened, { files, warn });
+  snapshots.consider();
   const caller = new Caller<ToAuthority, FromAuthority>(authority);
-  const certify = async (question: ToAuthority) => {
-    const { certificate } = await caller.ask(question);
+  const certify = async (asked: ToAuthority) => {
+    const { certificate } = await caller.ask(asked);
     if (!certificate) {
       throw new PkiError("internal", "the authority answered without a certificate");
     }
@@ -78,16 +88,59 @@ async function start({ folder, passphrase, authority }: ToDirectory & { type: "s
   const directory = new Directory({
     root,
     issuing,
-    domain: domainOf(issuing),
+    domain,
     secrets,
     state,
-    append: (entry) => journal.append(entry),
+    log,
+    logStatement: key.statement,
     certifyUser: (id, csr) => certify({ type: "certify-user", id, csr }),
     certifyServer: (spki) => certify({ type: "certify-server", spki }),
-    saveCopy,
+    saveCopy: (id, certificates) => copies.save(id, certificates),
+    onChange: () => snapshots.consider(),
+    onLoss: async (loss, checkpoint) => {
+      // For the next start, which must not forget it again.
+      await log.keep(checkpoint).catch((error) => warn(messageOf(error)));
+      tell({ type: "fault", error: packError(lost(`${loss} (a client's checkpoint)`)) });
+    },
   });
-  running = { directory, state, journal, snapshotPath: files.snapshot };
-  return { warnings };
+  running = { directory, state, index, log, copies, snapshots, files, warn };
+  return {};
+}
+
+function makeSnapshotKeeper(
+  { log, index, snapshotSize, snapshotBytes }: OpenedLog,
+  { files, warn }: Pick<Running, "files" | "warn">,
+): SnapshotKeeper {
+  const covered = snapshotSize === 0 ? 0 : bytesBefore(index, snapshotSize);
+  return new SnapshotKeeper({
+    snapshotBytes,
+    coveredBytes: covered,
+    logBytes: () => log.bytes,
+    describe: () => ({
+      logFolder: files.log,
+      snapshotPath: files.snapshot,
+      segments: describeSegments(index),
+      size: index.size,
+      root: index.tree.root(),
+    }),
+    warn,
+  });
+}
+
+/** How long the log was when it had so many entries. */
+function bytesBefore(index: LogIndex, size: number): number {
+  if (size === index.size) return index.bytes;
+  const { segment, offset } = index.placeOf(size);
+  const earlier = index.segments.filter(({ first }) => first < segment);
+  return earlier.reduce((sum, { bytes }) => sum + bytes, offset);
+}
+
+function describeSegments(index: LogIndex) {
+  return index.segments.map(({ first, bytes }) => ({ first, bytes }));
+}
+
+function describe({ log, index }: Running): DurableLog {
+  return { checkpoint: log.checkpoint, size: log.size, segments: describeSegments(index) };
 }
 
 function open({ directory }: Running, { channel, port, visitor }: ToDirectory & { type: "open" }) {
@@ -108,10 +161,16 @@ function open({ directory }: Running, { channel, port, visitor }: ToDirectory & 
   });
 }
 
-async function stop({ journal, state, snapshotPath }: Running): Promise<void> {
-  await journal.close();
-  const position = { size: journal.size, root: encodeHex(journal.treeRoot()) };
-  writeFileAtomic(snapshotPath, state.encodeSnapshot(position));
+async function stop({ log, state, index, copies, snapshots, files, warn }: Running): Promise<void> {
+  copies.close();
+  await log.close();
+  await snapshots.close();
+  if (!snapshots.isCurrent) {
+    // The server has stopped: nobody waits, and nothing depends on it.
+    await replaceFile(diskFiles, files.snapshot, encodeSnapshot({ state, index })).catch((error) =>
+      warn(`no snapshot was written: ${messageOf(error)}; the log has everything`)
+    );
+  }
   state.close();
 }
 
@@ -128,6 +187,8 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return {};
     case "certify-server":
       return { certificate: await running.directory.certifyServer(question.spki) };
+    case "describe":
+      return { durable: describe(running) };
     case "stop":
       await stop(running);
       return {};

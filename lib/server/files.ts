@@ -1,6 +1,6 @@
 /** The files of the server's data folder, by name. See "State" in `docs/architecture.md`. */
 
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 export interface ServerFiles {
   readonly folder: string;
@@ -11,9 +11,12 @@ export interface ServerFiles {
   readonly serverCertificate: string;
   readonly serverKey: string;
   readonly opaqueKey: string;
+  readonly logKey: string;
+  readonly logPublic: string;
   readonly certificates: string;
   readonly log: string;
   readonly snapshot: string;
+  readonly adminSocket: string;
 }
 
 export function serverFiles(folder: string): ServerFiles {
@@ -26,10 +29,21 @@ export function serverFiles(folder: string): ServerFiles {
     serverCertificate: join(folder, "server.crt"),
     serverKey: join(folder, "server.key"),
     opaqueKey: join(folder, "opaque.key"),
+    logKey: join(folder, "log.key"),
+    logPublic: join(folder, "log.pub"),
     certificates: join(folder, "certs"),
     log: join(folder, "log"),
     snapshot: join(folder, "state.db"),
+    adminSocket: join(folder, "admin.sock"),
   };
+}
+
+/**
+ * Where the newest checkpoint is remembered outside of the data folder, so that a folder that was put
+ * back from a backup is known to be behind.
+ */
+export function defaultWitness(folder: string): string {
+  return `${resolve(folder)}.witness`;
 }
 
 /** The copy of a user's newest certificate; an id cannot leave the folder (see `names.ts`). */

@@ -1,7 +1,9 @@
 /** What the server's threads say to each other; `docs/architecture.md` draws the picture. */
 
 import type { MessagePort } from "node:worker_threads";
+import type { PackedError } from "../base/errors.ts";
 import type { Outcome } from "../protocol/session.ts";
+import type { Segment } from "../store/log_index.ts";
 
 /** Who is at the other end of a connection, as the main thread saw it; from no message of the client. */
 export interface Visitor {
@@ -41,7 +43,12 @@ export type ToDirectory =
     readonly type: "start";
     readonly folder: string;
     readonly passphrase: string;
+    /** Where the newest checkpoint is remembered outside of the folder. */
+    readonly witness: string;
+    readonly acceptsLoss: boolean;
     readonly authority: MessagePort;
+    /** For {@link DirectoryEvent}s. */
+    readonly events: MessagePort;
   }
   | {
     readonly type: "open";
@@ -51,14 +58,43 @@ export type ToDirectory =
   }
   | { readonly type: "closed"; readonly channel: number }
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
+  | { readonly type: "describe" }
   | { readonly type: "stop" };
 
 /** The directory's answers to the main thread. */
 export interface FromDirectory {
   /** After `certify-server`: DER. */
   readonly certificate?: Uint8Array<ArrayBuffer>;
-  /** After `start`: what the operator should know. */
-  readonly warnings?: readonly string[];
+  /** After `describe`. */
+  readonly durable?: DurableLog;
+}
+
+/** What of the log is durable at a moment: everything that was acknowledged until then. */
+export interface DurableLog {
+  readonly checkpoint: string;
+  readonly size: number;
+  readonly segments: readonly Segment[];
+}
+
+/** What the directory says without being asked. */
+export type DirectoryEvent =
+  | { readonly type: "warning"; readonly text: string }
+  /** The server must not go on. */
+  | { readonly type: "fault"; readonly error: PackedError };
+
+/** Directory to the snapshot worker, as a question; it ends after the answer. */
+export interface ToSnapshot {
+  readonly logFolder: string;
+  readonly snapshotPath: string;
+  /** How far the log is durable, and the root of its tree there. */
+  readonly segments: readonly Segment[];
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+export interface FromSnapshot {
+  /** How long the snapshot is. */
+  readonly bytes: number;
 }
 
 /** Main thread and directory to the authority worker, as questions. */

@@ -10,7 +10,7 @@ import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { sha256 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
-import { messageOf, PkiError, reportError } from "../base/errors.ts";
+import { messageOf, PkiError, reportError, unpackError } from "../base/errors.ts";
 import { FAULT_RENEW_CHECK_MS, HAS_FAULTS } from "../base/faults.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
@@ -21,8 +21,14 @@ import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certi
 import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
-import { type ServerFiles, serverFiles } from "./files.ts";
-import type { FromAuthority, FromDirectory, ToAuthority, ToDirectory } from "./ports.ts";
+import { defaultWitness, type ServerFiles, serverFiles } from "./files.ts";
+import type {
+  DirectoryEvent,
+  FromAuthority,
+  FromDirectory,
+  ToAuthority,
+  ToDirectory,
+} from "./ports.ts";
 import { Relay } from "./relay.ts";
 import { WorkerPool } from "./worker_pool.ts";
 
@@ -33,6 +39,10 @@ export interface ServerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly connectionsMax?: number;
+  /** Where the newest checkpoint is remembered outside of the folder; default beside it. */
+  readonly witness?: string;
+  /** Goes on although the log has lost entries. */
+  readonly acceptsLoss?: boolean;
   /** A line for the operator. */
   readonly log: (line: string) => void;
   /** The server cannot go on: a fault in the directory or the authority. */
@@ -97,20 +107,34 @@ class Core {
     return worker;
   }
 
+  /** A port on which the directory speaks without being asked. */
+  #listenToDirectory(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    port1.on("message", (event: DirectoryEvent) => {
+      if (event.type === "warning") this.#options.log(`warning: ${event.text}`);
+      else this.#options.onFault(unpackError(event.error));
+    });
+    return port2;
+  }
+
   async startWorkers(): Promise<void> {
-    const { folder, passphrase, log } = this.#options;
+    const { folder, passphrase, witness = defaultWitness(folder), acceptsLoss = false } =
+      this.#options;
     const authority = new Caller<ToAuthority, FromAuthority>(
       this.#authorityWorker as unknown as MessagePort,
     );
     const { port1, port2 } = new MessageChannel();
-    const [key, { warnings = [] }] = await Promise.all([
+    const events = this.#listenToDirectory();
+    const [key] = await Promise.all([
       decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
-      this.#directory.ask({ type: "start", folder, passphrase, authority: port2 }, [port2]),
+      this.#directory.ask(
+        { type: "start", folder, passphrase, witness, acceptsLoss, events, authority: port2 },
+        [events, port2],
+      ),
       authority.ask({ type: "start", folder, passphrase, directory: port1 }, [port1]),
     ]).catch((error) => {
-      throw error instanceof PkiError && error.kind === "refused" ? wrongPassphrase(error) : error;
+      throw startError(error);
     });
-    warnings.forEach((warning) => log(`warning: ${warning}`));
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
       ? []
@@ -274,6 +298,25 @@ class Core {
     this.#isStopping = true;
     await this.#pool.close();
     await Promise.all([this.#directoryWorker.terminate(), this.#authorityWorker.terminate()]);
+  }
+}
+
+/** Why a server did not start, in the words of somebody who starts one. */
+function startError(error: unknown): unknown {
+  if (!(error instanceof PkiError)) return error;
+  switch (error.kind) {
+    case "refused":
+      return wrongPassphrase(error);
+    // A file of the data folder is not there, or not what it was.
+    case "not-found":
+    case "malformed":
+    case "untrusted":
+      return new PkiError("storage", `cannot start: ${error.message}`, {
+        hint: "put the file back, or the whole folder, from a backup (pki restore)",
+        cause: error,
+      });
+    default:
+      return error;
   }
 }
 

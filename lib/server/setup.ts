@@ -18,6 +18,7 @@ import { encodeSpki, encryptPrivateKey, encryptText, generatePrivateKey } from "
 import { encodePem } from "../x509/pem.ts";
 import type { PasswordSecrets } from "./accounts.ts";
 import { serverFiles } from "./files.ts";
+import { makeLogKey } from "./log_key.ts";
 
 /** Whether a data folder has been set up. */
 export function isSetUp(folder: string): boolean {
@@ -58,6 +59,7 @@ async function fillFolder(folder: string, { domain, passphrase, nowMs }: SetupOp
     setup: createServerSetup(),
     unknown: encodeHex(randomBytes(32)),
   };
+  await makeLogKey(files, { root, rootKey, domain, generation: 1, passphrase });
   const [rootPem, issuingPem, serverPem, opaquePem] = await Promise.all([
     encryptPrivateKey(rootKey, passphrase),
     encryptPrivateKey(issuingKey, passphrase),

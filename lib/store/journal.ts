@@ -9,95 +9,19 @@
  * call the next sync a success; every append is refused until a restart has read what is there.
  *
  * The journal does not lock its folder: the caller sees to it that nobody else appends.
- * Start reading at {@link openJournal}; the format is in `lib/log/records.ts` and `docs/log.md`.
+ * Start reading at {@link startJournal}; the format is in `lib/log/records.ts` and `docs/log.md`.
  */
 
-import * as fs from "node:fs";
 import { dirname, join } from "node:path";
-import { platform } from "node:process";
-import type { Bytes } from "../base/bytes.ts";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { type Bytes, isEqualBytes } from "../base/bytes.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
-import { encodeFileHeader, encodeRecord, readRecords } from "../log/records.ts";
-import { hashLeaf, Tree } from "../log/tree.ts";
-
-/** The disk, as far as the journal needs it. What a method promises about a crash stands with it. */
-export interface Files {
-  /** Makes a folder that only its owner may enter, unless there is one. Durable after its parent's `syncFolder`. */
-  makeFolder(path: string): Promise<void>;
-  /**
-   * Opens for reading and writing; `create` makes an empty file that only its owner may read, also
-   * in place of another. A new name is durable after `syncFolder`.
-   */
-  open(path: string, mode: "existing" | "create"): Promise<LogFile>;
-  /** Atomic: after a crash there is the old file or the new. Durable after `syncFolder`. */
-  rename(from: string, to: string): Promise<void>;
-  syncFolder(path: string): Promise<void>;
-}
-
-/** An open file. Before `sync` returns, any part of what was written or cut may be lost in a crash. */
-export interface LogFile {
-  size(): Promise<number>;
-  /** Both return how many bytes it was, which may be fewer. */
-  read(into: Uint8Array, position: number): Promise<number>;
-  write(bytes: Uint8Array, position: number): Promise<number>;
-  truncate(length: number): Promise<void>;
-  /** Makes content and length durable. */
-  sync(): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** The real disk. */
-export const diskFiles: Files = {
-  async makeFolder(path) {
-    try {
-      await settle((done) => fs.mkdir(path, { mode: 0o700 }, done));
-    } catch (error) {
-      if (systemCodeOf(error) !== "EEXIST") throw error;
-    }
-  },
-  async open(path, mode) {
-    const flags = mode === "create" ? "w+" : "r+";
-    return diskFile(await settle<number>((done) => fs.open(path, flags, 0o600, done)));
-  },
-  async rename(from, to) {
-    await settle((done) => fs.rename(from, to, done));
-  },
-  async syncFolder(path) {
-    // Windows has no such thing, and makes names durable by itself.
-    if (platform === "win32") return;
-    const fd = await settle<number>((done) => fs.open(path, "r", done));
-    try {
-      await settle((done) => fs.fsync(fd, done));
-    } finally {
-      await settle((done) => fs.close(fd, done));
-    }
-  },
-};
-
-function diskFile(fd: number): LogFile {
-  return {
-    async size() {
-      return (await settle<fs.Stats>((done) => fs.fstat(fd, done))).size;
-    },
-    read: (into, position) =>
-      settle((done) => fs.read(fd, into, 0, into.length, position, (error, n) => done(error, n))),
-    write: (bytes, position) =>
-      settle((done) =>
-        fs.write(fd, bytes, 0, bytes.length, position, (error, n) => done(error, n))
-      ),
-    truncate: (length) => settle((done) => fs.ftruncate(fd, length, done)),
-    sync: () => settle((done) => fs.fdatasync(fd, done)),
-    close: () => settle((done) => fs.close(fd, done)),
-  };
-}
-
-/** A promise of what a function with a callback gives. `promisify` names results differently in each engine. */
-function settle<T = void>(start: (done: (error: Error | null, value?: T) => void) => void) {
-  return new Promise<T>((resolve, reject) =>
-    start((error, value) => error ? reject(error) : resolve(value as T))
-  );
-}
+import { encodeFileHeader, encodeRecord, parseRecord, recordBytesAt } from "../log/records.ts";
+import { hashLeaf } from "../log/tree.ts";
+import { diskError, type Files, type LogFile, writeBytes } from "./disk.ts";
+import type { LogIndex } from "./log_index.ts";
+import { closeAll, type LogLocation, type LogReading, segmentName } from "./segments.ts";
 
 /** Where an entry went. */
 export interface Appended {
@@ -106,107 +30,65 @@ export interface Appended {
   readonly leafHash: Bytes;
 }
 
-export interface OpenedJournal {
-  readonly journal: Journal;
-  /** All entries, in order. */
-  readonly entries: readonly StoredEntry[];
-  /** What a crash had left behind the last whole record, and was cut. */
-  readonly bytesCut: number;
-  /** Whether there was no log and one was made. */
-  readonly isNew: boolean;
+/** What a record is first read with: most certificates fit. */
+const READ_AHEAD_BYTES = 2048;
+
+export interface JournalOptions extends LogLocation {
+  readonly index: LogIndex;
+  /** After each sync, before those who wait hear of it: the index holds what is durable. */
+  readonly onSynced?: () => void;
+  readonly segmentBytesMax?: number;
 }
 
-/** Named after the index of its first entry. */
-const FILE_NAME = "000000000000.log";
-
-/** Most engines refuse to read 2 GiB or more at once. */
-const READ_BYTES_MAX = 64 * 1024 * 1024;
-
 /**
- * Opens the journal in a folder, which is made if its parent is there. Cuts a torn tail; changes
- * nothing in a damaged log.
- * @throws {PkiError} `storage` if the log is damaged or cannot be read, or a new one not be made
+ * The journal of a log that was read: from here on it may be changed. Cuts a torn tail; makes the
+ * first segment, and the folder if its parent is there.
+ * @throws {PkiError} `storage`
  */
-export async function openJournal(
-  folder: string,
-  { files = diskFiles }: { files?: Files } = {},
-): Promise<OpenedJournal> {
-  const path = join(folder, FILE_NAME);
-  let file: LogFile | undefined;
+export async function startJournal(
+  { handles, tornBytes }: LogReading,
+  options: JournalOptions,
+): Promise<Journal> {
+  const { files, folder, index } = options;
   try {
-    file = await openExisting(path, files);
-    const isNew = file === undefined;
-    file ??= await createFile(folder, files);
-    const bytes = await readWhole(file);
-    const entries: StoredEntry[] = [];
-    const tree = new Tree();
-    const end = readRecords(bytes, ({ entry }) => {
-      entries.push(entry);
-      tree.append(hashLeaf(encodeLeaf(entry)));
-    });
-    if (end.status === "corrupt") {
-      throw new PkiError("storage", `cannot read log "${path}": ${end.reason}`, {
-        hint: "nothing was changed; put a good copy of this file in its place, from a backup",
-      });
+    if (handles.size === 0) {
+      await files.makeFolder(folder);
+      // Also when it was there: a start that made it may have died before this line.
+      await files.syncFolder(dirname(folder));
+      handles.set(0, await createSegment(options, 0));
+      index.startSegment();
+    } else {
+      const last = index.segments.at(-1);
+      const file = last && handles.get(last.first);
+      if (!last || !file) throw new PkiError("internal", "the log was not read to its end");
+      if (tornBytes > 0) await file.truncate(last.bytes);
+      // Also without a cut, and also the name: whoever died before us may have written and not
+      // synced, and from now on what is there counts as part of the log.
+      await file.sync();
     }
-    if (end.status === "torn") await file.truncate(end.offset);
-    // Also without a cut, and also the name: whoever died before us may have written and not synced,
-    // and from now on what is there counts as part of the log.
-    await file.sync();
     await files.syncFolder(folder);
-    const journal = new Journal(file, { path, syncedBytes: end.offset, tree });
-    return { journal, entries, bytesCut: bytes.length - end.offset, isNew };
+    return new Journal(handles, options);
   } catch (error) {
-    await file?.close().catch(() => {}); // The first failure is the one to tell.
-    throw error instanceof PkiError ? error : storageError(`cannot open log "${path}"`, error);
-  }
-}
-
-async function openExisting(path: string, files: Files): Promise<LogFile | undefined> {
-  try {
-    return await files.open(path, "existing");
-  } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return undefined;
-    throw error;
+    await closeAll(handles);
+    throw error instanceof PkiError ? error : diskError(`cannot open log "${folder}"`, error);
   }
 }
 
 /**
- * Makes an empty log. It gets its name, which the caller makes durable, only once it is whole: a
- * log without a header is therefore damaged and not new.
+ * Makes an empty segment. It gets its name, which the caller makes durable, only once it is whole: a
+ * segment without a header is therefore damaged and not new.
  */
-async function createFile(folder: string, files: Files): Promise<LogFile> {
-  await files.makeFolder(folder);
-  // Also when it was there: a start that made it may have died before this line.
-  await files.syncFolder(dirname(folder));
-  const path = join(folder, FILE_NAME);
+async function createSegment({ files, folder }: LogLocation, first: number): Promise<LogFile> {
+  const path = join(folder, segmentName(first));
   const file = await files.open(`${path}.new`, "create");
   try {
-    await writeWhole(file, encodeFileHeader(), 0);
+    await writeBytes(file, encodeFileHeader(first), 0);
     await file.sync();
     await files.rename(`${path}.new`, path);
     return file;
   } catch (error) {
     await file.close().catch(() => {}); // The first failure is the one to tell.
     throw error;
-  }
-}
-
-async function readWhole(file: LogFile): Promise<Bytes> {
-  const bytes = new Uint8Array(await file.size());
-  for (let at = 0; at < bytes.length;) {
-    const count = await file.read(bytes.subarray(at, at + READ_BYTES_MAX), at);
-    if (count === 0) throw new Error(`the file ended at byte ${at} of ${bytes.length}`);
-    at += count;
-  }
-  return bytes;
-}
-
-/** A short write is a failure: the rest would fail too, as on a full disk. */
-async function writeWhole(file: LogFile, bytes: Uint8Array, position: number): Promise<void> {
-  const count = await file.write(bytes, position);
-  if (count !== bytes.length) {
-    throw new Error(`only ${count} of ${bytes.length} bytes were written`);
   }
 }
 
@@ -219,11 +101,14 @@ interface Waiting {
 }
 
 export class Journal {
-  readonly #file: LogFile;
-  readonly #path: string;
-  /** What was synced, as a tree and as the length of the file; only `#commit` moves them. */
-  readonly #tree: Tree;
-  #syncedBytes: number;
+  readonly #files: Files;
+  readonly #folder: string;
+  readonly #segmentBytesMax: number;
+  readonly #onSynced: () => void;
+  /** What was synced; only `#commit` moves it. */
+  readonly #index: LogIndex;
+  /** All segments, open, by their first entry. */
+  readonly #handles: Map<number, LogFile>;
 
   #waiting: Waiting[] = [];
   /** The one run of `#commitAll`, while there is something to commit. */
@@ -232,25 +117,14 @@ export class Journal {
   #poison: PkiError | undefined;
   #closed: Promise<void> | undefined;
 
-  /** For {@link openJournal}. `syncedBytes` is the length of the file, all of it synced. */
-  constructor(
-    file: LogFile,
-    at: { readonly path: string; readonly syncedBytes: number; readonly tree: Tree },
-  ) {
-    this.#file = file;
-    this.#path = at.path;
-    this.#syncedBytes = at.syncedBytes;
-    this.#tree = at.tree;
-  }
-
-  /** How many entries are durable. */
-  get size(): number {
-    return this.#tree.size;
-  }
-
-  /** The root of the tree over the entries that are durable. */
-  treeRoot(): Bytes {
-    return this.#tree.root();
+  /** For {@link startJournal}: the index knows all of the log, and all of it is synced. */
+  constructor(handles: Map<number, LogFile>, options: JournalOptions) {
+    this.#handles = handles;
+    this.#files = options.files;
+    this.#folder = options.folder;
+    this.#index = options.index;
+    this.#onSynced = options.onSynced ?? (() => {});
+    this.#segmentBytesMax = options.segmentBytesMax ?? LIMITS.segmentBytesMax;
   }
 
   /**
@@ -264,18 +138,44 @@ export class Journal {
       // Encoded at once: what the caller does to the entry later does not matter.
       const record = encodeRecord(entry);
       const leafHash = hashLeaf(encodeLeaf(entry));
-      if (this.#closed !== undefined) throw refusal(this.#path, "the journal is closed");
+      if (this.#closed !== undefined) throw refusal(this.#folder, "the journal is closed");
       if (this.#poison !== undefined) throw this.#poison;
       this.#waiting.push({ record, leafHash, resolve, reject });
       this.#commits ??= this.#commitAll();
     });
   }
 
-  /** Waits for what is under way and closes the file; later appends are refused. */
+  /**
+   * Reads a durable entry back and compares it with the tree.
+   * @throws {PkiError} `not-found`; `storage` if it cannot be read or is damaged
+   */
+  read(index: number): StoredEntry {
+    const { segment, offset } = this.#index.placeOf(index);
+    const path = join(this.#folder, segmentName(segment));
+    const file = this.#handles.get(segment);
+    if (!file) throw refusal(this.#folder, "the journal is closed");
+    try {
+      let bytes = readUpTo(file, { offset, length: READ_AHEAD_BYTES });
+      const recordBytes = recordBytesAt(bytes);
+      if (recordBytes > bytes.length) bytes = readUpTo(file, { offset, length: recordBytes });
+      const entry = parseRecord(bytes.subarray(0, recordBytes));
+      if (isEqualBytes(hashLeaf(encodeLeaf(entry)), this.#index.tree.leafHash(index))) return entry;
+      throw new PkiError("storage", "it is not the entry that was logged");
+    } catch (error) {
+      throw new PkiError(
+        "storage",
+        `cannot read entry ${index} at byte ${offset} of "${path}": ${messageOf(error)}`,
+        { hint: "put a good copy of this file in its place, from a backup", cause: error },
+      );
+    }
+  }
+
+  /** Waits for what is under way and closes the files; later appends are refused. */
   close(): Promise<void> {
     this.#closed ??= (async () => {
       await this.#commits;
-      await this.#file.close();
+      await closeAll(this.#handles);
+      this.#handles.clear();
     })();
     return this.#closed;
   }
@@ -292,47 +192,88 @@ export class Journal {
 
   /** One write, one sync. Never throws: every outcome goes to those who wait. */
   async #commit(batch: readonly Waiting[]): Promise<void> {
+    if (this.#poison === undefined) await this.#startSegmentIfFull();
     if (this.#poison !== undefined) return rejectAll(batch, this.#poison);
+    const segment = this.#index.segments.at(-1);
+    const file = segment && this.#handles.get(segment.first);
+    if (!segment || !file) return rejectAll(batch, refusal(this.#folder, "the journal is closed"));
+    const { bytes: syncedBytes } = segment;
     const bytes = joinRecords(batch);
     try {
-      await writeWhole(this.#file, bytes, this.#syncedBytes);
+      await writeBytes(file, bytes, syncedBytes);
     } catch (error) {
-      await this.#takeBack();
-      return rejectAll(batch, storageError(`cannot append to log "${this.#path}"`, error));
+      await this.#takeBack(file, syncedBytes);
+      return rejectAll(batch, diskError(`cannot append to log "${this.#folder}"`, error));
     }
     try {
-      await this.#file.sync();
+      await file.sync();
     } catch (error) {
       this.#poisonBy("a sync failed", error);
       // As well as it goes, so that a restart does not find in the system's cache what the disk may
       // never have got. Nothing depends on it: a crash can keep these records all the same.
-      await this.#file.truncate(this.#syncedBytes).catch(() => {});
-      return rejectAll(batch, storageError(`cannot sync log "${this.#path}"`, error));
+      await file.truncate(syncedBytes).catch(() => {});
+      return rejectAll(batch, diskError(`cannot sync log "${this.#folder}"`, error));
     }
-    this.#syncedBytes += bytes.length;
-    for (const { leafHash, resolve } of batch) {
-      const index = this.#tree.size;
-      this.#tree.append(leafHash);
-      resolve({ index, leafHash });
+    const from = this.#index.size;
+    for (const { leafHash, record } of batch) this.#index.append(leafHash, record.length);
+    try {
+      this.#onSynced();
+    } finally {
+      batch.forEach(({ leafHash, resolve }, i) => resolve({ index: from + i, leafHash }));
     }
+  }
+
+  /** Begins another file once this one is large. A full disk is no reason: the old one grows on. */
+  async #startSegmentIfFull(): Promise<void> {
+    const segment = this.#index.segments.at(-1);
+    if (segment === undefined || segment.bytes < this.#segmentBytesMax) return;
+    const location = { files: this.#files, folder: this.#folder };
+    let file: LogFile;
+    try {
+      file = await createSegment(location, this.#index.size);
+    } catch {
+      return; // It is tried again with the next entries, and they tell what is wrong with the disk.
+    }
+    try {
+      await this.#files.syncFolder(this.#folder);
+    } catch (error) {
+      await file.close().catch(() => {}); // It is out of use either way.
+      return this.#poisonBy("a sync of the folder failed", error);
+    }
+    this.#index.startSegment();
+    this.#handles.set(this.#index.size, file);
   }
 
   /**
    * Cuts what a failed write left. The cut is synced before anything is written over it: a crash
    * could else leave old records behind the torn new ones, and that looks like corruption.
    */
-  async #takeBack(): Promise<void> {
+  async #takeBack(file: LogFile, syncedBytes: number): Promise<void> {
     try {
-      await this.#file.truncate(this.#syncedBytes);
-      await this.#file.sync();
+      await file.truncate(syncedBytes);
+      await file.sync();
     } catch (error) {
       this.#poisonBy("a failed write could not be taken back", error);
     }
   }
 
   #poisonBy(what: string, cause: unknown): void {
-    this.#poison = refusal(this.#path, `${what} earlier: ${messageOf(cause)}`, cause);
+    this.#poison = refusal(this.#folder, `${what} earlier: ${messageOf(cause)}`, cause);
   }
+}
+
+function readUpTo(
+  file: LogFile,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  while (at < length) {
+    const count = file.read(bytes.subarray(at), offset + at);
+    if (count === 0) break;
+    at += count;
+  }
+  return bytes.subarray(0, at);
 }
 
 function joinRecords(batch: readonly Waiting[]): Bytes {
@@ -349,21 +290,9 @@ function rejectAll(batch: readonly Waiting[], error: PkiError): void {
   for (const { reject } of batch) reject(error);
 }
 
-function refusal(path: string, why: string, cause?: unknown): PkiError {
-  return new PkiError("storage", `cannot append to log "${path}": ${why}`, {
+function refusal(folder: string, why: string, cause?: unknown): PkiError {
+  return new PkiError("storage", `cannot append to log "${folder}": ${why}`, {
     hint: "look after the disk, then start again; what was acknowledged is safe",
     cause,
   });
-}
-
-const HINTS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full: free some space",
-  EDQUOT: "the quota is used up: free some space",
-  EACCES: "the log belongs to the user who runs the server: check its owner and mode",
-  EROFS: "the disk is mounted read-only",
-};
-
-function storageError(what: string, cause: unknown): PkiError {
-  const hint = HINTS[systemCodeOf(cause) ?? ""] ?? "look after the disk";
-  return new PkiError("storage", `${what}: ${messageOf(cause)}`, { hint, cause });
 }

@@ -1,75 +1,195 @@
-/** Opens the state of a data folder: the snapshot, and the log's entries behind it. */
+/**
+ * Opens the state of a data folder: the snapshot, the log's entries behind it, and what is remembered
+ * of the log elsewhere. Nothing is changed before it is clear that nothing is missing.
+ */
 
-import { readFileSync } from "node:fs";
-import { encodeHex } from "../base/bytes.ts";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
-import { encodeLeaf, type Entry, type StoredEntry } from "../log/entry.ts";
-import { hashLeaf, Tree } from "../log/tree.ts";
-import { type Journal, openJournal } from "./journal.ts";
+import { join } from "node:path";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { readOrigin } from "../log/checkpoint.ts";
+import type { NoteKey } from "../log/note.ts";
+import { parseOrigin } from "../log/origin.ts";
+import { readNotes } from "./checkpoint_file.ts";
+import type { Files } from "./disk.ts";
+import { LogIndex } from "./log_index.ts";
+import { closeAll, type LogReading } from "./segments.ts";
+import { lossOf, openOwn } from "./signed_log.ts";
+import { type LoadedSnapshot, readSnapshot, replayLog } from "./snapshot.ts";
 import { State } from "./state.ts";
+
+export interface StatePaths {
+  /** Folder of the log. */
+  readonly log: string;
+  /** May be missing or damaged: the log alone is enough. */
+  readonly snapshot: string;
+  /** Remembers the newest checkpoint, outside of the data folder. */
+  readonly witness: string | undefined;
+}
+
+export interface OpenOptions {
+  readonly files: Files;
+  readonly paths: StatePaths;
+  /** What the log's checkpoints are verified with. */
+  readonly verifier: NoteKey;
+  /** Whether the log must have entries, as somebody remembers that it had. */
+  readonly hasServed: boolean;
+  /** Goes on although entries were lost. */
+  readonly acceptsLoss: boolean;
+  readonly onBytes?: (count: number) => void;
+}
 
 export interface OpenedState {
   readonly state: State;
-  readonly journal: Journal;
+  readonly index: LogIndex;
+  /** For `startJournal`; nothing has been changed yet. */
+  readonly reading: LogReading;
   /** What an operator should hear of, as sentences. */
   readonly warnings: readonly string[];
-  /** Whether the snapshot did not stand for the whole log: the last server did not stop cleanly. */
-  readonly isReplayed: boolean;
-  /** Whether there was no log. */
-  readonly isNew: boolean;
+  /** What was lost, if that was accepted. */
+  readonly loss: string | undefined;
+  /** How many entries the snapshot stood for; those behind it were replayed. */
+  readonly snapshotSize: number;
+  /** How long the snapshot is on disk; 0 if it could not be used. */
+  readonly snapshotBytes: number;
+  /** The slot that holds the newest note, of the file in the log's folder and of the witness. */
+  readonly newestSlots: readonly [number, number];
 }
 
-function loadSnapshot(path: string, entries: readonly StoredEntry[]): State | string | undefined {
-  let bytes: Uint8Array;
+/** The file in the log's folder that remembers the newest checkpoint. */
+export function checkpointPath(logFolder: string): string {
+  return join(logFolder, "checkpoint");
+}
+
+/** @throws {PkiError} `storage` if the log is damaged, or has lost entries and that is not accepted */
+export async function openState(options: OpenOptions): Promise<OpenedState> {
+  const { paths, acceptsLoss } = options;
+  const warnings: string[] = [];
+  const snapshot = await loadSnapshot(options, warnings);
+  const losses: string[] = [];
+  let replayed;
   try {
-    bytes = readFileSync(path);
+    replayed = await replay(options, snapshot);
   } catch (error) {
-    return systemCodeOf(error) === "ENOENT" ? undefined : messageOf(error);
+    if (!acceptsLoss || !snapshot) throw error;
+    losses.push(messageOf(error));
+    replayed = await replay(options, undefined);
   }
+  const { state, index, reading } = replayed;
   try {
-    const state = State.load(bytes);
-    const position = state.snapshotPosition;
-    if (!position) return "it does not say which log it stands for";
-    if (position.size > entries.length) {
-      throw new PkiError(
-        "storage",
-        `cannot start: the log has ${entries.length} entries, the snapshot knows of ${position.size}`,
-        { hint: "entries were lost; put the whole log back in its place, from a backup" },
+    const inner = await recall(options, { path: checkpointPath(paths.log), index, warnings });
+    const outer = paths.witness === undefined
+      ? { newestSlot: 0, loss: undefined }
+      : await recall(options, { path: paths.witness, index, warnings });
+    const empty = options.hasServed && index.size === 0 ? "the log is missing or empty" : undefined;
+    losses.push(...[inner.loss, outer.loss, empty].filter((loss) => loss !== undefined));
+    const [loss] = losses;
+    if (loss !== undefined && !acceptsLoss) throw lost(loss);
+    if (reading.tornBytes > 0) {
+      warnings.push(
+        `the log ended in ${reading.tornBytes} bytes that were never acknowledged; they were cut off`,
       );
     }
-    const tree = new Tree();
-    for (const entry of entries.slice(0, position.size)) tree.append(hashLeaf(encodeLeaf(entry)));
-    return encodeHex(tree.root()) === position.root ? state : "it is of another log";
+    return {
+      ...replayed,
+      warnings,
+      loss,
+      newestSlots: [inner.newestSlot, outer.newestSlot],
+    };
   } catch (error) {
-    if (error instanceof PkiError && error.kind === "storage") throw error;
-    return messageOf(error);
+    await closeAll(reading.handles);
+    state.close();
+    throw error;
   }
 }
 
-function isWhole(entry: StoredEntry): entry is Entry {
-  return entry.private !== "redacted";
+/** The log has lost entries that were acknowledged. */
+export function lost(what: string): PkiError {
+  return new PkiError("storage", `the log has lost entries: ${what}`, {
+    hint: "put the newest backup in its place (pki restore); " +
+      "only to go on without what is lost: pki serve --accept-loss",
+  });
 }
 
-/**
- * @param logFolder folder of the journal, made if it is not there
- * @param snapshotPath may be missing or damaged: the log alone is enough
- * @throws {PkiError} `storage` if the log is damaged
- */
-export async function openState(logFolder: string, snapshotPath: string): Promise<OpenedState> {
-  const { journal, entries, bytesCut, isNew } = await openJournal(logFolder);
-  const warnings: string[] = [];
-  if (bytesCut > 0) {
+/** The snapshot of a data folder, or the reason why there is none that can be used. */
+async function loadSnapshot(
+  { files, paths }: OpenOptions,
+  warnings: string[],
+): Promise<LoadedSnapshot | undefined> {
+  try {
+    return await readSnapshot(files, paths.snapshot);
+  } catch (error) {
     warnings.push(
-      `the log ended in ${bytesCut} bytes that were never acknowledged; they were cut off`,
+      `the snapshot "${paths.snapshot}" is not used: ${messageOf(error)}; ` +
+        "everything is read from the log",
     );
+    return undefined;
   }
-  const loaded = loadSnapshot(snapshotPath, entries);
-  if (typeof loaded === "string") {
-    warnings.push(`the snapshot "${snapshotPath}" is not used: ${loaded}; the log has everything`);
+}
+
+async function replay(
+  { files, paths, onBytes }: OpenOptions,
+  snapshot: LoadedSnapshot | undefined,
+) {
+  const state = snapshot?.state ?? State.empty();
+  const index = snapshot?.index ?? new LogIndex();
+  const before = index.size;
+  const { log: folder } = paths;
+  try {
+    const reading = await replayLog(state, {
+      ...{ files, folder, index, mode: "existing" },
+      ...(onBytes ? { onBytes } : {}),
+    });
+    return { state, index, reading, snapshotSize: before, snapshotBytes: snapshot?.bytes ?? 0 };
+  } catch (error) {
+    state.close();
+    throw error;
   }
-  const state = loaded instanceof State ? loaded : State.empty();
-  const from = loaded instanceof State ? loaded.snapshotPosition?.size ?? 0 : 0;
-  const rest = entries.slice(from);
-  for (const entry of rest) if (isWhole(entry)) state.apply(entry);
-  return { state, journal, warnings, isReplayed: rest.length > 0, isNew };
+}
+
+interface Recalled {
+  readonly newestSlot: number;
+  readonly loss: string | undefined;
+}
+
+/** What a file of checkpoints remembers of this log. */
+async function recall(
+  { files, verifier }: OpenOptions,
+  { path, index, warnings }: {
+    readonly path: string;
+    readonly index: LogIndex;
+    readonly warnings: string[];
+  },
+): Promise<Recalled> {
+  let notes: readonly string[];
+  try {
+    notes = await readNotes(files, path);
+  } catch (error) {
+    warnings.push(`the checkpoints in "${path}" cannot be read: ${messageOf(error)}`);
+    return { newestSlot: 0, loss: undefined };
+  }
+  const own = notes.map((note) => openOwn(note, verifier));
+  const sizes = own.map((checkpoint) => checkpoint?.size ?? -1);
+  const newestSlot = (sizes[1] ?? -1) > (sizes[0] ?? -1) ? 1 : 0;
+  const successor = notes.find((note) => isLaterGeneration(note, verifier.name));
+  if (successor !== undefined) {
+    const origin = readOrigin(successor);
+    return { newestSlot, loss: `it was started anew as ${origin} after this copy ("${path}")` };
+  }
+  const loss = lossOf(index, own[newestSlot]);
+  if (loss !== undefined) return { newestSlot, loss: `${loss} ("${path}")` };
+  if (notes.some((note) => note.trim() !== "") && own.every((checkpoint) => !checkpoint)) {
+    warnings.push(`"${path}" held no checkpoint of this log; it is written anew`);
+  }
+  return { newestSlot, loss: undefined };
+}
+
+/** Whether a note is about a log of the same root that was started after this one. */
+function isLaterGeneration(note: string, ownOrigin: string): boolean {
+  try {
+    const own = parseOrigin(ownOrigin);
+    const other = parseOrigin(readOrigin(note));
+    return other.domain === own.domain && other.rootFingerprint16 === own.rootFingerprint16 &&
+      other.generation > own.generation;
+  } catch {
+    return false; // no note of ours
+  }
 }

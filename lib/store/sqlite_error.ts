@@ -6,8 +6,9 @@
  * is taken for SQLite.
  */
 
-/** Result codes by number (sqlite.org/rescode.html). The extended ones are those that we can tell. */
-const CODE_NAMES: Readonly<Record<number, string>> = {
+/** All result codes by number, the primary ones below 256 (sqlite.org/rescode.html, SQLite 3.54). */
+export const RESULT_CODES: Readonly<Record<number, string>> = {
+  0: "SQLITE_OK",
   1: "SQLITE_ERROR",
   2: "SQLITE_INTERNAL",
   3: "SQLITE_PERM",
@@ -34,14 +35,92 @@ const CODE_NAMES: Readonly<Record<number, string>> = {
   24: "SQLITE_FORMAT",
   25: "SQLITE_RANGE",
   26: "SQLITE_NOTADB",
+  27: "SQLITE_NOTICE",
+  28: "SQLITE_WARNING",
+  100: "SQLITE_ROW",
+  101: "SQLITE_DONE",
+  256: "SQLITE_OK_LOAD_PERMANENTLY",
+  257: "SQLITE_ERROR_MISSING_COLLSEQ",
+  261: "SQLITE_BUSY_RECOVERY",
+  262: "SQLITE_LOCKED_SHAREDCACHE",
+  264: "SQLITE_READONLY_RECOVERY",
+  266: "SQLITE_IOERR_READ",
+  267: "SQLITE_CORRUPT_VTAB",
+  270: "SQLITE_CANTOPEN_NOTEMPDIR",
   275: "SQLITE_CONSTRAINT_CHECK",
+  279: "SQLITE_AUTH_USER",
+  283: "SQLITE_NOTICE_RECOVER_WAL",
+  284: "SQLITE_WARNING_AUTOINDEX",
+  512: "SQLITE_OK_SYMLINK",
+  513: "SQLITE_ERROR_RETRY",
+  516: "SQLITE_ABORT_ROLLBACK",
+  517: "SQLITE_BUSY_SNAPSHOT",
+  518: "SQLITE_LOCKED_VTAB",
+  520: "SQLITE_READONLY_CANTLOCK",
+  522: "SQLITE_IOERR_SHORT_READ",
+  523: "SQLITE_CORRUPT_SEQUENCE",
+  526: "SQLITE_CANTOPEN_ISDIR",
+  531: "SQLITE_CONSTRAINT_COMMITHOOK",
+  539: "SQLITE_NOTICE_RECOVER_ROLLBACK",
+  769: "SQLITE_ERROR_SNAPSHOT",
+  773: "SQLITE_BUSY_TIMEOUT",
+  776: "SQLITE_READONLY_ROLLBACK",
+  778: "SQLITE_IOERR_WRITE",
+  779: "SQLITE_CORRUPT_INDEX",
+  782: "SQLITE_CANTOPEN_FULLPATH",
   787: "SQLITE_CONSTRAINT_FOREIGNKEY",
+  795: "SQLITE_NOTICE_RBU",
+  1025: "SQLITE_ERROR_RESERVESIZE",
+  1032: "SQLITE_READONLY_DBMOVED",
+  1034: "SQLITE_IOERR_FSYNC",
+  1038: "SQLITE_CANTOPEN_CONVPATH",
+  1043: "SQLITE_CONSTRAINT_FUNCTION",
+  1281: "SQLITE_ERROR_KEY",
+  1288: "SQLITE_READONLY_CANTINIT",
+  1290: "SQLITE_IOERR_DIR_FSYNC",
+  1294: "SQLITE_CANTOPEN_DIRTYWAL",
   1299: "SQLITE_CONSTRAINT_NOTNULL",
+  1537: "SQLITE_ERROR_UNABLE",
+  1544: "SQLITE_READONLY_DIRECTORY",
+  1546: "SQLITE_IOERR_TRUNCATE",
+  1550: "SQLITE_CANTOPEN_SYMLINK",
   1555: "SQLITE_CONSTRAINT_PRIMARYKEY",
+  1802: "SQLITE_IOERR_FSTAT",
   1811: "SQLITE_CONSTRAINT_TRIGGER",
+  2058: "SQLITE_IOERR_UNLOCK",
   2067: "SQLITE_CONSTRAINT_UNIQUE",
+  2314: "SQLITE_IOERR_RDLOCK",
+  2323: "SQLITE_CONSTRAINT_VTAB",
+  2570: "SQLITE_IOERR_DELETE",
   2579: "SQLITE_CONSTRAINT_ROWID",
+  2826: "SQLITE_IOERR_BLOCKED",
+  2835: "SQLITE_CONSTRAINT_PINNED",
+  3082: "SQLITE_IOERR_NOMEM",
   3091: "SQLITE_CONSTRAINT_DATATYPE",
+  3338: "SQLITE_IOERR_ACCESS",
+  3594: "SQLITE_IOERR_CHECKRESERVEDLOCK",
+  3850: "SQLITE_IOERR_LOCK",
+  4106: "SQLITE_IOERR_CLOSE",
+  4362: "SQLITE_IOERR_DIR_CLOSE",
+  4618: "SQLITE_IOERR_SHMOPEN",
+  4874: "SQLITE_IOERR_SHMSIZE",
+  5130: "SQLITE_IOERR_SHMLOCK",
+  5386: "SQLITE_IOERR_SHMMAP",
+  5642: "SQLITE_IOERR_SEEK",
+  5898: "SQLITE_IOERR_DELETE_NOENT",
+  6154: "SQLITE_IOERR_MMAP",
+  6410: "SQLITE_IOERR_GETTEMPPATH",
+  6666: "SQLITE_IOERR_CONVPATH",
+  6922: "SQLITE_IOERR_VNODE",
+  7178: "SQLITE_IOERR_AUTH",
+  7434: "SQLITE_IOERR_BEGIN_ATOMIC",
+  7690: "SQLITE_IOERR_COMMIT_ATOMIC",
+  7946: "SQLITE_IOERR_ROLLBACK_ATOMIC",
+  8202: "SQLITE_IOERR_DATA",
+  8458: "SQLITE_IOERR_CORRUPTFS",
+  8714: "SQLITE_IOERR_IN_PAGE",
+  8970: "SQLITE_IOERR_BADKEY",
+  9226: "SQLITE_IOERR_CODEC",
 };
 
 const CONSTRAINT = 19;
@@ -49,15 +128,18 @@ const PRIMARY_KEY = 1555;
 const TRIGGER = 1811;
 const UNIQUE_MESSAGE = /^UNIQUE constraint failed: (.*)$/s;
 
-/** Which constraint a message means; the first row that fits counts. */
-const CONSTRAINT_MESSAGES: readonly (readonly [RegExp, number])[] = [
-  [/^UNIQUE constraint failed: .*\.rowid$/s, 2579],
-  [UNIQUE_MESSAGE, 2067],
-  [/^NOT NULL constraint failed: /, 1299],
-  [/^CHECK constraint failed: /, 275],
-  [/^FOREIGN KEY constraint failed$/, 787],
-  [/^cannot store \w+ value in \w+ column /, 3091],
-  [/^constraint failed$/, CONSTRAINT],
+/** Which extended code a primary one with this message means; the first row that fits counts. */
+const MESSAGES: readonly (readonly [resultCode: number, message: RegExp, errno: number])[] = [
+  [1, /^no such collation sequence: /, 257],
+  [4, /^abort due to ROLLBACK$/, 516],
+  [CONSTRAINT, /^UNIQUE constraint failed: .*\.rowid$/s, 2579],
+  [CONSTRAINT, UNIQUE_MESSAGE, 2067],
+  [CONSTRAINT, /^NOT NULL constraint failed: /, 1299],
+  [CONSTRAINT, /^CHECK constraint failed: /, 275],
+  [CONSTRAINT, /^FOREIGN KEY constraint failed$/, 787],
+  [CONSTRAINT, /^cannot store \w+ value in \w+ column /, 3091],
+  [CONSTRAINT, /^constraint failed$/, CONSTRAINT],
+  [CONSTRAINT, /^/, TRIGGER],
 ];
 
 /** A failure that SQLite reported. */
@@ -73,7 +155,7 @@ export class SQLiteError extends Error {
   constructor(message: string, errno: number) {
     super(message);
     this.errno = errno;
-    this.code = CODE_NAMES[errno] ?? CODE_NAMES[errno & 0xff] ?? `SQLITE_UNKNOWN_${errno}`;
+    this.code = RESULT_CODES[errno] ?? RESULT_CODES[errno & 0xff] ?? `SQLITE_UNKNOWN_${errno}`;
   }
 }
 
@@ -87,9 +169,8 @@ export function sqliteErrorOf(
   message: string,
   isPrimaryKey: (columns: string) => boolean,
 ): SQLiteError {
-  if (resultCode !== CONSTRAINT) return new SQLiteError(message, resultCode);
-  const columns = UNIQUE_MESSAGE.exec(message)?.[1];
+  const columns = resultCode === CONSTRAINT ? UNIQUE_MESSAGE.exec(message)?.[1] : undefined;
   if (columns !== undefined && isPrimaryKey(columns)) return new SQLiteError(message, PRIMARY_KEY);
-  const row = CONSTRAINT_MESSAGES.find(([pattern]) => pattern.test(message));
-  return new SQLiteError(message, row?.[1] ?? TRIGGER);
+  const row = MESSAGES.find(([code, pattern]) => code === resultCode && pattern.test(message));
+  return new SQLiteError(message, row?.[2] ?? resultCode);
 }

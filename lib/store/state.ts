@@ -1,41 +1,16 @@
 /**
- * What the log's entries add up to: accounts, issued certificates, published certificates. Kept in
- * sql.js, changed only by {@link State.apply}, in the order of the log and after an entry is durable;
- * so the tables never hold anything that was not acknowledged.
+ * What the log's entries add up to: accounts, which certificates were issued, published, revoked.
+ * Kept in sql.js, changed only by {@link State.apply}, in the order of the log and after an entry is
+ * durable; so the tables never hold anything that was not acknowledged. The certificates themselves
+ * are in the log: the tables say in which entry.
  */
 
 import { parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import type { Entry } from "../log/entry.ts";
-import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
+import type { Entry, StoredEntry } from "../log/entry.ts";
+import { parseCertificate } from "../x509/certificate.ts";
 import { Database } from "./database.ts";
-
-/** Numbered, forward only: version n of the schema is what the first n steps make. */
-const MIGRATIONS: readonly string[] = [
-  `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-   CREATE TABLE accounts (
-     id TEXT PRIMARY KEY,
-     credential TEXT NOT NULL,
-     record TEXT NOT NULL,
-     registered_ms INTEGER NOT NULL
-   ) STRICT, WITHOUT ROWID;
-   CREATE TABLE certificates (
-     number INTEGER PRIMARY KEY,
-     serial TEXT NOT NULL UNIQUE,
-     fingerprint TEXT NOT NULL UNIQUE,
-     profile TEXT NOT NULL,
-     id TEXT,
-     not_after_ms INTEGER NOT NULL,
-     issued_ms INTEGER NOT NULL,
-     der BLOB NOT NULL
-   ) STRICT;
-   CREATE INDEX certificates_by_id ON certificates (id, number);
-   CREATE TABLE published (
-     id TEXT PRIMARY KEY,
-     number INTEGER NOT NULL REFERENCES certificates (number),
-     published_ms INTEGER NOT NULL
-   ) STRICT, WITHOUT ROWID;`,
-];
+import { migrate } from "./schema.ts";
 
 export interface Account {
   readonly id: string;
@@ -46,22 +21,18 @@ export interface Account {
 }
 
 export interface IssuedCertificate {
-  /** Counts up in the order of issuing. */
-  readonly number: number;
+  /** The log's entry that has it; counts up in the order of issuing. */
+  readonly entry: number;
   readonly serial: string;
+  readonly profile: string;
   readonly id: string | null;
   readonly notAfterMs: number;
-  readonly der: Uint8Array<ArrayBuffer>;
+  readonly issuedMs: number;
+  readonly revokedMs: number | null;
 }
 
-/** Where in the log a state stands. */
-export interface LogPosition {
-  readonly size: number;
-  /** Merkle tree head over the entries, in hex. */
-  readonly root: string;
-}
-
-const CERTIFICATE_COLUMNS = "number, serial, id, not_after_ms AS notAfterMs, der";
+const CERTIFICATE_COLUMNS = `entry, serial, profile, id, not_after_ms AS notAfterMs,
+  issued_ms AS issuedMs, revoked_ms AS revokedMs`;
 
 function damaged(what: string): PkiError {
   return new PkiError("storage", `cannot read the log: ${what}`);
@@ -73,135 +44,155 @@ function textField(part: Readonly<Record<string, unknown>> | null, key: string):
   return value;
 }
 
+/** The certificate that an entry of type `issued` has, as base64. @throws {PkiError} `storage` */
+export function certificateOf(entry: StoredEntry): string {
+  if (entry.type !== "issued") throw damaged(`an entry is "${entry.type}", "issued" wanted`);
+  return textField(entry.public, "certificate");
+}
+
 export class State {
-  readonly #database: Database;
+  /** For the snapshot, which stores more than what entries add up to. */
+  readonly database: Database;
 
   private constructor(database: Database) {
-    this.#database = database;
-    this.#migrate();
+    this.database = database;
+    migrate(database);
   }
 
   static empty(): State {
     return new State(new Database(":memory:"));
   }
 
-  /** From a snapshot. @throws {Error} if it is not a database, or one with damaged pages */
-  static load(snapshot: Uint8Array): State {
-    const database = Database.deserialize(snapshot);
-    // Damage behind the header would show only when its page is first needed: too late to replay.
-    const [verdict] = database.query("PRAGMA quick_check(1)").values();
-    if (verdict?.[0] !== "ok") throw new Error("it is damaged");
-    return new State(database);
+  /** From an SQLite file. @throws {Error} if it is none */
+  static load(file: Uint8Array): State {
+    return new State(Database.deserialize(file));
   }
 
-  #migrate(): void {
-    const { user_version: version } = this.#database.query<{ user_version: number }, []>(
-      "PRAGMA user_version",
-    ).get() ?? { user_version: 0 };
-    if (version > MIGRATIONS.length) {
-      throw new PkiError("storage", "cannot read the state: it is of a newer version of pki");
-    }
-    MIGRATIONS.slice(version).forEach((step, i) => {
-      this.#database.transaction(() => {
-        this.#database.exec(step);
-        this.#database.exec(`PRAGMA user_version = ${version + i + 1}`);
-      })();
-    });
+  /**
+   * Takes one durable entry in. What was redacted is left out, but counts.
+   * @param index of the entry in the log
+   * @throws {PkiError} `storage` if it cannot follow what was there before
+   */
+  apply(entry: StoredEntry, index: number): void {
+    if (entry.private !== "redacted") this.#apply(entry, index);
   }
 
-  /** Takes one durable entry in. */
-  apply(entry: Entry): void {
+  #apply(entry: Entry, index: number): void {
     switch (entry.type) {
       case "registered":
-        this.#database.query(
-          "INSERT INTO accounts (id, credential, record, registered_ms) VALUES (?, ?, ?, ?)",
-        ).run(
+        this.#run("INSERT INTO accounts (id, credential, record, registered_ms) VALUES (?, ?, ?, ?)", [
           textField(entry.private, "id"),
           textField(entry.private, "credential"),
           textField(entry.private, "record"),
           entry.timeMs,
-        );
+        ]);
+        return;
+      case "credentials":
+        this.#run("UPDATE accounts SET credential = ?, record = ? WHERE id = ?", [
+          textField(entry.private, "credential"),
+          textField(entry.private, "record"),
+          textField(entry.private, "id"),
+        ]);
         return;
       case "issued": {
-        const der = parseBase64(textField(entry.public, "certificate"));
-        const { serial, notAfterMs } = parseCertificate(der);
+        const { serial, notAfterMs } = parseCertificate(parseBase64(certificateOf(entry)));
         const id = entry.public["id"];
-        this.#database.query(
-          `INSERT INTO certificates (serial, fingerprint, profile, id, not_after_ms, issued_ms, der)
-           VALUES (?, ?, ?, ?, ?, ?, ?)`,
-        ).run(
-          serial,
-          fingerprintOf(der),
-          textField(entry.public, "profile"),
-          typeof id === "string" ? id : null,
-          notAfterMs,
-          entry.timeMs,
-          der,
+        this.#run(
+          `INSERT INTO certificates (entry, serial, profile, id, not_after_ms, issued_ms)
+           VALUES (?, ?, ?, ?, ?, ?)`,
+          [
+            index,
+            serial,
+            textField(entry.public, "profile"),
+            typeof id === "string" ? id : null,
+            notAfterMs,
+            entry.timeMs,
+          ],
         );
         return;
       }
       case "published":
-        this.#database.query(
-          `INSERT INTO published (id, number, published_ms)
-           SELECT id, number, ? FROM certificates WHERE serial = ?
-           ON CONFLICT (id) DO UPDATE SET number = excluded.number, published_ms = excluded.published_ms`,
-        ).run(entry.timeMs, textField(entry.public, "serial"));
+        this.#run(
+          `INSERT INTO published (id, entry, published_ms)
+           SELECT id, entry, ? FROM certificates WHERE serial = ? AND id IS NOT NULL
+           ON CONFLICT (id) DO UPDATE SET entry = excluded.entry, published_ms = excluded.published_ms`,
+          [entry.timeMs, textField(entry.public, "serial")],
+        );
         return;
+      case "revoked":
+        this.#run(
+          "UPDATE certificates SET revoked_ms = ?, reason = ? WHERE serial = ?",
+          [
+            entry.timeMs,
+            typeof entry.private?.["reason"] === "string" ? entry.private["reason"] : null,
+            textField(entry.public, "serial"),
+          ],
+        );
+        return;
+      case "restarted":
+        return; // Nothing in the tables depends on who signs the log.
     }
   }
 
+  /** Every entry changes exactly one row. */
+  #run(sql: string, values: readonly (string | number | null)[]): void {
+    const { changes } = this.database.query(sql).run(...values);
+    if (changes !== 1) throw damaged("an entry is about something that was never there");
+  }
+
   account(id: string): Account | undefined {
-    return this.#database.query<Account, [string]>(
+    return this.database.query<Account, [string]>(
       "SELECT id, credential, record FROM accounts WHERE id = ?",
     ).get(id) ?? undefined;
   }
 
   /** The certificate that a user published last. */
   published(id: string): IssuedCertificate | undefined {
-    return this.#database.query<IssuedCertificate, [string]>(
+    return this.database.query<IssuedCertificate, [string]>(
       `SELECT ${CERTIFICATE_COLUMNS} FROM certificates
-       WHERE number = (SELECT number FROM published WHERE id = ?)`,
+       WHERE entry = (SELECT entry FROM published WHERE id = ?)`,
     ).get(id) ?? undefined;
   }
 
-  /** A certificate that was issued to this user, found by its whole content. */
-  issuedTo(id: string, der: Uint8Array): IssuedCertificate | undefined {
-    return this.#database.query<IssuedCertificate, [string, string]>(
-      `SELECT ${CERTIFICATE_COLUMNS} FROM certificates
-       WHERE fingerprint = ? AND id = ? AND profile = 'user'`,
-    ).get(fingerprintOf(der), id) ?? undefined;
+  issued(serial: string): IssuedCertificate | undefined {
+    return this.database.query<IssuedCertificate, [string]>(
+      `SELECT ${CERTIFICATE_COLUMNS} FROM certificates WHERE serial = ?`,
+    ).get(serial) ?? undefined;
   }
 
-  /** Everybody's newest certificate, for the copies in the folder `certs`. */
-  *newestCertificates(): Generator<IssuedCertificate & { readonly id: string }> {
-    const rows = this.#database.query<IssuedCertificate & { id: string }, []>(
-      `SELECT ${CERTIFICATE_COLUMNS} FROM certificates WHERE number IN
-       (SELECT max(number) FROM certificates WHERE id IS NOT NULL GROUP BY id)`,
+  /** A user's newest certificate. */
+  newestOf(id: string): IssuedCertificate | undefined {
+    return this.database.query<IssuedCertificate, [string]>(
+      `SELECT ${CERTIFICATE_COLUMNS} FROM certificates WHERE id = ? ORDER BY entry DESC LIMIT 1`,
+    ).get(id) ?? undefined;
+  }
+
+  /** Who got a certificate from an entry of the log on, or within some time before the last one. */
+  recentlyCertified(fromEntry: number, withinMs: number): readonly string[] {
+    return this.database.query<[string], [number, number]>(
+      `SELECT DISTINCT id FROM certificates WHERE id IS NOT NULL AND
+       (entry >= ? OR issued_ms >= (SELECT max(issued_ms) FROM certificates) - ?)`,
+    ).values(fromEntry, withinMs).flat() as string[];
+  }
+
+  /** Who has a certificate, in the order of the ids. */
+  *certifiedIds(): Generator<string> {
+    const ids = this.database.query<{ id: string }, []>(
+      "SELECT DISTINCT id FROM certificates WHERE id IS NOT NULL ORDER BY id",
     );
-    yield* rows.iterate();
+    for (const { id } of ids.iterate()) yield id;
   }
 
-  /** Where in the log the snapshot that this state was loaded from stood. */
-  get snapshotPosition(): LogPosition | undefined {
-    const rows = this.#database.query<{ key: string; value: string }, []>(
-      "SELECT key, value FROM meta",
-    ).all();
-    const meta = new Map(rows.map(({ key, value }) => [key, value]));
-    const [size, root] = [Number(meta.get("log_size")), meta.get("log_root")];
-    return Number.isSafeInteger(size) && root !== undefined ? { size, root } : undefined;
+  /** Applies many entries as one: many times faster. Ended by {@link State.endBulk}. */
+  startBulk(): void {
+    this.database.run("BEGIN");
   }
 
-  /** The whole state as an SQLite file that names its position in the log. */
-  encodeSnapshot({ size, root }: LogPosition): Uint8Array {
-    const put = this.#database.query(
-      "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    );
-    put.run("log_size", String(size));
-    put.run("log_root", root);
-    return this.#database.serialize();
+  endBulk(): void {
+    this.database.run("COMMIT");
   }
 
   close(): void {
-    this.#database.close();
+    this.database.close();
   }
 }

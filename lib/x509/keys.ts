@@ -169,7 +169,7 @@ export function isSignatureValid(
  * What a signature of a user's key is for. The label is the start of what is signed, so that a
  * signature made for one purpose never counts for another.
  */
-export type SignatureLabel = "pki/1 CERTUP";
+export type SignatureLabel = "pki/1 CERTUP" | "pki/1 log key";
 
 function labelled(label: SignatureLabel, parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([utf8(`${label}\0`), ...parts]);

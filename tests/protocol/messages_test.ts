@@ -36,6 +36,7 @@ const GOOD: { readonly [T in RequestType]: Request & { readonly type: T } } = {
     signature: "AQID",
   },
   CERTREQ: { seq: 7, type: "CERTREQ", id: "alice" },
+  PROOF: { seq: 7, type: "PROOF" },
 };
 
 const json = (value: unknown) => utf8(JSON.stringify(value));
@@ -250,6 +251,12 @@ const NOT_BASE64 = [
   "AQІD", // Cyrillic
   "\ud800QID",
 ];
+const NOT_COUNTS: readonly unknown[] = [
+  ...[-1, -0.5, 0.5, 1e-9, 2 ** 53, 1e300, null, true, "0", "1", [], [1], {}],
+];
+const GOOD_COUNTS = [0, 1, 2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER];
+const NOT_NOTES: readonly unknown[] = ["", "n".repeat(2049), null, 0, false, [], ["note"], {}];
+const GOOD_NOTES = ["n", "a\n\n\u2014 b c\n", "n".repeat(2048)];
 const NOT_OPAQUE = ["", "AQ==", "A+/A", "A B", "AQID\n", "Ä", "\0", "A".repeat(1025)];
 
 /** Every field besides `id`, with values on both sides of its limits. */
@@ -305,6 +312,34 @@ for (const { type, field, bad, good } of FIELDS) {
     }
     for (const value of good) {
       assert.equal(refusalOf(json({ ...GOOD[type], [field]: value })), undefined, value);
+    }
+  });
+}
+
+/** Fields that may be missing. */
+const OPTIONAL_FIELDS: readonly {
+  readonly type: RequestType;
+  readonly field: string;
+  readonly bad: readonly unknown[];
+  readonly good: readonly unknown[];
+}[] = [
+  { type: "LOGIN_FINISH", field: "checkpoint", bad: NOT_NOTES, good: GOOD_NOTES },
+  { type: "PROOF", field: "from", bad: NOT_COUNTS, good: GOOD_COUNTS },
+  { type: "PROOF", field: "index", bad: NOT_COUNTS, good: GOOD_COUNTS },
+];
+
+for (const { type, field, bad, good } of OPTIONAL_FIELDS) {
+  test(`parseRequest() of ${type} checks "${field}" where it is there`, () => {
+    for (const value of bad) {
+      assert.deepEqual(
+        refusalOf(json({ ...GOOD[type], [field]: value })),
+        badField(type, field),
+        JSON.stringify(value)?.slice(0, 80),
+      );
+    }
+    for (const value of good) {
+      const request = { ...GOOD[type], [field]: value };
+      assert.deepEqual(parseRequest(json(request)), { ok: true, request });
     }
   });
 }
@@ -444,12 +479,25 @@ test("parseAnswer() takes an error without code or message for a refusal", () =>
   });
 });
 
-const CERTIFICATES = { certificate: "AQID", issuing: "AQID" };
+const CERTIFICATES = { certificate: "AQID", issuing: "AQID", index: 0 };
 const DIALOGUE = { response: "Ab-_9", suite: "any" };
-const BAD_CERTIFICATES: readonly (readonly [string, unknown])[] = ["certificate", "issuing"]
-  .flatMap((field) =>
+const BAD_CERTIFICATES: readonly (readonly [string, unknown])[] = [
+  ...["certificate", "issuing"].flatMap((field) =>
     [...NOT_TEXT, ...NOT_BASE64, base64Of(16_385)].map((value) => [field, value] as const)
-  );
+  ),
+  ...[undefined, ...NOT_COUNTS].map((value) => ["index", value] as const),
+];
+const LOG = { key: "log+00000000+AQID", signature: "AQID" };
+const PROOF = {
+  checkpoint: "n".repeat(2048),
+  consistency: Array(64).fill(NONCE),
+  leaf: base64Of(32_768),
+  inclusion: [],
+};
+const NOT_PROOFS: readonly unknown[] = [
+  ...[null, 0, "", NONCE, {}, [null], [[]], [0], [NONCE, ""], [base64Of(31)], [base64Of(33)]],
+  ...[["A".repeat(44)], Array(65).fill(NONCE)],
+];
 const BAD_DIALOGUES: readonly (readonly [string, unknown])[] = [
   ...[...NOT_TEXT, ...NOT_OPAQUE].map((value) => ["response", value] as const),
   ...NOT_TEXT.map((value) => ["suite", value] as const),
@@ -468,8 +516,14 @@ const BODIES: {
       domain: "pki.internal",
       versions: ["pki/1"],
       time: "2026-07-31T00:00:00.000Z",
+      log: LOG,
     },
     bad: [
+      ...[
+        ...[undefined, null, "log", [LOG], {}, { key: LOG.key }, { signature: LOG.signature }],
+        ...[...NOT_TEXT, "", "k".repeat(513)].map((key) => ({ ...LOG, key })),
+        ...[...NOT_TEXT, ...NOT_BASE64, base64Of(1025)].map((signature) => ({ ...LOG, signature })),
+      ].map((value) => ["log", value] as const),
       ...[...NOT_TEXT, ...NOT_BASE64].map((value) => ["root", value] as const),
       ...[...NOT_TEXT, "d".repeat(201)].map((value) => ["domain", value] as const),
       ...[undefined, null, "pki/1", [1], ["v".repeat(33)]].map((value) =>
@@ -489,6 +543,16 @@ const BODIES: {
   },
   CERTUP_FINISH: { good: {}, bad: [] },
   CERTREQ: { good: CERTIFICATES, bad: BAD_CERTIFICATES },
+  PROOF: {
+    good: PROOF,
+    bad: [
+      ...[undefined, ...NOT_NOTES].map((value) => ["checkpoint", value] as const),
+      ...NOT_PROOFS.flatMap((value) => [["consistency", value], ["inclusion", value]] as const),
+      ...[...NOT_TEXT.slice(1), ...NOT_BASE64, base64Of(32_769)].map((value) =>
+        ["leaf", value] as const
+      ),
+    ],
+  },
 };
 
 for (const type of REQUEST_TYPES) {
@@ -507,3 +571,14 @@ for (const type of REQUEST_TYPES) {
     assert.deepEqual(parseAnswerBody(type, { seq: 1, type: "OK", newer: true, ...good }), good);
   });
 }
+
+test("parseAnswerBody() of PROOF takes what was not asked for as missing", () => {
+  const { checkpoint } = PROOF;
+  assert.deepEqual(parseAnswerBody("PROOF", { checkpoint }), { checkpoint });
+});
+
+test("encodeAnswer() makes one frame of the largest answer to PROOF that is accepted", () => {
+  const answer = { ...PROOF, inclusion: Array(64).fill(NONCE) };
+  assert.ok(encodeAnswer(Number.MAX_SAFE_INTEGER, answer).length <= FRAME_HEADER_BYTES + 65_536);
+  parseAnswerBody("PROOF", answer);
+});

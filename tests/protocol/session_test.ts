@@ -25,6 +25,7 @@ const BODIES: Readonly<Record<RequestType, Readonly<Record<string, string>>>> = 
   CERTUP: { certificate: "AAAA" },
   CERTUP_FINISH: { nonce: NONCE, clientNonce: NONCE, signature: "AAAA" },
   CERTREQ: { id: "bob" },
+  PROOF: {},
 };
 
 const frameOf = (seq: number, type: RequestType) => encodeRequest(seq, type, BODIES[type] as never);
@@ -64,16 +65,20 @@ const ALLOWED: readonly (readonly [SessionState, RequestType, SessionState, Sess
   ["greeted", "HELLO", "greeted", "greeted"],
   ["greeted", "REGISTER", "registering", "greeted"],
   ["greeted", "LOGIN", "proving", "greeted"],
+  ["greeted", "PROOF", "greeted", "greeted"],
   ["registering", "REGISTER", "registering", "greeted"],
   ["registering", "REGISTER_FINISH", "greeted", "greeted"],
   ["registering", "LOGIN", "proving", "greeted"],
+  ["registering", "PROOF", "registering", "registering"],
   ["proving", "REGISTER", "registering", "greeted"],
   ["proving", "LOGIN", "proving", "greeted"],
   ["proving", "LOGIN_FINISH", "open", "greeted"],
+  ["proving", "PROOF", "proving", "proving"],
   ["open", "CSR", "open", "open"],
   ["open", "CERTUP", "open", "open"],
   ["open", "CERTUP_FINISH", "open", "open"],
   ["open", "CERTREQ", "open", "open"],
+  ["open", "PROOF", "open", "open"],
 ];
 
 const WHY_NOT: Readonly<Record<SessionState, string>> = {
@@ -209,6 +214,21 @@ for (const state of STATES.filter((state) => state !== "open")) {
   });
 }
 
+test("ServerSession lets a dialogue go on after PROOF, whether that was answered or not", () => {
+  const dialogues = [["REGISTER", "REGISTER_FINISH", "greeted"], ["LOGIN", "LOGIN_FINISH", "open"]];
+  for (const [start, finish, end] of dialogues as [RequestType, RequestType, SessionState][]) {
+    for (const outcome of [DONE, FAILED]) {
+      const { session, seq } = sessionIn("greeted");
+      for (const [i, type] of ([start, "PROOF", finish] as const).entries()) {
+        session.receive(frameOf(seq + i, type));
+        assert.equal(session.next()?.do, "carry-out");
+        session.settle(seq + i, type === "PROOF" ? outcome : DONE);
+      }
+      assert.equal(session.state, end);
+    }
+  }
+});
+
 test("ServerSession refuses a pipelined operation behind a login that fails", () => {
   const { session, seq } = sessionIn("proving");
   session.receive(concatBytes(frameOf(seq, "LOGIN_FINISH"), frameOf(seq + 1, "CSR")));
@@ -296,6 +316,7 @@ const SCRIPT: readonly (readonly [RequestType, Outcome])[] = [
   ["REGISTER", DONE],
   ["REGISTER_FINISH", DONE],
   ["LOGIN", DONE],
+  ["PROOF", FAILED],
   ["LOGIN_FINISH", FAILED],
   ["LOGIN_FINISH", DONE],
   ["LOGIN", DONE],
@@ -305,6 +326,7 @@ const SCRIPT: readonly (readonly [RequestType, Outcome])[] = [
   ["CERTUP", DONE],
   ["CERTUP_FINISH", DONE],
   ["CERTREQ", DONE],
+  ["PROOF", DONE],
 ];
 const STREAM = concatBytes(...SCRIPT.map(([type], i) => frameOf(i + 1, type)));
 
@@ -331,8 +353,8 @@ const PLAYED = play([STREAM]);
 test("ServerSession plays a whole connection", () => {
   assert.equal(PLAYED.state, "open");
   assert.deepEqual(PLAYED.actions.map((action) => action.do === "carry-out"), [
-    ...[false, true, false, true, false, true, true, true, true, false, true, true],
-    ...[false, true, true, true, true],
+    ...[false, true, false, true, false, true, true, true, true, true, false, true, true],
+    ...[false, true, true, true, true, true],
   ]);
 });
 

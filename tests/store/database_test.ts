@@ -1,20 +1,21 @@
 /**
- * Our database against `bun:sqlite`: one suite for both, and what is known to differ.
- *
- * Not there at all: `raw`, `native`, `columnTypes`, `declaredTypes`, `reader`, `readonly`,
- * `function`, `aggregate`, `onInsert` and its like, `loadExtension`, `fileControl`, `handle`,
- * `setCustomSQLite`.
+ * Our database against `bun:sqlite`: one suite for both, a walk over everything that the real one
+ * has, and what is known to differ, which `docs/sqlite.md` tells.
  */
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import process from "node:process";
 import { suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { constants, Database, loadSqlite, SQLiteError } from "../../lib/store/database.ts";
+import * as ours from "../../lib/store/database.ts";
+import { RESULT_CODES } from "../../lib/store/sqlite_error.ts";
+import { UNSUPPORTED } from "../../lib/store/sqlite_unsupported.ts";
 import { type Case, cases } from "./database_suite.ts";
+
+const { constants, Database, loadSqlite, SQLiteError, Statement } = ours;
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -92,7 +93,9 @@ const differences: readonly (Case & { readonly reason: string })[] = [
     reason: "bun makes an Error and calls it SQLiteError",
     run({ SQLiteError }) {
       assert.equal(new SQLiteError("m", 2067).code, "SQLITE_CONSTRAINT_UNIQUE");
-      assert.equal(new SQLiteError("m", 266).code, "SQLITE_IOERR");
+      assert.equal(new SQLiteError("m", 266).code, "SQLITE_IOERR_READ");
+      assert.equal(new SQLiteError("m", 10 | 99 << 8).code, "SQLITE_IOERR");
+      assert.equal(new SQLiteError("m", 99).code, "SQLITE_UNKNOWN_99");
     },
   },
   {
@@ -125,6 +128,39 @@ const differences: readonly (Case & { readonly reason: string })[] = [
       assert.deepEqual(copy.query("SELECT a FROM t").values(), [[1]]);
     },
   },
+  {
+    name: "what sql.js cannot do says so",
+    reason: "the table in sqlite_unsupported.ts",
+    run({ Database }) {
+      const db = new Database();
+      const image = db.serialize();
+      const step = () => 0;
+      const refused: Readonly<Record<keyof typeof UNSUPPORTED, readonly (() => unknown)[]>> = {
+        "new Database(file)": [() => new Database("some.db"), () => Database.open("a.db", 4)],
+        "Database.aggregate({ inverse })": [() => db.aggregate("a", { step, inverse: step })],
+        "Database.fileControl": [
+          ...[7, 27, 28, 35, 38].map((op) => () => db.fileControl(op)),
+          ...[12, 36].map((op) => () => Database.deserialize(image).fileControl(op)),
+          () => db.fileControl("temp", 42),
+        ],
+        "Database.loadExtension": [() => db.loadExtension("some.so")],
+        "Database.serialize(name)": [() => db.serialize("temp")],
+        "Statement.declaredTypes": [() => db.query("SELECT 1").declaredTypes],
+        "Statement.native": [() => db.query("SELECT 1").native],
+      };
+      assert.deepEqual(Object.keys(refused), Object.keys(UNSUPPORTED));
+      for (const [member, calls] of Object.entries(refused)) {
+        for (const call of calls) {
+          assert.throws(call, (error) => {
+            assert(error instanceof Error);
+            const why = UNSUPPORTED[member as keyof typeof UNSUPPORTED];
+            assert(error.message.startsWith("cannot ") && error.message.endsWith(`: ${why}`));
+            return true;
+          }, member);
+        }
+      }
+    },
+  },
 ];
 
 test("new Database() before loadSqlite() says what to do", async () => {
@@ -136,17 +172,110 @@ test("new Database() before loadSqlite() says what to do", async () => {
 });
 
 suite("our database", () => {
-  for (const { name, run } of cases) test(name, () => run({ Database, SQLiteError }));
+  for (const { name, run } of cases) test(name, () => run({ Database, SQLiteError, Statement }));
 });
 
 suite("our database, unlike bun's", () => {
-  for (const { name, run } of differences) test(name, () => run({ Database, SQLiteError }));
+  for (const { name, run } of differences) {
+    test(name, () => run({ Database, SQLiteError, Statement }));
+  }
 });
 
-test("bun:sqlite passes every case of the suite", async () => {
+test("what a hook throws becomes an uncaught exception after the statement has ended", async () => {
+  const db = new Database();
+  db.run("CREATE TABLE t (a)");
+  db.onInsert = () => {
+    throw new Error("from a hook");
+  };
+  const uncaught = new Promise((resolve) => process.once("uncaughtException", resolve));
+  assert.equal(db.run("INSERT INTO t VALUES (1), (2)").changes, 2);
+  db.onInsert = null;
+  process.once("uncaughtException", () => {});
+  const error = await uncaught;
+  assert(error instanceof Error && error.message === "from a hook");
+});
+
+test("a database with a hook and functions can be collected and closed", () => {
+  const db = new Database();
+  db.function("f", () => 1);
+  db.onInsert = () => {};
+  const kept = db.prepare("SELECT f() AS a");
+  db.close();
+  assert.deepEqual(kept.get(), { a: 1 });
+  kept.finalize();
+  assert.throws(() => kept.get(), /finalized/);
+});
+
+test("RESULT_CODES has each code once, an extended one named after its primary one", () => {
+  const names = Object.values(RESULT_CODES);
+  assert.equal(new Set(names).size, names.length);
+  for (const [errno, name] of Object.entries(RESULT_CODES)) {
+    assert(name.startsWith(RESULT_CODES[Number(errno) & 0xff] ?? "?"), name);
+  }
+});
+
+interface BunReport {
+  readonly results: readonly { readonly name: string; readonly failure?: string }[];
+  readonly members: Readonly<
+    Record<"module" | "Database" | "database" | "statement", readonly string[]>
+  >;
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+async function runBun(): Promise<BunReport> {
   const runner = fileURLToPath(new URL("database_bun_runner.ts", import.meta.url));
   const { stdout } = await promisify(execFile)(await findBun(), [runner], { timeout: 60_000 });
-  const results = JSON.parse(stdout) as { name: string; failure?: string }[];
-  assert.deepEqual(results.filter(({ failure }) => failure !== undefined), []);
-  assert.deepEqual(results.map(({ name }) => name), cases.map(({ name }) => name));
+  return JSON.parse(stdout) as BunReport;
+}
+
+suite("the real bun:sqlite", () => {
+  const report = runBun();
+
+  test("passes every case of the suite", async () => {
+    const { results } = await report;
+    assert.deepEqual(results.filter(({ failure }) => failure !== undefined), []);
+    assert.deepEqual(results.map(({ name }) => name), cases.map(({ name }) => name));
+  });
+
+  test("has the same constants", async () => {
+    assert.deepEqual({ ...constants }, (await report).constants);
+  });
+
+  test("has no member that ours has not, and each is in the suite or said to be missing", async () => {
+    const { members } = await report;
+    const text = await readFile(new URL("database_suite.ts", import.meta.url), "utf8");
+    const statement = new Database().query("SELECT 1");
+    const subjects = { module: ours, Database, database: new Database(), statement };
+    // Marks of a module, what every class has, and what has a test of its own above.
+    const ignored = new RegExp(
+      "^module\\.(?:__esModule|Symbol\\(Symbol\\.toStringTag\\)|constants)$|" +
+        "\\.(?:constructor|name|length|prototype)$",
+    );
+    for (const [subject, names] of Object.entries(members)) {
+      assert(names.length > 0);
+      for (const name of names) {
+        const where = `${subject}.${name}`;
+        if (ignored.test(where)) continue;
+        const symbol = /^Symbol\((.*)\)$/.exec(name)?.[1];
+        const key = symbol === undefined
+          ? name
+          : symbol.startsWith("Symbol.")
+          ? Symbol[symbol.slice("Symbol.".length) as "iterator"]
+          : Symbol.for(symbol);
+        assert(key in subjects[subject as keyof typeof subjects], `${where} is not there`);
+        const listed = Object.keys(UNSUPPORTED).some((member) => member.endsWith(`.${name}`));
+        const used = new RegExp(`\\b${symbol ?? name}\\b`).test(text);
+        assert(listed || used, `${where} is neither in the suite nor said to be missing`);
+      }
+    }
+    assert.equal(ours.default, Database);
+  });
+});
+
+test("docs/sqlite.md tells what is missing and what differs", async () => {
+  const text = (await readFile(new URL("docs/sqlite.md", ROOT), "utf8")).replace(/\s+/g, " ");
+  for (const [member, why] of Object.entries(UNSUPPORTED)) {
+    assert(text.includes(`\`${member}\``) && text.includes(why), member);
+  }
+  for (const { name } of differences) assert(text.includes(name), name);
 });

@@ -1,0 +1,80 @@
+/**
+ * Decides when a snapshot is due: when the log has grown by as much as the last snapshot takes, so
+ * that what snapshots cost for each change stays the same however much there is.
+ */
+
+import type { MessagePort } from "node:worker_threads";
+import { Caller } from "../base/call.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { startWorker } from "../base/worker.ts";
+import type { FromSnapshot, ToSnapshot } from "./ports.ts";
+
+export interface SnapshotKeeperOptions {
+  /** How long the last snapshot is, and how long the log was that it stands for. */
+  readonly snapshotBytes: number;
+  readonly coveredBytes: number;
+  /** How long the log is now. */
+  readonly logBytes: () => number;
+  /** What to take a snapshot of. */
+  readonly describe: () => ToSnapshot;
+  /** A sentence for the operator. */
+  readonly warn: (text: string) => void;
+  readonly now?: () => number;
+}
+
+export class SnapshotKeeper {
+  readonly #options: SnapshotKeeperOptions;
+  readonly #now: () => number;
+  #snapshotBytes: number;
+  #coveredBytes: number;
+  #running: Promise<void> | undefined;
+  #retryAtMs = 0;
+
+  constructor(options: SnapshotKeeperOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#snapshotBytes = options.snapshotBytes;
+    this.#coveredBytes = options.coveredBytes;
+  }
+
+  /** To be called after each change; takes no time. */
+  consider(): void {
+    const grownBytes = this.#options.logBytes() - this.#coveredBytes;
+    if (grownBytes < Math.max(LIMITS.snapshotBytesMin, this.#snapshotBytes)) return;
+    if (this.#running !== undefined || this.#now() < this.#retryAtMs) return;
+    this.#running = this.#take();
+  }
+
+  async #take(): Promise<void> {
+    const { describe, warn, logBytes } = this.#options;
+    const coveredBytes = logBytes();
+    const question = describe();
+    const worker = startWorker("snapshot");
+    try {
+      const caller = new Caller<ToSnapshot, FromSnapshot>(worker as unknown as MessagePort);
+      const fail = (why: string) => caller.fail(new PkiError("internal", why));
+      worker.on("error", (error) => fail(messageOf(error)));
+      worker.on("exit", () => fail("the worker ended by itself"));
+      const { bytes } = await caller.ask(question);
+      this.#snapshotBytes = bytes;
+      this.#coveredBytes = coveredBytes;
+    } catch (error) {
+      warn(`no snapshot was taken: ${messageOf(error)}; the log has everything`);
+      this.#retryAtMs = this.#now() + LIMITS.snapshotRetryMs;
+    } finally {
+      await worker.terminate();
+      this.#running = undefined;
+    }
+  }
+
+  /** Whether the last snapshot stands for all of the log. */
+  get isCurrent(): boolean {
+    return this.#options.logBytes() === this.#coveredBytes;
+  }
+
+  /** Waits for the one that is being taken. */
+  async close(): Promise<void> {
+    await this.#running;
+  }
+}

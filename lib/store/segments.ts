@@ -1,0 +1,135 @@
+/**
+ * The files of the log: one segment after the other, each named after the index of its first entry.
+ * Reads them in order and changes nothing; `journal.ts` appends. See `docs/log.md`.
+ */
+
+import { join } from "node:path";
+import type { Bytes } from "../base/bytes.ts";
+import { PkiError, systemCodeOf } from "../base/errors.ts";
+import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
+import { FILE_HEADER_BYTES, faultOfHeader, readRecords } from "../log/records.ts";
+import { hashLeaf } from "../log/tree.ts";
+import { diskError, type Files, type LogFile, readBytes } from "./disk.ts";
+import type { LogIndex, Segment } from "./log_index.ts";
+
+const NAME = /^\d{12}\.log$/;
+
+export function segmentName(first: number): string {
+  return `${String(first).padStart(12, "0")}.log`;
+}
+
+/** First entries of the segments in a folder, in order; of a folder that is not there, none. */
+export async function listSegments(files: Files, folder: string): Promise<readonly number[]> {
+  try {
+    const names = await files.list(folder);
+    return names.filter((name) => NAME.test(name)).map((name) => parseInt(name, 10))
+      .sort((a, b) => a - b);
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return [];
+    throw diskError(`cannot read log "${folder}"`, error);
+  }
+}
+
+export interface LogLocation {
+  readonly files: Files;
+  readonly folder: string;
+}
+
+export interface ReadLogOptions extends LogLocation {
+  /** Knows the entries that need not be read; gets those that are. */
+  readonly index: LogIndex;
+  readonly mode: "existing" | "read";
+  readonly onEntry: (entry: StoredEntry, index: number) => void;
+  /** So many bytes more were read. */
+  readonly onBytes?: (count: number) => void;
+  /** How far to read, where somebody may be appending: these segments, so many bytes of the last. */
+  readonly until?: readonly Segment[];
+}
+
+/** A log that was read to its end. */
+export interface LogReading {
+  /** Its segments, open, by their first entry. */
+  readonly handles: Map<number, LogFile>;
+  /** What a crash left behind the last whole record. */
+  readonly tornBytes: number;
+}
+
+function damaged(path: string, why: string): PkiError {
+  return new PkiError("storage", `cannot read log "${path}": ${why}`, {
+    hint: "nothing was changed; put a good copy of this file in its place, from a backup",
+  });
+}
+
+/**
+ * Reads the log from where the index ends. A folder without a log is an empty log.
+ * @throws {PkiError} `storage` if it is damaged, or shorter than the index
+ */
+export async function readLog(options: ReadLogOptions): Promise<LogReading> {
+  const { files, folder, index } = options;
+  const there = options.until?.map(({ first }) => first) ?? await listSegments(files, folder);
+  const handles = new Map<number, LogFile>();
+  try {
+    // Those that the snapshot stands for are looked at, not read.
+    for (const { first } of index.segments) {
+      if (!there.includes(first)) {
+        throw damaged(join(folder, segmentName(first)), "it is missing");
+      }
+    }
+    let tornBytes = 0;
+    for (const first of there) {
+      const path = join(folder, segmentName(first));
+      const known = index.segments.find((segment) => segment.first === first);
+      if (!known && first !== index.size) {
+        throw damaged(path, `entries ${index.size} to ${first - 1} are missing before it`);
+      }
+      const file = await files.open(path, options.mode);
+      handles.set(first, file);
+      const isLast = first === there.at(-1);
+      tornBytes = await readSegment(file, { ...options, path, first, isLast });
+    }
+    return { handles, tornBytes };
+  } catch (error) {
+    await closeAll(handles);
+    throw error instanceof PkiError ? error : diskError(`cannot read log "${folder}"`, error);
+  }
+}
+
+interface SegmentReading extends ReadLogOptions {
+  readonly path: string;
+  readonly first: number;
+  readonly isLast: boolean;
+}
+
+/** Returns how many bytes behind the last whole record are torn. */
+async function readSegment(file: LogFile, reading: SegmentReading): Promise<number> {
+  const { index, path, first, isLast, onEntry, onBytes, until } = reading;
+  const fileBytes = await file.size();
+  const bytes = Math.min(fileBytes, isLast ? until?.at(-1)?.bytes ?? Infinity : Infinity);
+  const header = await readBytes(file, 0, Math.min(FILE_HEADER_BYTES, bytes));
+  const fault = faultOfHeader(header, first);
+  if (fault !== undefined) throw damaged(path, fault);
+  const known = index.segments.find((segment) => segment.first === first);
+  if (!known) index.startSegment();
+  const from = known?.bytes ?? FILE_HEADER_BYTES;
+  if (bytes < from) throw damaged(path, `it has ${bytes} bytes, the snapshot knows of ${from}`);
+  if (known && known !== index.segments.at(-1)) {
+    if (bytes === from) return 0;
+    throw damaged(path, `it has ${bytes} bytes, the snapshot knows of ${from}`);
+  }
+  onBytes?.(from);
+  const content: Bytes = await readBytes(file, from, bytes);
+  const end = readRecords(content, { index: index.size, offset: from }, (record) => {
+    onEntry(record.entry, record.index);
+    index.append(hashLeaf(encodeLeaf(record.entry)), record.recordBytes);
+    onBytes?.(record.recordBytes);
+  });
+  if (end.status === "corrupt") throw damaged(path, end.reason);
+  if (end.status === "torn" && !isLast) {
+    throw damaged(path, `${end.reason}, and another segment follows`);
+  }
+  return bytes - end.offset;
+}
+
+export async function closeAll(handles: ReadonlyMap<number, LogFile>): Promise<void> {
+  for (const file of handles.values()) await file.close().catch(() => {}); // Nothing depends on it.
+}

@@ -1,0 +1,167 @@
+/**
+ * The journal with a signature on it: after each sync a checkpoint is signed and remembered in files
+ * inside and outside the data folder, before anybody hears that the entry is there. Whoever finds
+ * the log behind one of its own checkpoints knows that entries were lost.
+ */
+
+import type { KeyObject } from "node:crypto";
+import type { Bytes } from "../base/bytes.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { type Checkpoint, openCheckpoint, readOrigin, signCheckpoint } from "../log/checkpoint.ts";
+import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
+import type { NoteKey } from "../log/note.ts";
+import type { CheckpointFile } from "./checkpoint_file.ts";
+import type { Appended, Journal } from "./journal.ts";
+import type { LogIndex } from "./log_index.ts";
+
+/** The log's own key, and what it is known by. */
+export interface LogSigner {
+  readonly key: KeyObject;
+  readonly verifier: NoteKey;
+}
+
+export interface SignedLogOptions {
+  readonly index: LogIndex;
+  readonly signer: LogSigner;
+  /** A sentence for the operator. */
+  readonly warn: (text: string) => void;
+}
+
+/** What proves that an entry is in the log. */
+export interface Inclusion {
+  readonly leaf: Bytes;
+  readonly proof: readonly Bytes[];
+}
+
+export class SignedLog {
+  readonly #index: LogIndex;
+  readonly #signer: LogSigner;
+  readonly #warn: (text: string) => void;
+  #journal: Journal | undefined;
+  #files: readonly CheckpointFile[] = [];
+  /** The newest checkpoint, as a note, and its size. */
+  #note: string;
+  #size: number;
+
+  constructor({ index, signer, warn }: SignedLogOptions) {
+    this.#index = index;
+    this.#signer = signer;
+    this.#warn = warn;
+    this.#size = index.size;
+    this.#note = this.#sign();
+  }
+
+  /** What it appends to and where it remembers; before that it only judges and proves. */
+  attach(journal: Journal, files: readonly CheckpointFile[]): void {
+    this.#journal = journal;
+    this.#files = files;
+  }
+
+  /** For the journal: what the index holds now is durable. */
+  readonly onSynced = (): void => {
+    this.#size = this.#index.size;
+    this.#note = this.#sign();
+    this.#remember(this.#note);
+  };
+
+  #sign(): string {
+    const { verifier: { name: origin }, key } = this.#signer;
+    return signCheckpoint({ origin, size: this.#size, root: this.#index.tree.root() }, { key });
+  }
+
+  #remember(note: string): void {
+    this.#files = this.#files.filter((file) => {
+      try {
+        file.write(note);
+        return true;
+      } catch (error) {
+        this.#warn(`a checkpoint file cannot be written any more: ${messageOf(error)}`);
+        return false;
+      }
+    });
+  }
+
+  /** The newest checkpoint, over everything that was acknowledged. */
+  get checkpoint(): string {
+    return this.#note;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** How long the log is on disk. */
+  get bytes(): number {
+    return this.#index.bytes;
+  }
+
+  /** @throws {PkiError} `storage` */
+  append(entry: StoredEntry): Promise<Appended> {
+    return this.#attached.append(entry);
+  }
+
+  /** @throws {PkiError} `not-found`, `storage` if it is damaged */
+  read(index: number): StoredEntry {
+    return this.#attached.read(index);
+  }
+
+  get #attached(): Journal {
+    if (!this.#journal) throw new PkiError("internal", "the log has no journal");
+    return this.#journal;
+  }
+
+  /** That an entry is in the log of the newest checkpoint. @throws {PkiError} `not-found`, `storage` */
+  proveInclusion(index: number): Inclusion {
+    const leaf = encodeLeaf(this.read(index));
+    return { leaf, proof: this.#index.tree.inclusionProof(index, this.#size) };
+  }
+
+  /** That the newest checkpoint goes on from an earlier size. @throws {PkiError} `not-found` */
+  proveConsistency(from: number): readonly Bytes[] {
+    if (from > this.#size) {
+      throw new PkiError("not-found", `cannot prove: the log has ${this.#size} entries`);
+    }
+    return this.#index.tree.consistencyProof(from, this.#size);
+  }
+
+  /**
+   * What was lost, if this note is a checkpoint of ours that the log does not go on from. A note that
+   * our key has not signed says nothing, and is nobody's business here.
+   */
+  lossBy(note: string): string | undefined {
+    return lossOf(this.#index, openOwn(note, this.#signer.verifier));
+  }
+
+  /** Keeps somebody else's copy of a checkpoint of ours for the next start, durably. */
+  async keep(note: string): Promise<void> {
+    this.#remember(note);
+    for (const file of this.#files) await file.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.#journal?.close();
+    for (const file of this.#files) {
+      // The log is whole without them.
+      await file.sync().catch(() => {});
+      await file.close().catch(() => {});
+    }
+    this.#files = [];
+  }
+}
+
+/** A checkpoint that this key has signed; `undefined` for anything else. */
+export function openOwn(note: string, verifier: NoteKey): Checkpoint | undefined {
+  try {
+    return readOrigin(note) === verifier.name ? openCheckpoint(note, verifier) : undefined;
+  } catch {
+    return undefined; // whoever wrote it, it was not us
+  }
+}
+
+/** What a log has lost that has signed this checkpoint, as a sentence. */
+export function lossOf(index: LogIndex, checkpoint: Checkpoint | undefined): string | undefined {
+  if (!checkpoint || index.isPrefix(checkpoint.size, checkpoint.root)) return undefined;
+  return checkpoint.size > index.size
+    ? `the log has ${index.size} entries, and it had ${checkpoint.size} before`
+    : `the first ${checkpoint.size} entries of the log are not those that it had before`;
+}

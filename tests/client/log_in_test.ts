@@ -1,0 +1,160 @@
+/** What of the log is part of greeting a server and of logging in. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
+import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
+import { logIn, register, tryLogIn } from "../../lib/client/server_connection.ts";
+import { type Answer, encodeAnswer, PROTOCOL } from "../../lib/protocol/messages.ts";
+import { createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
+import { LoginDialogue } from "../../lib/server/accounts.ts";
+import { fingerprintOf } from "../../lib/x509/certificate.ts";
+import { DOMAIN, makeTestCa, NOW_MS } from "../fakes/ca.ts";
+import { FakeLog, makeServer } from "./fake_log.ts";
+import { connect } from "./fake_socket.ts";
+import { CA, errorOf } from "./log_world.ts";
+
+const OTHER_CA = await makeTestCa();
+const { anchor: ANCHOR } = CA.judging;
+const LOG = new FakeLog({ root: CA.root });
+LOG.grow(3);
+
+async function assertFails(work: Promise<unknown>, kind: ErrorKind, message: string) {
+  const error = await errorOf(() => work);
+  assert.deepEqual([error.kind, error.message], [kind, message]);
+}
+
+const HELLO = {
+  root: encodeBase64(ANCHOR.root.der),
+  domain: DOMAIN,
+  versions: [PROTOCOL],
+  time: new Date(NOW_MS).toISOString(),
+  log: LOG.shown,
+};
+const { log: _, ...HELLO_WITHOUT_LOG } = HELLO;
+
+const GREETINGS: readonly (readonly [string, Answer, ErrorKind, string])[] = [
+  [
+    "another root",
+    { ...HELLO, root: encodeBase64(OTHER_CA.root.certificate.der) },
+    "untrusted",
+    "the server names another root than the one that is pinned",
+  ],
+  [
+    "another protocol",
+    { ...HELLO, versions: ["pki/2"] },
+    "protocol",
+    "the server does not speak pki/1",
+  ],
+  [
+    "another root's log",
+    { ...HELLO, log: new FakeLog({ root: OTHER_CA.root }).shown },
+    "untrusted",
+    "cannot trust the server's log: its key is not signed by the pinned root",
+  ],
+  [
+    "no log",
+    HELLO_WITHOUT_LOG,
+    "protocol",
+    "cannot read the answer to HELLO: its fields are not as they should be",
+  ],
+];
+
+for (const [what, answer, kind, message] of GREETINGS) {
+  test(`ServerConnection.greet() refuses a server with ${what}`, async () => {
+    const { socket, connection } = connect(utf8("leaf"));
+    socket.onRequest = ({ seq }) => socket.say(encodeAnswer(seq, answer));
+    await assertFails(connection.greet(ANCHOR), kind, message);
+    assert.throws(() => connection.logKey, { kind: "internal" });
+  });
+}
+
+test("ServerConnection.greet() learns the log's key, which is not there before", async () => {
+  const { socket, connection } = connect(utf8("leaf"));
+  socket.onRequest = ({ seq }) => socket.say(encodeAnswer(seq, HELLO));
+  assert.throws(() => connection.logKey, {
+    kind: "internal",
+    message: "the server was not greeted",
+  });
+  await connection.greet(ANCHOR);
+  assert.equal(connection.logKey.note.name, LOG.origin);
+});
+
+const ALICE = { id: "alice", password: "correct horse", rootDer: ANCHOR.root.der };
+
+/** A server that knows logins and notes what they carry; a test may refuse the last step. */
+async function makeLoginServer() {
+  await loadOpaque();
+  const server = makeServer(LOG);
+  const accounts = new Map<string, { id: string; credential: string; record: string }>();
+  const dialogue = new LoginDialogue({
+    secrets: { setup: createServerSetup(), unknown: "unknown ids" },
+    rootFingerprint: fingerprintOf(ANCHOR.root.der),
+    find: (id) => accounts.get(id),
+  }, sha256(utf8("leaf")));
+  const checkpoints: (string | undefined)[] = [];
+  const refusal: { error?: PkiError } = {};
+  server.answer = (request) => {
+    switch (request.type) {
+      case "REGISTER":
+        return dialogue.startRegistration(request);
+      case "REGISTER_FINISH": {
+        const account = dialogue.finishRegistration(request);
+        accounts.set(account.id, account);
+        return {};
+      }
+      case "LOGIN":
+        return dialogue.startLogin(request);
+      case "LOGIN_FINISH": {
+        checkpoints.push(request.checkpoint);
+        const id = dialogue.finishLogin(request);
+        if (refusal.error) throw refusal.error;
+        return { id };
+      }
+      default:
+        throw new PkiError("refused", "not here");
+    }
+  };
+  const connection = await server.connect();
+  await register(connection, ALICE);
+  return { connection, checkpoints, refusal };
+}
+
+test("logIn() shows the checkpoint that it is given, and none otherwise", async () => {
+  const { connection, checkpoints } = await makeLoginServer();
+  await logIn(connection, ALICE);
+  assert.equal(await tryLogIn(connection, { ...ALICE, checkpoint: undefined }), true);
+  await logIn(connection, { ...ALICE, checkpoint: LOG.checkpoint() });
+  assert.deepEqual(checkpoints, [undefined, undefined, LOG.checkpoint()]);
+});
+
+test("tryLogIn() sees by itself that a password or an id is wrong, and shows nothing then", async () => {
+  const { connection, checkpoints } = await makeLoginServer();
+  const checkpoint = LOG.checkpoint();
+  for (const wrong of [{ password: "wrong horse" }, { id: "bob" }]) {
+    assert.equal(await tryLogIn(connection, { ...ALICE, ...wrong, checkpoint }), false);
+    await assertFails(
+      logIn(connection, { ...ALICE, ...wrong, checkpoint }),
+      "refused",
+      "cannot log in: the id or the password is wrong",
+    );
+  }
+  assert.deepEqual(checkpoints, []);
+});
+
+test("tryLogIn() does not take what the server says of the log for a wrong password", async () => {
+  const { connection, refusal } = await makeLoginServer();
+  const rows: readonly (readonly [ErrorKind, string])[] = [
+    ["refused", "the server says: it has lost entries of its log"],
+    [
+      "storage",
+      "the server says: nothing can be stored now; whoever runs the program can read why",
+    ],
+  ];
+  for (const [kind, message] of rows) {
+    refusal.error = new PkiError(kind, "it has lost entries of its log");
+    const login = { ...ALICE, checkpoint: LOG.checkpoint() };
+    await assertFails(tryLogIn(connection, login), kind, message);
+    await assertFails(logIn(connection, login), kind, message);
+  }
+});
