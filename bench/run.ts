@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|issue|lookup|login|pipe …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|issue|lookup|login|pipe|append|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -22,6 +22,7 @@ import {
   type Rate,
   startBenchServer,
 } from "./server.ts";
+import { measureStart } from "./startup.ts";
 
 const SECONDS = 5;
 const CLIENTS = 8;
@@ -244,12 +245,71 @@ const benchPipe = () =>
     show("  ncat --ssl, the same way", describe(ncat.seconds, ncat.bytes));
   });
 
+/** The engine of the executable, as a program. */
+function findBun(): string {
+  const store = join(import.meta.dirname ?? ".", "..", "node_modules", ".deno");
+  for (const name of fs.readdirSync(store).filter((name) => name.startsWith("@oven+bun-"))) {
+    const folder = join(store, name, "node_modules", "@oven");
+    const [variant = ""] = fs.readdirSync(folder);
+    const path = join(folder, variant, "bin", "bun");
+    if (spawnSync(path, ["--version"]).status === 0) return path;
+  }
+  throw new Error("the engine is not installed: deno install");
+}
+
+/** Durable appends, beside SQLite. */
+function benchAppend(): Promise<void> {
+  const script = join(import.meta.dirname ?? ".", "append.ts");
+  const { stdout, stderr, status } = spawnSync(findBun(), [script], { encoding: "utf8" });
+  if (status !== 0) throw new Error(stderr);
+  const results = JSON.parse(stdout) as {
+    writers: number;
+    perSecond: number;
+    bytesEach: number;
+    peer: number;
+  }[];
+  for (const { writers, perSecond, bytesEach, peer } of results) {
+    show(
+      `appends, durable, ${writers} writers`,
+      `${perSecond.toFixed(0)}/s, ${bytesEach.toFixed(0)} bytes each; ` +
+        `bun:sqlite ${peer.toFixed(0)}/s: ours is ${(perSecond / peer).toFixed(2)} times that`,
+    );
+  }
+  return Promise.resolve();
+}
+
+/** Sizes from $PKI_BENCH_CERTIFICATES, as numbers with commas between them. */
+async function benchStartup(): Promise<void> {
+  const sizes = (process.env["PKI_BENCH_CERTIFICATES"] ?? "10000,100000,1000000").split(",");
+  for (const certificates of sizes.map(Number)) {
+    const figures = await measureStart(certificates);
+    show(
+      `start, ${certificates} certificates`,
+      `${figures.fromSnapshotSeconds.toFixed(2)} s, ${figures.memoryMegabytes.toFixed(0)} MB; ` +
+        `from the log alone ${figures.fromLogSeconds.toFixed(1)} s`,
+    );
+    show(
+      "  bytes a certificate",
+      `log ${figures.logBytesEach.toFixed(0)}, snapshot ${figures.snapshotBytesEach.toFixed(0)}`,
+    );
+    show(
+      "  longest lookup",
+      `${figures.longestLookupMs.toFixed(0)} ms while a snapshot is taken ` +
+        `(${figures.snapshotSeconds.toFixed(1)} s), else ${
+          figures.longestLookupBeforeMs.toFixed(0)
+        } ms`,
+    );
+  }
+}
+
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   start: benchStart,
   issue: benchIssue,
   lookup: benchLookup,
   login: benchLogin,
   pipe: benchPipe,
+  append: benchAppend,
+  startup: benchStartup,
 };
 
 const wanted = process.argv.slice(2);

@@ -79,12 +79,9 @@ export class LogMemory {
 
   /** Returns whether what was proven is remembered. */
   async #proveOnce(claim: Claim | undefined): Promise<boolean> {
-    const { home, connection } = this.#options;
+    const { home } = this.#options;
     const known = this.#loadKnown();
-    const answer = await connection.request("PROOF", {
-      from: known?.checkpoint?.size,
-      index: claim?.index,
-    });
+    const answer = await this.#ask(known?.checkpoint?.size, claim?.index);
     const newest = this.#orKeepEvidence(
       { known, answer, claim },
       () => judgeProof(answer, { key: this.#key, known: known?.checkpoint, claim }),
@@ -105,6 +102,22 @@ export class LogMemory {
       );
     }
     return true;
+  }
+
+  /**
+   * What the log says; it is judged elsewhere. To say that it has no such entry saves no server from
+   * that: then it is asked for less, down to a checkpoint, which is signed and tells how long it is.
+   */
+  async #ask(from: number | undefined, index: number | undefined): Promise<ProofAnswer> {
+    const { connection } = this.#options;
+    for (const question of [{ from, index }, { from }]) {
+      try {
+        return await connection.request("PROOF", question);
+      } catch (error) {
+        if (!(error instanceof PkiError && error.kind === "not-found")) throw error;
+      }
+    }
+    return await connection.request("PROOF", {});
   }
 
   /** Reads what is remembered and compares it with the key that the server shows now. */

@@ -15,6 +15,9 @@ import { certificateOf, type State } from "../store/state.ts";
 /** The system writes to disk what is this old, also where nobody asked for it. */
 const UNSYNCED_MS = 60 * 60_000;
 
+/** A copy takes some 100 µs. */
+const MENDED_AT_ONCE = 20;
+
 export interface CopiesOptions {
   readonly files: ServerFiles;
   readonly state: State;
@@ -28,6 +31,7 @@ export class CertificateCopies {
   readonly #options: CopiesOptions;
   /** Whose copy could not be written. */
   readonly #missing = new Set<string>();
+  #isClosed = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: CopiesOptions) {
@@ -69,20 +73,29 @@ export class CertificateCopies {
     return newest ? [parseBase64(certificateOf(log.read(newest.entry))), issuingDer] : [];
   }
 
-  /** Writes the copies that whoever died before us may not have written. Returns how many. */
-  mend(fromEntry: number): number {
-    const { state, files } = this.#options;
-    let mended = 0;
-    for (const id of state.recentlyCertified(fromEntry, UNSYNCED_MS)) {
-      const certificates = this.#certificatesOf(id);
-      if (readCopy(certificateCopy(files, id)) === encodeCertificatesPem(certificates)) continue;
-      this.save(id, certificates);
-      mended++;
+  /**
+   * Writes the copies that whoever died before us may not have written, a few at a time: lookups
+   * go on between them.
+   */
+  async mend(fromEntry: number): Promise<void> {
+    const { state, files, warn } = this.#options;
+    const ids = state.recentlyCertified(fromEntry, UNSYNCED_MS);
+    for (const [at, id] of ids.entries()) {
+      if (at % MENDED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#isClosed) return;
+      try {
+        const certificates = this.#certificatesOf(id);
+        const isThere =
+          readCopy(certificateCopy(files, id)) === encodeCertificatesPem(certificates);
+        if (!isThere) this.save(id, certificates);
+      } catch (error) {
+        warn(`the copy of "${id}" is not written: ${messageOf(error)}`);
+      }
     }
-    return mended;
   }
 
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#retry);
   }
 }

@@ -74,7 +74,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const { log, state, index, key, snapshotSize } = opened;
   const copies = new CertificateCopies({ files, state, log, issuingDer: issuing.der, warn });
   // Whoever died before us may have died between the log and the copy.
-  if (index.size > snapshotSize) copies.mend(snapshotSize);
+  if (index.size > snapshotSize) void copies.mend(snapshotSize);
   const snapshots = makeSnapshotKeeper(opened, { files, warn });
   snapshots.consider();
   const caller = new Caller<ToAuthority, FromAuthority>(authority);

@@ -11,21 +11,25 @@ import { PkiError } from "../base/errors.ts";
 import { loadSqlite } from "../store/database.ts";
 import { diskError, diskFiles, replaceFile } from "../store/disk.ts";
 import { LogIndex } from "../store/log_index.ts";
-import { closeAll } from "../store/segments.ts";
+import { closeAll, hasLastEntryOf } from "../store/segments.ts";
 import { encodeSnapshot, readSnapshot, replayLog, type Snapshot } from "../store/snapshot.ts";
 import { State } from "../store/state.ts";
 import type { FromSnapshot, ToSnapshot } from "./ports.ts";
 
 /** The last snapshot, or nothing: the directory has told the operator why it is of no use. */
-async function loadLast(path: string): Promise<Snapshot> {
-  const snapshot = await readSnapshot(diskFiles, path).catch(() => undefined);
-  return snapshot ?? { state: State.empty(), index: new LogIndex() };
+async function loadLast({ snapshotPath, logFolder: folder }: ToSnapshot): Promise<Snapshot> {
+  const snapshot = await readSnapshot(diskFiles, snapshotPath).catch(() => undefined);
+  if (snapshot && await hasLastEntryOf(snapshot.index, { files: diskFiles, folder })) {
+    return snapshot;
+  }
+  snapshot?.state.close();
+  return { state: State.empty(), index: new LogIndex() };
 }
 
 async function takeSnapshot(question: ToSnapshot): Promise<FromSnapshot> {
   const { logFolder, snapshotPath, segments, size, root } = question;
   await loadSqlite();
-  const { state, index } = await loadLast(snapshotPath);
+  const { state, index } = await loadLast(question);
   const { handles } = await replayLog(state, {
     files: diskFiles,
     folder: logFolder,

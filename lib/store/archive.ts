@@ -12,7 +12,7 @@ import * as fs from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Extract, extract, type Pack, pack } from "tar-stream";
-import { concatBytes, encodeHex, parseUtf8 } from "../base/bytes.ts";
+import { concatBytes, encodeHex } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { SECRET_MODE, syncFolder } from "../base/files.ts";
 
@@ -265,6 +265,7 @@ class ArchiveReader {
   #list: string | undefined;
   /** The member that is read, for messages. */
   #name: string | undefined;
+  #isInside = false;
   /** Where the next header has to begin. */
   #at = 0;
   #done = 0;
@@ -297,17 +298,21 @@ class ArchiveReader {
   #brokenOff(cause: unknown): PkiError {
     const isCut = messageOf(cause) === "Unexpected end of data";
     return this.#malformed(
-      (isCut ? "it is cut off" : "it is not an archive, or damaged") +
-        (this.#name === undefined ? "" : isCut ? ` in "${this.#name}"` : ` behind "${this.#name}"`),
+      `it is ${isCut ? "cut off" : "not an archive, or damaged"}${this.#where()}`,
       cause,
     );
   }
 
+  #where(): string {
+    if (this.#name === undefined) return "";
+    return `${this.#isInside ? " in" : " behind"} "${this.#name}"`;
+  }
+
   async #readMember(entry: Entry): Promise<void> {
     const { name, size } = entry.header;
-    const before = this.#name;
+    this.#checkHeader(entry.header);
     this.#name = name;
-    this.#checkHeader(entry.header, before);
+    this.#isInside = true;
     const hash = createHash("sha256");
     const chunks = bytesOf(entry)[Symbol.asyncIterator]();
     const read = async (): Promise<Uint8Array | undefined> => {
@@ -324,12 +329,13 @@ class ArchiveReader {
     if (name === SUMS_NAME) {
       const parts: Uint8Array[] = [];
       for (let chunk = await read(); chunk; chunk = await read()) parts.push(chunk);
-      this.#list = parseUtf8(concatBytes(...parts));
+      this.#list = new TextDecoder("latin1").decode(concatBytes(...parts)); // ASCII, or damaged
     } else {
       await this.#onMember(name, size, this.#content(read));
       for (let chunk = await read(); chunk; chunk = await read()) this.#count(chunk);
       this.#sums.set(name, encodeHex(hash.digest()));
     }
+    this.#isInside = false;
     this.#at += BLOCK_BYTES + Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
   }
 
@@ -345,15 +351,15 @@ class ArchiveReader {
     this.#options.onBytes?.(this.#done);
   }
 
-  #checkHeader(header: Entry["header"], before: string | undefined): void {
+  #checkHeader(header: Entry["header"]): void {
     const { name, size, type } = header;
     const shown = JSON.stringify(name);
     // An extension header, or a block of zeros, was passed over unseen: what follows is not ours.
     if ((header as { byteOffset?: unknown }).byteOffset !== this.#at + BLOCK_BYTES) {
       throw this.#malformed(
-        before === undefined
+        this.#name === undefined
           ? "it does not begin with a plain member"
-          : `it is damaged behind "${before}"`,
+          : `it is damaged${this.#where()}`,
       );
     }
     if (this.#list !== undefined) throw this.#malformed(`${shown} comes behind "${SUMS_NAME}"`);
@@ -377,12 +383,10 @@ class ArchiveReader {
 
   /** @param length how many bytes the archive has */
   checkEnd(length: number): void {
-    if (this.#list === undefined) {
-      throw this.#malformed(
-        this.#name === undefined ? "it is empty" : `it is cut off behind "${this.#name}"`,
-      );
+    if (length === 0) throw this.#malformed("it is empty");
+    if (this.#list === undefined || length < this.#at + END_BYTES_MIN) {
+      throw this.#malformed(`it is cut off${this.#where()}`);
     }
-    if (length < this.#at + END_BYTES_MIN) throw this.#malformed("it is cut off at its end");
     if (this.#list === encodeSums(this.#sums)) return;
     const found = new Map(
       this.#list.split("\n").map((line) => [line.slice(66), line.slice(0, 64)]),

@@ -11,7 +11,7 @@ import { parseOrigin } from "../log/origin.ts";
 import { readNotes } from "./checkpoint_file.ts";
 import type { Files } from "./disk.ts";
 import { LogIndex } from "./log_index.ts";
-import { closeAll, type LogReading } from "./segments.ts";
+import { closeAll, hasLastEntryOf, type LogReading } from "./segments.ts";
 import { lossOf, openOwn } from "./signed_log.ts";
 import { type LoadedSnapshot, readSnapshot, replayLog } from "./snapshot.ts";
 import { State } from "./state.ts";
@@ -65,15 +65,16 @@ export async function openState(options: OpenOptions): Promise<OpenedState> {
   const warnings: string[] = [];
   const snapshot = await loadSnapshot(options, warnings);
   const losses: string[] = [];
-  let replayed;
-  try {
-    replayed = await replay(options, snapshot);
-  } catch (error) {
-    if (!acceptsLoss || !snapshot) throw error;
-    losses.push(messageOf(error));
-    replayed = await replay(options, undefined);
-  }
+  const isBelieved = snapshot !== undefined && await isOfLog(options, snapshot);
+  const replayed = await replay(options, isBelieved ? snapshot : undefined);
   const { state, index, reading } = replayed;
+  if (snapshot && !isBelieved) {
+    if (index.size < snapshot.index.size && isStartOf(snapshot.index, index)) {
+      losses.push(`it has ${index.size} entries, the snapshot knows of ${snapshot.index.size}`);
+    } else {
+      warnings.push(notUsed(paths.snapshot, "it is of another log"));
+    }
+  }
   try {
     const inner = await recall(options, { path: checkpointPath(paths.log), index, warnings });
     const outer = paths.witness === undefined
@@ -117,12 +118,28 @@ async function loadSnapshot(
   try {
     return await readSnapshot(files, paths.snapshot);
   } catch (error) {
-    warnings.push(
-      `the snapshot "${paths.snapshot}" is not used: ${messageOf(error)}; ` +
-        "everything is read from the log",
-    );
+    warnings.push(notUsed(paths.snapshot, messageOf(error)));
     return undefined;
   }
+}
+
+function notUsed(path: string, why: string): string {
+  return `the snapshot "${path}" is not used: ${why}; everything is read from the log`;
+}
+
+/** Whether a snapshot is of this log, and not ahead of it; else its tables are closed. */
+async function isOfLog(
+  { files, paths }: OpenOptions,
+  { state, index }: LoadedSnapshot,
+): Promise<boolean> {
+  if (await hasLastEntryOf(index, { files, folder: paths.log })) return true;
+  state.close();
+  return false;
+}
+
+/** Whether one log goes on from another. */
+function isStartOf(whole: LogIndex, start: LogIndex): boolean {
+  return whole.isPrefix(start.size, start.tree.root());
 }
 
 async function replay(

@@ -4,10 +4,11 @@
  */
 
 import { join } from "node:path";
-import type { Bytes } from "../base/bytes.ts";
+import { type Bytes, isEqualBytes } from "../base/bytes.ts";
 import { PkiError, systemCodeOf } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
-import { FILE_HEADER_BYTES, faultOfHeader, readRecords } from "../log/records.ts";
+import { faultOfHeader, FILE_HEADER_BYTES, parseRecord, readRecords } from "../log/records.ts";
 import { hashLeaf } from "../log/tree.ts";
 import { diskError, type Files, type LogFile, readBytes } from "./disk.ts";
 import type { LogIndex, Segment } from "./log_index.ts";
@@ -128,6 +129,31 @@ async function readSegment(file: LogFile, reading: SegmentReading): Promise<numb
     throw damaged(path, `${end.reason}, and another segment follows`);
   }
   return bytes - end.offset;
+}
+
+/**
+ * Whether the log has the last entry that an index knows, where the index knows it. An index that is
+ * of another log, or ahead of this one, is found out by that alone: an entry names its time, and
+ * random numbers where it matters. One that cannot be read counts as not there.
+ */
+export async function hasLastEntryOf(
+  index: LogIndex,
+  { files, folder }: LogLocation,
+): Promise<boolean> {
+  if (index.size === 0) return true;
+  const { segment, offset } = index.placeOf(index.size - 1);
+  try {
+    const file = await files.open(join(folder, segmentName(segment)), "read");
+    try {
+      const end = Math.min(await file.size(), offset + LIMITS.recordBytesMax);
+      const leaf = encodeLeaf(parseRecord(await readBytes(file, offset, end)));
+      return isEqualBytes(hashLeaf(leaf), index.tree.leafHash(index.size - 1));
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return false; // Reading the log from its start says what is wrong.
+  }
 }
 
 export async function closeAll(handles: ReadonlyMap<number, LogFile>): Promise<void> {

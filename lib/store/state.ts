@@ -8,7 +8,7 @@
 import { parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import type { Entry, StoredEntry } from "../log/entry.ts";
-import { parseCertificate } from "../x509/certificate.ts";
+import { parseSerialAndEnd } from "../x509/certificate.ts";
 import { Database } from "./database.ts";
 import { migrate } from "./schema.ts";
 
@@ -95,7 +95,7 @@ export class State {
         ]);
         return;
       case "issued": {
-        const { serial, notAfterMs } = parseCertificate(parseBase64(certificateOf(entry)));
+        const { serial, notAfterMs } = parseSerialAndEnd(parseBase64(certificateOf(entry)));
         const id = entry.public["id"];
         this.#run(
           `INSERT INTO certificates (entry, serial, profile, id, not_after_ms, issued_ms)

@@ -209,6 +209,42 @@ export function parseCommonNames(name: Uint8Array): readonly string[] {
   return commonNames;
 }
 
+/** The version, which must be 3, and the serial number in hex. */
+function readSerial(tbs: DerReader): string {
+  const version = tbs.enter(contextTag(0, true));
+  if (parseSmallInteger(version.read(TAG.integer).content) !== 2) {
+    throw malformed("not of version 3");
+  }
+  version.end();
+  return encodeHex(checkInteger(tbs.read(TAG.integer).content));
+}
+
+function readValidity(tbs: DerReader) {
+  const validity = tbs.enter(TAG.sequence);
+  const notBeforeMs = parseTime(validity.read());
+  const notAfterMs = parseTime(validity.read());
+  validity.end();
+  return { notBeforeMs, notAfterMs };
+}
+
+/**
+ * Serial number and end of a certificate of our own, ten times faster than all of it: what a start
+ * reads a hundred thousand times. The rest is not looked at.
+ * @throws {PkiError} `malformed`
+ */
+export function parseSerialAndEnd(
+  der: Uint8Array,
+): Pick<Certificate, "serial" | "notAfterMs"> {
+  const tbs = new DerReader(
+    new DerReader(readWhole(der, TAG.sequence).content).read(TAG.sequence).content,
+  );
+  const serial = readSerial(tbs);
+  tbs.read(TAG.sequence); // signature algorithm
+  tbs.read(TAG.sequence); // issuer
+  const { notAfterMs } = readValidity(tbs);
+  return { serial, notAfterMs };
+}
+
 /**
  * Reads one certificate.
  * @throws {PkiError} `malformed` for anything that is not DER of a version 3 certificate
@@ -225,21 +261,13 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   outer.end();
 
   const tbs = new DerReader(tbsElement.content);
-  const version = tbs.enter(contextTag(0, true));
-  if (parseSmallInteger(version.read(TAG.integer).content) !== 2) {
-    throw malformed("not of version 3");
-  }
-  version.end();
-  const serial = checkInteger(tbs.read(TAG.integer).content);
+  const serial = readSerial(tbs);
   const innerAlgorithm = tbs.read(TAG.sequence);
   if (encodeHex(innerAlgorithm.whole) !== encodeHex(signatureAlgorithm.whole)) {
     throw malformed("two different signature algorithms");
   }
   const issuer = tbs.read(TAG.sequence).whole;
-  const validity = tbs.enter(TAG.sequence);
-  const notBeforeMs = parseTime(validity.read());
-  const notAfterMs = parseTime(validity.read());
-  validity.end();
+  const { notBeforeMs, notAfterMs } = readValidity(tbs);
   const subject = tbs.read(TAG.sequence).whole;
   const spki = tbs.read(TAG.sequence).whole;
   const extensionsElement = tbs.readOptional(contextTag(3, true));
@@ -258,7 +286,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
     tbs: tbsElement.whole,
     signatureAlgorithm,
     signature,
-    serial: encodeHex(serial),
+    serial,
     issuer,
     subject,
     commonNames: parseCommonNames(subject),

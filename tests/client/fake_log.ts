@@ -105,13 +105,16 @@ export class FakeLog {
     return signCheckpoint({ origin: this.origin, size, root: this.#tree.root(size) }, this);
   }
 
-  /** What an honest server answers. */
+  /** What an honest server answers. @throws {PkiError} `not-found` */
   prove({ from, index }: RequestBody<"PROOF">): ProofAnswer {
     const size = this.size;
+    if ((from ?? 0) > size || (index ?? -1) >= size) {
+      throw new PkiError("not-found", `cannot prove: the log has ${size} entries`);
+    }
     const encode = (hashes: readonly Bytes[]) => hashes.map(encodeBase64);
     return {
       checkpoint: this.checkpoint(),
-      ...(from === undefined || from > size
+      ...(from === undefined
         ? {}
         : { consistency: from === 0 ? [] : encode(this.#tree.consistencyProof(from, size)) }),
       ...(index === undefined ? {} : {

@@ -31,17 +31,21 @@ test("Home makes folders with mode 0700 and files with 0600, whatever the umask"
         home.saveKeyPem("alice", "key");
         home.saveCertificatePem("bob", "certificate");
         home.saveKeyPem("alice", "another key");
+        home.saveLogKey("key");
+        home.replaceCheckpoint("checkpoint", undefined);
       } finally {
         process.umask(before);
       }
       assert.deepEqual(modesBelow(join(home.folder, "..")), {
         "home": "700",
+        "home/checkpoint": "600",
         "home/config.json": "600",
         "home/ids": "700",
         "home/ids/alice": "700",
         "home/ids/alice/key.pem": "600",
         "home/ids/bob": "700",
         "home/ids/bob/cert.pem": "600",
+        "home/log.pub": "600",
         "home/root.crt": "600",
       });
       assert.equal(home.loadKeyPem("alice"), "another key");
@@ -201,10 +205,45 @@ test("Home says what is missing and how to get it", async () => {
   });
 });
 
+test("Home.replaceCheckpoint() replaces only what its caller has read", async () => {
+  await inHome((home) => {
+    assert.equal(home.loadCheckpoint(), undefined);
+    assert.equal(home.replaceCheckpoint("a", "b"), false, "there is none yet");
+    assert.equal(home.loadCheckpoint(), undefined);
+    assert.equal(home.replaceCheckpoint("a", undefined), true);
+    assert.equal(home.replaceCheckpoint("b", undefined), false, "there is one by now");
+    assert.equal(home.replaceCheckpoint("b", "c"), false, "another one");
+    assert.equal(home.loadCheckpoint(), "a");
+    assert.equal(home.replaceCheckpoint("b", "a"), true);
+    assert.equal(home.loadCheckpoint(), "b");
+    assert.deepEqual(fs.readdirSync(home.folder), ["checkpoint"], "something was left behind");
+  });
+});
+
+test("Home.saveEvidence() names each file after the time, and never writes over another", async () => {
+  await inHome((home) => {
+    const paths = [1, 2, 3].map((number) => home.saveEvidence({ number }, NOW_MS));
+    assert.equal(new Set(paths).size, 3);
+    for (const [i, path] of paths.entries()) {
+      assert.match(path, /evidence\/2026-07-31T120000\.000Z-[0-9a-f]{8}\.json$/);
+      assert.deepEqual(JSON.parse(fs.readFileSync(path, "utf8")), { number: i + 1 });
+      assert.equal(fs.statSync(path).mode & 0o777, 0o600);
+    }
+    assert.equal(fs.statSync(home.evidenceFolder).mode & 0o777, 0o700);
+  });
+});
+
 test("Home says that it cannot write", async () => {
   await inHome((home) => {
     fs.writeFileSync(home.folder, "a file where the folder should be");
-    for (const save of [() => home.saveConfig({}), () => home.saveKeyPem("alice", "key")]) {
+    const saves = [
+      () => home.saveConfig({}),
+      () => home.saveKeyPem("alice", "key"),
+      () => home.saveLogKey("key"),
+      () => home.replaceCheckpoint("checkpoint", undefined),
+      () => home.saveEvidence({}, NOW_MS),
+    ];
+    for (const save of saves) {
       assert.throws(save, { name: "PkiError", kind: "storage" });
     }
   });

@@ -61,6 +61,20 @@ test("LogMemory says which file is damaged and what to do, accuses nobody, and c
   }
 });
 
+test("LogMemory notices damage also to a checkpoint that a new generation would replace", async () => {
+  await inWorld(async ({ home, server, visit, warnings }) => {
+    await (await visit()).prove();
+    const damaged = (home.loadCheckpoint() ?? "").replace("\n5\n", "\n4\n");
+    fs.writeFileSync(home.checkpointPath, damaged);
+    server.log = startAnew(2);
+    const visited = await visit();
+    const error = await errorOf(() => visited.prove());
+    assert.equal(error.message, `cannot use "${home.checkpointPath}": ${DAMAGED}`);
+    assert.equal(home.loadCheckpoint(), damaged);
+    assert.deepEqual(warnings, []);
+  });
+});
+
 test("LogMemory does not look at the key while there is no checkpoint", async () => {
   await inWorld(async ({ home, log, visit }) => {
     await (await visit()).prove();

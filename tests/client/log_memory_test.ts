@@ -92,7 +92,8 @@ for (const { what, why, become } of DEEDS) {
       const visited = await visit();
       const kept = await assertDistrusts(world, () => visited.prove(), why);
       assert.equal(kept["knownCheckpoint"], known);
-      assert.deepEqual(kept["answer"], server.log.prove({ from: 5 }));
+      const { size } = server.log;
+      assert.deepEqual(kept["answer"], server.log.prove(size < 5 ? {} : { from: 5 }));
       assert.equal(home.loadCheckpoint(), known, "the good checkpoint is remembered");
       await assertDistrusts(world, () => visited.prove(), why); // and again, until it is good again
       server.log = log;
@@ -142,14 +143,42 @@ test("LogMemory.prove() distrusts a log without the certificate, and keeps all t
   });
 });
 
+test("LogMemory.prove() distrusts a log that says that it has no such entry, and says which", async () => {
+  await inWorld(async (world) => {
+    const { server, log, visit } = world;
+    const claim = { index: 9, id: "alice", certificate: CERTIFICATE };
+    const visited = await visit();
+    const missing = "it does not contain this certificate";
+    await assertDistrusts(world, () => visited.prove(claim), missing);
+    await visited.prove();
+    log.grow(2);
+    await assertDistrusts(world, () => visited.prove(claim), missing);
+    server.asked.length = 0;
+    server.log = log.copy(4);
+    const kept = await assertDistrusts(
+      world,
+      () => visited.prove(claim),
+      "it forgot entries that it showed before: 4 are left of 5",
+    );
+    assert.deepEqual(kept["answer"], { checkpoint: log.checkpoint(4) });
+    assert.deepEqual(server.asked, [
+      { from: 5, index: 9 },
+      { from: 5, index: undefined },
+      { from: undefined, index: undefined },
+    ]);
+  });
+});
+
 test("LogMemory.prove() passes on what the server says against the question", async () => {
   await inWorld(async ({ home, server, visit, evidence }) => {
-    server.answer = () => {
-      throw new PkiError("refused", "not now");
-    };
-    const visited = await visit();
-    const error = await errorOf(() => visited.prove());
-    assert.deepEqual([error.kind, error.message], ["refused", "the server says: not now"]);
+    for (const kind of ["refused", "not-found"] as const) {
+      server.answer = () => {
+        throw new PkiError(kind, "not now");
+      };
+      const visited = await visit();
+      const error = await errorOf(() => visited.prove());
+      assert.deepEqual([error.kind, error.message], [kind, "the server says: not now"]);
+    }
     assert.deepEqual([home.loadCheckpoint(), evidence()], [undefined, []]);
   });
 });

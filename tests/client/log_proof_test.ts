@@ -96,12 +96,12 @@ const LIES: readonly (readonly [what: string, answer: ProofAnswer, why: string])
   ["a checkpoint that is none", { ...HONEST, checkpoint: "checkpoint" }, NOT_SIGNED],
   [
     "a log that was rolled back",
-    SAMPLE.log.copy(3).prove({ from: 4 }),
+    SAMPLE.log.copy(3).prove({}),
     "it forgot entries that it showed before: 3 are left of 4",
   ],
   [
     "an empty log",
-    SAMPLE.log.copy(0).prove({ from: 4 }),
+    SAMPLE.log.copy(0).prove({}),
     "it forgot entries that it showed before: 0 are left of 4",
   ],
   ["a log that was forked before", fork(3).prove(SAMPLE), CHANGED],

@@ -3,18 +3,21 @@
  * the platter only after a sync; a crash keeps what was synced and any prefix of the rest.
  */
 
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Bytes } from "../../lib/base/bytes.ts";
-import type { Files, LogFile } from "../../lib/store/journal.ts";
+import type { Files, LogFile } from "../../lib/store/disk.ts";
 
 export type CallName =
   | "makeFolder"
+  | "list"
   | "open"
   | "rename"
+  | "remove"
   | "syncFolder"
   | "size"
   | "read"
   | "write"
+  | "writeNow"
   | "truncate"
   | "sync"
   | "close";
@@ -23,6 +26,8 @@ export interface Call {
   readonly name: CallName;
   /** How many calls there were before this one. */
   readonly index: number;
+  /** The file or folder; of a rename, the old name. An open file keeps the name that it was opened by. */
+  readonly path: string;
 }
 
 /** How a call goes wrong. */
@@ -31,6 +36,12 @@ export type Fault =
   | { readonly code: string; readonly isStored?: boolean }
   /** It reads or writes at most that many bytes, and reports it. */
   | { readonly shortBytes: number };
+
+/** What a crash keeps: so many changes of names, and so many steps of each file. */
+export interface Kept {
+  readonly names: number;
+  readonly steps: number | ((path: string, most: number) => number);
+}
 
 interface Change {
   /** In how many steps a crash can interrupt it: bytes of a write, else 1. */
@@ -44,28 +55,37 @@ class Inode {
   durable: Bytes = new Uint8Array();
   pending: Change[] = [];
 
+  get steps(): number {
+    return this.pending.reduce((sum, change) => sum + change.steps, 0);
+  }
+
   change(change: Change): void {
     this.cache = change.apply(this.cache, change.steps);
     this.pending.push(change);
   }
 }
 
+/** A folder has its name like a file. */
+type Names = Map<string, Inode | "folder">;
+
 interface NameChange {
-  apply(names: Map<string, Inode>): void;
+  /** What has to be synced to make it durable. */
+  readonly folder: string;
+  apply(names: Names): void;
 }
 
 export class FakeFiles implements Files {
   readonly calls: CallName[] = [];
   /** Asked before each call. */
   fault: (call: Call) => Fault | undefined = () => undefined;
-  /** Runs before each call; may hold it up. */
+  /** Runs before each call; may hold it up, except those that block. */
   before: (call: Call) => void | Promise<void> = () => {};
+  /** How many files are open. */
+  openCount = 0;
 
-  #names = new Map<string, Inode>();
-  #durableNames = new Map<string, Inode>();
+  #names: Names = new Map();
+  #durableNames: Names = new Map();
   #pendingNames: NameChange[] = [];
-  /** Folders that were made, and whether that is durable. */
-  readonly #folders = new Map<string, boolean>();
 
   count(name: CallName): number {
     return this.calls.filter((call) => call === name).length;
@@ -73,34 +93,50 @@ export class FakeFiles implements Files {
 
   /** What a reader would see now. */
   content(path: string): Bytes | undefined {
-    return this.#names.get(path)?.cache;
+    return this.#inode(path)?.cache;
+  }
+
+  /** Every file there is now. */
+  paths(): string[] {
+    return [...this.#names.keys()].filter((path) => this.#inode(path)).sort();
   }
 
   /** Puts a file on the platter. */
   plant(path: string, content: Uint8Array): void {
     const inode = new Inode();
     inode.cache = inode.durable = new Uint8Array(content);
-    this.#names.set(path, inode);
-    this.#durableNames.set(path, inode);
+    for (const names of [this.#names, this.#durableNames]) {
+      names.set(dirname(path), "folder");
+      names.set(path, inode);
+    }
+  }
+
+  /** Takes a file off the platter. */
+  uproot(path: string): void {
+    this.#names.delete(path);
+    this.#durableNames.delete(path);
   }
 
   /** How much a crash could lose now: `crash` takes 0 to this for each. */
   unsynced(): { names: number; steps: number } {
-    const steps = [...this.#names.values()].map((inode) =>
-      inode.pending.reduce((sum, change) => sum + change.steps, 0)
-    );
+    const steps = [...this.#names.values()].map((inode) => inode === "folder" ? 0 : inode.steps);
     return { names: this.#pendingNames.length, steps: Math.max(0, ...steps) };
   }
 
-  /** The disk after a crash that kept so many changes of names and steps of each file. */
-  crash(keep: { names: number; steps: number } = { names: 0, steps: 0 }): FakeFiles {
+  /** The disk after a crash. */
+  crash(keep: Kept = { names: 0, steps: 0 }): FakeFiles {
     const names = new Map(this.#durableNames);
     for (const change of this.#pendingNames.slice(0, keep.names)) change.apply(names);
     const disk = new FakeFiles();
     for (const [path, inode] of names) {
-      if (this.#folders.get(dirname(path)) === false) continue;
+      if (this.#isFolder(dirname(path)) && names.get(dirname(path)) !== "folder") continue;
+      if (inode === "folder") {
+        disk.#names.set(path, inode);
+        disk.#durableNames.set(path, inode);
+        continue;
+      }
       let content = inode.durable;
-      let left = keep.steps;
+      let left = typeof keep.steps === "number" ? keep.steps : keep.steps(path, inode.steps);
       for (const change of inode.pending) {
         const steps = Math.min(left, change.steps);
         if (steps > 0) content = change.apply(content, steps);
@@ -117,20 +153,29 @@ export class FakeFiles implements Files {
     disk.#names = this.#names;
     disk.#durableNames = this.#durableNames;
     disk.#pendingNames = this.#pendingNames;
-    for (const [folder, isDurable] of this.#folders) disk.#folders.set(folder, isDurable);
     return disk;
   }
 
   makeFolder(path: string): Promise<void> {
-    return this.#call("makeFolder", () => {
-      if (!this.#folders.has(path)) this.#folders.set(path, false);
+    return this.#call("makeFolder", path, () => {
+      if (this.#isFolder(path)) return;
+      this.#rename({ folder: dirname(path), apply: (names) => names.set(path, "folder") });
     });
   }
 
-  async open(path: string, mode: "existing" | "create"): Promise<LogFile> {
-    const inode = await this.#call("open", () => {
-      const old = this.#names.get(path);
-      if (mode === "existing") {
+  list(path: string): Promise<readonly string[]> {
+    return this.#call("list", path, () => {
+      if (!this.#isFolder(path)) throw systemError("ENOENT");
+      return [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) =>
+        basename(name)
+      ).reverse();
+    });
+  }
+
+  async open(path: string, mode: "existing" | "read" | "create"): Promise<LogFile> {
+    const inode = await this.#call("open", path, () => {
+      const old = this.#inode(path);
+      if (mode !== "create") {
         if (old === undefined) throw systemError("ENOENT");
         return old;
       }
@@ -139,31 +184,50 @@ export class FakeFiles implements Files {
         return old;
       }
       const made = new Inode();
-      this.#rename({ apply: (names) => names.set(path, made) });
+      this.#rename({ folder: dirname(path), apply: (names) => names.set(path, made) });
       return made;
     });
-    return this.#logFile(inode);
+    this.openCount++;
+    return this.#logFile(inode, { path, mode });
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#call("rename", () => {
-      const inode = this.#names.get(from);
+    return this.#call("rename", from, () => {
+      const inode = this.#inode(from);
       if (inode === undefined) throw systemError("ENOENT");
-      this.#rename({ apply: (names) => names.delete(from) && names.set(to, inode) });
+      this.#rename({
+        folder: dirname(to),
+        apply(names) {
+          names.delete(from);
+          names.set(to, inode);
+        },
+      });
     });
   }
 
-  /** Files may be in one folder only. */
-  syncFolder(path: string): Promise<void> {
-    return this.#call("syncFolder", () => {
-      for (const folder of this.#folders.keys()) {
-        if (dirname(folder) === path) this.#folders.set(folder, true);
-      }
-      if ([...this.#names.keys()].every((name) => dirname(name) === path)) {
-        this.#durableNames = new Map(this.#names);
-        this.#pendingNames = [];
-      }
+  remove(path: string): Promise<void> {
+    return this.#call("remove", path, () => {
+      if (this.#inode(path) === undefined) throw systemError("ENOENT");
+      this.#rename({ folder: dirname(path), apply: (names) => names.delete(path) });
     });
+  }
+
+  syncFolder(path: string): Promise<void> {
+    return this.#call("syncFolder", path, () => {
+      for (const change of this.#pendingNames) {
+        if (change.folder === path) change.apply(this.#durableNames);
+      }
+      this.#pendingNames = this.#pendingNames.filter(({ folder }) => folder !== path);
+    });
+  }
+
+  #inode(path: string): Inode | undefined {
+    const inode = this.#names.get(path);
+    return inode === "folder" ? undefined : inode;
+  }
+
+  #isFolder(path: string): boolean {
+    return this.#names.get(path) === "folder";
   }
 
   #rename(change: NameChange): void {
@@ -171,24 +235,42 @@ export class FakeFiles implements Files {
     this.#pendingNames.push(change);
   }
 
-  #logFile(inode: Inode): LogFile {
+  #logFile(inode: Inode, { path, mode }: { path: string; mode: string }): LogFile {
+    let isOpen = true;
+    const check = (changes = false) => {
+      if (!isOpen || changes && mode === "read") throw systemError("EBADF");
+    };
+    const write = (bytes: Uint8Array, { position, bytesMax }: Span) => {
+      check(true);
+      const part = new Uint8Array(bytes.subarray(0, bytesMax));
+      inode.change(writing(part, position));
+      return part.length;
+    };
     return {
-      size: () => this.#call("size", () => inode.cache.length),
+      size: () =>
+        this.#call("size", path, () => {
+          check();
+          return inode.cache.length;
+        }),
       read: (into, position) =>
-        this.#call("read", (bytesMax) => {
+        this.#callNow("read", path, (bytesMax) => {
+          check();
           const part = inode.cache.subarray(position, position + Math.min(into.length, bytesMax));
           into.set(part);
           return part.length;
         }),
       write: (bytes, position) =>
-        this.#call("write", (bytesMax) => {
-          const part = new Uint8Array(bytes.subarray(0, bytesMax));
-          inode.change(writing(part, position));
-          return part.length;
+        this.#call("write", path, (bytesMax) => write(bytes, { position, bytesMax })),
+      writeNow: (bytes, position) =>
+        this.#callNow("writeNow", path, (bytesMax) => write(bytes, { position, bytesMax })),
+      truncate: (length) =>
+        this.#call("truncate", path, () => {
+          check(true);
+          inode.change(truncation(length));
         }),
-      truncate: (length) => this.#call("truncate", () => inode.change(truncation(length))),
       sync: () =>
-        this.#call("sync", () => {
+        this.#call("sync", path, () => {
+          check();
           // Not the cache itself: what a failed sync has dropped never gets to the platter.
           for (const change of inode.pending) {
             inode.durable = change.apply(inode.durable, change.steps);
@@ -198,19 +280,41 @@ export class FakeFiles implements Files {
           // Linux drops the data and calls it clean; lengths stay in the file system's own journal.
           inode.pending = inode.pending.filter(({ isData }) => !isData);
         }),
-      close: () => this.#call("close", () => {}),
+      close: () =>
+        this.#call("close", path, () => {
+          check();
+          isOpen = false;
+          this.openCount--;
+        }, () => {
+          // As on Linux, the file is closed all the same.
+          isOpen = false;
+          this.openCount--;
+        }),
     };
   }
 
   /** Does a call, with the fault that is planned for it; `onFailure` is what a failure changes. */
   async #call<T>(
     name: CallName,
+    path: string,
     act: (bytesMax: number) => T,
     onFailure: () => void = () => {},
   ): Promise<T> {
-    const call = { name, index: this.calls.length };
+    const call = { name, index: this.calls.length, path };
     this.calls.push(name);
     await this.before(call);
+    return this.#act(call, act, onFailure);
+  }
+
+  /** Likewise, a call that blocks. */
+  #callNow<T>(name: CallName, path: string, act: (bytesMax: number) => T): T {
+    const call = { name, index: this.calls.length, path };
+    this.calls.push(name);
+    this.before(call);
+    return this.#act(call, act, () => {});
+  }
+
+  #act<T>(call: Call, act: (bytesMax: number) => T, onFailure: () => void): T {
     const fault = this.fault(call);
     if (fault === undefined) return act(Infinity);
     if ("shortBytes" in fault) return act(fault.shortBytes);
@@ -223,6 +327,11 @@ export class FakeFiles implements Files {
     }
     throw systemError(fault.code);
   }
+}
+
+interface Span {
+  readonly position: number;
+  readonly bytesMax: number;
 }
 
 function writing(bytes: Bytes, position: number): Change {

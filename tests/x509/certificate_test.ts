@@ -11,6 +11,7 @@ import {
   parseCertificate,
   parseCommonNames,
   parseGeneralNames,
+  parseSerialAndEnd,
 } from "../../lib/x509/certificate.ts";
 import {
   contextTag,
@@ -429,4 +430,32 @@ test("parseCertificate() reads or refuses as malformed any mutation and any byte
     parsesOrIsMalformed(bytes);
     parsesOrIsMalformed(encodeSequence(bytes));
   }));
+});
+
+test("parseSerialAndEnd() agrees with parseCertificate(), whatever single bit is flipped", () => {
+  let read = 0;
+  for (const { der } of [user, issuing]) {
+    for (let i = -1; i < der.length * 8; i++) {
+      const bytes = i < 0 ? der : flipBit(der, i >> 3, i % 8);
+      let whole: { serial: string; notAfterMs: number };
+      try {
+        whole = parseCertificate(bytes);
+      } catch {
+        continue;
+      }
+      const { serial, notAfterMs } = whole;
+      assert.deepEqual(parseSerialAndEnd(bytes), { serial, notAfterMs });
+      read++;
+    }
+  }
+  assert.ok(read > 1000, `only ${read} mutations are certificates`);
+});
+
+test("parseSerialAndEnd() refuses every truncation", () => {
+  for (let length = 0; length < user.der.length; length++) {
+    assert.throws(
+      () => parseSerialAndEnd(user.der.subarray(0, length)),
+      (error) => error instanceof PkiError && error.kind === "malformed",
+    );
+  }
 });

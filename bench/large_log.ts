@@ -1,0 +1,69 @@
+/**
+ * Makes a data folder with many certificates: a server is set up, then entries are appended to its
+ * log by the journal itself. Each has a certificate of the right form; only the first is signed, the
+ * others are it with another serial number, which is all that start, memory and lookups depend on.
+ */
+
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { encodeBase64, encodeHex, parseBase64 } from "../lib/base/bytes.ts";
+import type { Entry } from "../lib/log/entry.ts";
+import { diskFiles } from "../lib/store/disk.ts";
+import { startJournal } from "../lib/store/journal.ts";
+import { LogIndex } from "../lib/store/log_index.ts";
+import { readLog } from "../lib/store/segments.ts";
+import { certificateOf } from "../lib/store/state.ts";
+import { parseCertificate } from "../lib/x509/certificate.ts";
+
+/** So many entries share a sync while the log is made. */
+const BATCH = 4096;
+const SERIAL_BYTES = 20;
+
+/**
+ * Appends certificates to the log of a server that has stopped, for as many users.
+ * @param folder data folder with at least one certificate in its log
+ */
+export async function growLog(folder: string, certificates: number): Promise<void> {
+  const log = join(folder, "log");
+  const index = new LogIndex();
+  let template: string | undefined;
+  const reading = await readLog({
+    files: diskFiles,
+    folder: log,
+    index,
+    mode: "existing",
+    onEntry: (entry) => {
+      if (entry.type === "issued") template ??= certificateOf(entry);
+    },
+  });
+  if (template === undefined) throw new Error("there is no certificate to make others from");
+  const der = parseBase64(template);
+  const serialAt = indexOf(der, parseCertificate(der).serial);
+  const journal = await startJournal(reading, { files: diskFiles, folder: log, index });
+  for (let made = 0; made < certificates; made += BATCH) {
+    const count = Math.min(BATCH, certificates - made);
+    await Promise.all(Array.from({ length: count }, (_, i) => {
+      const serial = randomBytes(SERIAL_BYTES);
+      serial[0] = 0x40 | (serial[0] ?? 0) & 0x3f;
+      der.set(serial, serialAt);
+      const entry: Entry = {
+        type: "issued",
+        timeMs: Date.now(),
+        public: { profile: "user", id: `user${made + i}`, certificate: encodeBase64(der) },
+        private: null,
+        salt: null,
+      };
+      return journal.append(entry);
+    }));
+  }
+  await journal.close();
+  // They stand for the log as it was.
+  fs.rmSync(join(folder, "state.db"), { force: true });
+}
+
+function indexOf(der: Uint8Array, serialHex: string): number {
+  const at = encodeHex(der).indexOf(serialHex.toLowerCase()) / 2;
+  if (!Number.isInteger(at)) throw new Error("the serial number was not found");
+  return at;
+}

@@ -1,0 +1,163 @@
+/**
+ * The messages of the administration socket (`admin.sock` in the data folder): frames and JSON as on
+ * the wire (`messages.ts`), one request at a time. Whoever can connect owns the folder, so an error
+ * is told with all its detail.
+ *
+ * A new request is a new row of {@link MESSAGES}.
+ */
+
+import * as v from "valibot";
+import { parseUtf8, utf8 } from "../base/bytes.ts";
+import { ERROR_KINDS, kindOfWireCode, packError, PkiError } from "../base/errors.ts";
+import { encodeFrame } from "./frame.ts";
+
+export const ADMIN_SOCKET_NAME = "admin.sock";
+
+/** Enough for any sentence of ours with a path in it; an answer has to fit into a frame. */
+const MESSAGE_CHARACTERS_MAX = 8192;
+
+/** What each request carries besides `seq` and `type`, and what its `OK` answer does. */
+const MESSAGES = {
+  STATUS: { body: v.strictObject({}), answer: v.looseObject({}) },
+  BACKUP: { body: v.strictObject({}), answer: v.looseObject({}) },
+} as const;
+
+export type AdminType = keyof typeof MESSAGES;
+export type AdminBody<T extends AdminType> = v.InferOutput<(typeof MESSAGES)[T]["body"]>;
+export type AdminAnswer<T extends AdminType> = v.InferOutput<(typeof MESSAGES)[T]["answer"]>;
+export type AdminRequestOf<T extends AdminType> = {
+  readonly [U in T]: { readonly seq: number; readonly type: U; readonly body: AdminBody<U> };
+}[T];
+/** Any request: its `type` tells what its `body` is. */
+export type AdminRequest = AdminRequestOf<AdminType>;
+
+const seqSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+
+function parseObject(body: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(parseUtf8(body));
+  } catch (cause) {
+    throw new PkiError("protocol", "cannot read message: it is not JSON in UTF-8", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new PkiError("protocol", "cannot read message: it is not an object");
+  }
+  return value as Record<string, unknown>;
+}
+
+/** A request, or why it cannot be one although its `seq` is known. */
+export type ParsedAdminRequest =
+  | { readonly ok: true; readonly request: AdminRequest }
+  | { readonly ok: false; readonly seq: number; readonly error: PkiError };
+
+/** @throws {PkiError} `protocol` where not even a `seq` can be answered */
+export function parseAdminRequest(frame: Uint8Array): ParsedAdminRequest {
+  const { seq, type, ...body } = parseObject(frame);
+  if (!v.is(seqSchema, seq)) {
+    throw new PkiError("protocol", 'cannot read message: "seq" is not a positive integer');
+  }
+  const refuse = (message: string): ParsedAdminRequest => ({
+    ok: false,
+    seq,
+    error: new PkiError("malformed", message),
+  });
+  if (typeof type !== "string" || !Object.hasOwn(MESSAGES, type)) {
+    return refuse("cannot read message: its type is unknown");
+  }
+  const parsed = v.safeParse(MESSAGES[type as AdminType].body, body);
+  if (parsed.success) {
+    return { ok: true, request: { seq, type, body: parsed.output } as AdminRequest };
+  }
+  const field = parsed.issues[0].path?.[0]?.key;
+  return refuse(`cannot read ${type}: ${JSON.stringify(field)} is not as it should be`);
+}
+
+function encodeMessage(message: Readonly<Record<string, unknown>>): Uint8Array<ArrayBuffer> {
+  return encodeFrame(utf8(JSON.stringify(message)));
+}
+
+export function encodeAdminRequest(request: AdminRequest): Uint8Array<ArrayBuffer> {
+  const { seq, type, body } = request;
+  return encodeMessage({ ...body, seq, type });
+}
+
+/** @throws {PkiError} `internal` if it does not fit into a frame */
+export function encodeAdminAnswer(
+  seq: number,
+  answer: Readonly<Record<string, unknown>>,
+): Uint8Array<ArrayBuffer> {
+  return encodeMessage({ ...answer, seq, type: "OK" });
+}
+
+/** How far a request is that takes long: parts of `total`, in a unit of its own. */
+export interface AdminProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+export function encodeAdminProgress(
+  seq: number,
+  { done, total }: AdminProgress,
+): Uint8Array<ArrayBuffer> {
+  return encodeMessage({ seq, type: "PROGRESS", done, total });
+}
+
+/** `seq` is 0 where the error is not the answer to a request. */
+export function encodeAdminError(seq: number, error: unknown): Uint8Array<ArrayBuffer> {
+  const { kind, message, hint } = packError(error);
+  return encodeMessage({
+    seq,
+    type: "ERROR",
+    code: ERROR_KINDS[kind].wireCode,
+    message: message.slice(0, MESSAGE_CHARACTERS_MAX),
+    ...(hint === undefined ? {} : { hint: hint.slice(0, MESSAGE_CHARACTERS_MAX) }),
+  });
+}
+
+const answeredSeq = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const text = v.pipe(v.string(), v.maxLength(MESSAGE_CHARACTERS_MAX));
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const RESPONSE = v.variant("type", [
+  v.looseObject({ seq: answeredSeq, type: v.literal("OK") }),
+  v.object({ seq: answeredSeq, type: v.literal("PROGRESS"), done: count, total: count }),
+  v.object({
+    seq: answeredSeq,
+    type: v.literal("ERROR"),
+    code: v.pipe(v.string(), v.maxLength(64)),
+    message: text,
+    hint: v.optional(text),
+  }),
+]);
+
+/** What comes back for a request, once or, with progress, several times. */
+export type AdminResponse<T extends AdminType> =
+  | { readonly type: "OK"; readonly answer: AdminAnswer<T> }
+  | { readonly type: "PROGRESS"; readonly progress: AdminProgress }
+  | { readonly type: "ERROR"; readonly error: PkiError };
+
+/** @throws {PkiError} `protocol` where it answers nothing that was asked, or not as it should */
+export function parseAdminResponse<T extends AdminType>(
+  frame: Uint8Array,
+  { seq: asked, type }: { readonly seq: number; readonly type: T },
+): AdminResponse<T> {
+  const parsed = v.safeParse(RESPONSE, parseObject(frame));
+  if (!parsed.success) throw new PkiError("protocol", "cannot read answer: it is not an answer");
+  const response = parsed.output;
+  if (response.type === "ERROR" && (response.seq === asked || response.seq === 0)) {
+    const { code, message, hint } = response;
+    const options = hint === undefined ? {} : { hint };
+    return { type: "ERROR", error: new PkiError(kindOfWireCode(code), message, options) };
+  }
+  if (response.seq !== asked) {
+    throw new PkiError("protocol", "cannot read answer: it answers what was not asked");
+  }
+  if (response.type === "PROGRESS") return { type: "PROGRESS", progress: response };
+  const { seq: _seq, type: _type, ...fields } = response;
+  const answer = v.safeParse(MESSAGES[type].answer, fields);
+  if (answer.success) return { type: "OK", answer: answer.output as AdminAnswer<T> };
+  throw new PkiError(
+    "protocol",
+    `cannot read the answer to ${type}: its fields are not as they should be`,
+  );
+}
