@@ -187,7 +187,11 @@ export class DirectorySession {
     const nowMs = this.#directory.nowMs;
     // A client need not show a certificate. One that does, and cannot be trusted, hears so at once.
     if (this.#visitor.shown.length > 0) {
-      judgeUser([...this.#visitor.shown, issuing.der], { anchor: { root, domain }, nowMs });
+      const { leaf } = judgeUser([...this.#visitor.shown, issuing.der], {
+        anchor: { root, domain },
+        nowMs,
+      });
+      this.#checkOnRecord(leaf);
     }
     return {
       root: encodeBase64(root.der),
@@ -196,6 +200,17 @@ export class DirectorySession {
       time: new Date(nowMs).toISOString(),
       log: this.#options.logStatement,
     };
+  }
+
+  /** After a loss there may be certificates that nobody could revoke any more: they do not count. */
+  #checkOnRecord({ serial }: Certificate): void {
+    const issued = this.#options.state.issued(serial);
+    if (!issued) {
+      throw new PkiError("untrusted", "cannot trust the certificate: it is not in the log");
+    }
+    if (issued.revokedMs !== null) {
+      throw new PkiError("untrusted", "cannot trust the certificate: it is revoked");
+    }
   }
 
   async #finishRegistration(request: RequestBody<"REGISTER_FINISH">): Promise<Answer> {

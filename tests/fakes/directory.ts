@@ -1,6 +1,6 @@
 /**
- * A directory in memory: a CA, a real state, a log that is a list and can fail, a clock that tests
- * set, and logins that cost milliseconds.
+ * A directory in memory: a CA, a real state, a signed log over a list that can fail, a clock that
+ * tests set, and logins that cost milliseconds.
  */
 
 import assert from "node:assert/strict";
@@ -10,12 +10,18 @@ import { type Bytes, encodeBase64 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { createAuthority } from "../../lib/ca/authority.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
-import type { Entry } from "../../lib/log/entry.ts";
+import { encodeLeaf, type Entry } from "../../lib/log/entry.ts";
+import { encodeVerifierKey, type NoteKey, parseVerifierKey } from "../../lib/log/note.ts";
+import { formatOrigin } from "../../lib/log/origin.ts";
+import { hashLeaf } from "../../lib/log/tree.ts";
 import type { Answer, RequestBody, RequestType } from "../../lib/protocol/messages.ts";
 import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { Directory, type DirectorySession } from "../../lib/server/directory.ts";
 import type { Visitor } from "../../lib/server/ports.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
+import type { Appended, Journal } from "../../lib/store/journal.ts";
+import { LogIndex } from "../../lib/store/log_index.ts";
+import { SignedLog } from "../../lib/store/signed_log.ts";
 import { State } from "../../lib/store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
@@ -88,6 +94,8 @@ export function issueUser(
 }
 
 export const LEAF_HASH = new Uint8Array(32).fill(1);
+/** The directory says it on and does not look at it. */
+export const LOG_SIGNATURE = encodeBase64(new Uint8Array(64).fill(3));
 export const OTHER_LEAF_HASH = new Uint8Array(32).fill(2);
 
 export interface TestDirectory {
@@ -101,7 +109,49 @@ export interface TestDirectory {
   readonly clock: { nowMs: number };
   /** What the log does before it has an entry; may throw or wait. */
   readonly log: { before: (entry: Entry) => void | Promise<void> };
+  readonly signedLog: SignedLog;
+  /** What the log's checkpoints are verified with, and signed with. */
+  readonly verifier: NoteKey;
+  readonly logKey: KeyObject;
+  /** How often the directory said that something was logged. */
+  readonly changes: { count: number };
+  /** What the directory said was lost, with the checkpoint that shows it. */
+  readonly losses: (readonly [loss: string, checkpoint: string])[];
   open(visitor?: Partial<Visitor>): DirectorySession;
+}
+
+/** A record of the log takes some space; how much does not matter here. */
+const RECORD_BYTES = 100;
+
+/** A log in memory with real checkpoints and proofs; the entries are the list that is given. */
+function makeLog(
+  entries: Entry[],
+  { key, verifier, before }: {
+    readonly key: KeyObject;
+    readonly verifier: NoteKey;
+    readonly before: (entry: Entry) => void | Promise<void>;
+  },
+): SignedLog {
+  const index = new LogIndex();
+  index.startSegment();
+  const log = new SignedLog({ index, signer: { key, verifier }, warn: assert.fail });
+  const journal: Pick<Journal, "append" | "read"> = {
+    append: async (entry): Promise<Appended> => {
+      assert.ok(entry.private !== "redacted");
+      await before(entry);
+      const leafHash = hashLeaf(encodeLeaf(entry));
+      index.append(leafHash, RECORD_BYTES);
+      log.onSynced();
+      return { index: entries.push(entry) - 1, leafHash };
+    },
+    read: (at) => {
+      const entry = entries[at];
+      if (!entry) throw new PkiError("not-found", `cannot find entry ${at}`);
+      return entry;
+    },
+  };
+  log.attach(journal as Journal, []);
+  return log;
 }
 
 export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
@@ -111,6 +161,20 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
   const copies = new Map<string, readonly Uint8Array[]>();
   const clock = { nowMs: NOW_MS };
   const log: TestDirectory["log"] = { before: () => {} };
+  const changes = { count: 0 };
+  const losses: TestDirectory["losses"] = [];
+  const logKey = await generatePrivateKey("ed25519");
+  const rootFingerprint = fingerprintOf(ca.root.der);
+  const verifierText = encodeVerifierKey(
+    formatOrigin({ domain: DOMAIN, rootFingerprint, generation: 1 }),
+    logKey,
+  );
+  const verifier = parseVerifierKey(verifierText);
+  const signedLog = makeLog(entries, {
+    key: logKey,
+    verifier,
+    before: (entry) => log.before(entry),
+  });
   const authority = createAuthority({
     issuing: ca.issuing,
     key: ca.issuingKey,
@@ -123,13 +187,13 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     domain: DOMAIN,
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },
     state,
-    append: async (entry) => {
-      await log.before(entry);
-      entries.push(entry);
-    },
+    log: signedLog,
+    logStatement: { key: verifierText, signature: LOG_SIGNATURE },
     certifyUser: (id, csr) => Promise.resolve(authority.certifyUser(id, csr)),
     certifyServer: (spki) => Promise.resolve(authority.certifyServer(spki)),
-    saveCopy: (id, certificates) => copies.set(id, certificates),
+    saveCopy: (id, certificates) => void copies.set(id, certificates),
+    onChange: () => void changes.count++,
+    onLoss: (loss, checkpoint) => void losses.push([loss, checkpoint]),
     now: () => clock.nowMs,
   });
   return {
@@ -140,6 +204,11 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     copies,
     clock,
     log,
+    signedLog,
+    verifier,
+    logKey,
+    changes,
+    losses,
     open: (visitor = {}) =>
       directory.openSession({ address: "192.0.2.1", leafHash: LEAF_HASH, shown: [], ...visitor }),
   };

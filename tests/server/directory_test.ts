@@ -5,6 +5,11 @@ import { encodeBase64, parseBase64, sha256 } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
+import { openCheckpoint, signCheckpoint } from "../../lib/log/checkpoint.ts";
+import { encodeLeaf } from "../../lib/log/entry.ts";
+import { encodeVerifierKey } from "../../lib/log/note.ts";
+import { checkConsistency, checkInclusion } from "../../lib/log/proof.ts";
+import { hashLeaf } from "../../lib/log/tree.ts";
 import {
   OPAQUE_SUITE,
   parseAnswerBody,
@@ -25,6 +30,7 @@ import {
   DOMAIN,
   issueUser,
   LEAF_HASH,
+  LOG_SIGNATURE,
   makeCa,
   makeDirectory,
   NOW_MS,
@@ -84,8 +90,10 @@ const typesOf = (world: TestDirectory) => world.entries.map(({ type }) => type);
 const tablesOf = ({ state }: TestDirectory, id = "alice") => ({
   account: state.account(id),
   published: state.published(id),
-  newest: [...state.newestCertificates()],
+  newest: state.newestOf(id),
 });
+
+const publishedSerial = ({ state }: TestDirectory) => state.published("alice")?.serial;
 
 // HELLO
 
@@ -97,6 +105,10 @@ test("HELLO says who the server is, by the clock of the server", async () => {
     domain: DOMAIN,
     versions: ["pki/1"],
     time: "2026-07-31T12:00:00.000Z",
+    log: {
+      key: encodeVerifierKey(world.verifier.name, world.logKey),
+      signature: LOG_SIGNATURE,
+    },
   });
 });
 
@@ -125,7 +137,14 @@ test("HELLO is refused to one who shows a certificate that is not trusted", asyn
   for (const [shown, message] of rows) {
     await assertFails(ask(world.open({ shown }), "HELLO", {}), "untrusted", message);
   }
-  for (const shown of [[], [own], [own, CA.issuing.der]]) {
+  // One that nobody logged may be from before a loss, or made with a stolen key.
+  await assertFails(
+    ask(world.open({ shown: [own] }), "HELLO", {}),
+    "untrusted",
+    /^cannot trust the certificate: it is not in the log$/,
+  );
+  const logged = await certify(await openAs(world, "alice"));
+  for (const shown of [[], [logged], [logged, CA.issuing.der]]) {
     assert.equal((await ask(world.open({ shown }), "HELLO", {}))["domain"], DOMAIN);
   }
 });
@@ -328,6 +347,7 @@ const OPERATIONS: readonly (readonly [RequestType, object])[] = [
   ["CERTUP", { certificate: encodeBase64(CA.root.der) }],
   ["CERTUP_FINISH", { nonce: NONCE, clientNonce: NONCE, signature: NONCE }],
   ["CERTREQ", { id: "alice" }],
+  ["PROOF", { index: 0 }],
 ];
 const ACCESS: readonly (readonly [RequestType, object])[] = [
   ["REGISTER", { id: "bob", request: "AAAA" }],
@@ -388,7 +408,8 @@ test("CSR certifies the session's user and keeps a copy", async () => {
     salt: null,
   });
   assert.deepEqual(world.copies.get("alice"), chain);
-  assert.deepEqual(world.state.issuedTo("alice", der)?.der, der);
+  assert.equal(answer.index, 1);
+  assert.equal(world.state.issued(parseCertificate(der).serial)?.entry, 1);
   assert.equal(world.state.published("alice"), undefined, "published without being asked to");
 });
 
@@ -417,7 +438,7 @@ test("Directory.certifyServer() certifies the server and logs it", async () => {
   assert.deepEqual(world.entries.map((entry) => entry.public), [
     { profile: "server", certificate: encodeBase64(der) },
   ]);
-  assert.deepEqual([...world.state.newestCertificates()], [], "it is nobody's");
+  assert.deepEqual([...world.state.certifiedIds()], [], "it is nobody's");
 });
 
 // CERTUP
@@ -438,6 +459,7 @@ test("CERTUP and CERTUP_FINISH publish a certificate, which CERTREQ finds", asyn
   assert.deepEqual(await ask(bob, "CERTREQ", { id: "alice" }), {
     certificate: encodeBase64(der),
     issuing: encodeBase64(CA.issuing.der),
+    index: 1,
   });
   await publish(alice, der); // again is fine
 });
@@ -470,8 +492,6 @@ test("CERTUP refuses whatever was not issued to the session's user", async () =>
     "the server's": await world.directory.certifyServer(encodeSpki(KEY)),
     "the issuing CA's": CA.issuing.der,
     "with another signature": damaged,
-    "with a byte behind it": Uint8Array.of(...own, 0),
-    "no certificate": Uint8Array.of(1),
   };
   for (const [what, der] of Object.entries(rows)) {
     await assertFails(
@@ -479,6 +499,14 @@ test("CERTUP refuses whatever was not issued to the session's user", async () =>
       "refused",
       'cannot publish: no such certificate was issued to "alice"',
     ).catch((error) => assert.fail(`${what}: ${error.message}`));
+  }
+  // What cannot be read is malformed, as a CSR would be.
+  for (const der of [Uint8Array.of(...own, 0), own.subarray(0, -1), Uint8Array.of(1)]) {
+    await assertFails(
+      ask(alice, "CERTUP", { certificate: encodeBase64(der) }),
+      "malformed",
+      /^cannot read /,
+    );
   }
   await startPublishing(alice, own);
 });
@@ -522,7 +550,7 @@ test("CERTUP refuses an older certificate than the published one, at its start a
     "conflict",
     message,
   );
-  assert.deepEqual(world.state.published("alice")?.der, newer);
+  assert.equal(publishedSerial(world), parseCertificate(newer).serial);
 });
 
 test("two sessions that publish at the same moment: the newer certificate stays", async () => {
@@ -543,7 +571,7 @@ test("two sessions that publish at the same moment: the newer certificate stays"
   ]);
   isFree();
   assert.deepEqual((await both).map(({ status }) => status), ["fulfilled", "rejected"]);
-  assert.deepEqual(world.state.published("alice")?.der, newer);
+  assert.equal(publishedSerial(world), parseCertificate(newer).serial);
 });
 
 test("CERTUP_FINISH spends a nonce, whatever follows", async () => {
@@ -650,6 +678,162 @@ test("CERTUP gives out only so many nonces at once", async () => {
   const [nonce = ""] = nonces;
   await ask(session, "CERTUP_FINISH", signedFinish(nonce, der));
   await startPublishing(session, der);
+});
+
+// Revocation
+
+test("a revoked certificate is neither published nor found", async () => {
+  const world = await makeDirectory(CA);
+  const session = await openAs(world, "alice");
+  const der = await certify(session);
+  await publish(session, der);
+  const nonce = await startPublishing(session, der);
+  await world.directory.commit({
+    type: "revoked",
+    public: { serial: parseCertificate(der).serial },
+    private: null,
+  });
+  await assertFails(
+    ask(session, "CERTREQ", { id: "alice" }),
+    "not-found",
+    'cannot find "alice": nobody has published a certificate under this id',
+  );
+  const message = "cannot publish: the certificate is revoked";
+  await assertFails(ask(session, "CERTUP", { certificate: encodeBase64(der) }), "refused", message);
+  await assertFails(ask(session, "CERTUP_FINISH", signedFinish(nonce, der)), "refused", message);
+  const next = await certify(session);
+  await publish(session, next);
+  const found = parseAnswerBody("CERTREQ", await ask(session, "CERTREQ", { id: "alice" }));
+  assert.equal(found.certificate, encodeBase64(next));
+});
+
+// PROOF
+
+/** What a `PROOF` answers, verified as far as its signature goes. */
+async function prove(world: TestDirectory, session: DirectorySession, body = {}) {
+  const answer = parseAnswerBody("PROOF", await ask(session, "PROOF", body));
+  const all = (hashes: readonly string[] | undefined) => hashes?.map(parseBase64);
+  return {
+    checkpoint: openCheckpoint(answer.checkpoint, world.verifier),
+    consistency: all(answer.consistency),
+    leaf: answer.leaf === undefined ? undefined : parseBase64(answer.leaf),
+    inclusion: all(answer.inclusion),
+  };
+}
+
+test("PROOF proves to anybody that the log goes on from every size that it had", async () => {
+  const world = await makeDirectory(CA);
+  const heads = [(await prove(world, world.open())).checkpoint];
+  const alice = await openAs(world, "alice");
+  for (let count = 0; count < 6; count++) {
+    await certify(alice);
+    heads.push((await prove(world, world.open())).checkpoint);
+  }
+  assert.deepEqual(heads.map(({ size }) => size), [0, 2, 3, 4, 5, 6, 7]);
+  for (const from of heads) {
+    const { checkpoint, consistency, leaf } = await prove(world, world.open(), { from: from.size });
+    assert.equal(checkpoint.size, 7);
+    assert.ok(consistency);
+    assert.equal(leaf, undefined);
+    checkConsistency({ from, to: checkpoint, proof: consistency });
+  }
+  await assertFails(ask(alice, "PROOF", { from: 8 }), "not-found", /the log has 7 entries/);
+});
+
+test("PROOF proves every entry to who is logged in, and shows no private part", async () => {
+  const world = await makeDirectory(CA);
+  const alice = await openAs(world, "alice");
+  await publish(alice, await certify(alice));
+  for (const [index, entry] of world.entries.entries()) {
+    const { checkpoint, leaf, inclusion } = await prove(world, alice, { index });
+    assert.ok(leaf && inclusion);
+    assert.deepEqual(leaf, encodeLeaf(entry));
+    checkInclusion({ leafHash: hashLeaf(leaf), index, ...checkpoint, proof: inclusion });
+    if (entry.private !== null) {
+      assert.doesNotMatch(new TextDecoder().decode(leaf), /record|credential|192\.0\.2\.1/);
+    }
+  }
+  await assertFails(ask(alice, "PROOF", { index: 3 }), "not-found", /./);
+});
+
+// A client's checkpoint
+
+test("LOGIN_FINISH takes every checkpoint that the log goes on from, and what is nobody's", async () => {
+  const world = await makeDirectory(CA);
+  const early = world.signedLog.checkpoint;
+  await openAs(world, "alice");
+  const { root } = CA;
+  const otherKey = await generatePrivateKey("ed25519");
+  const head = { origin: world.verifier.name, size: 99, root: new Uint8Array(32) };
+  const rows: Readonly<Record<string, string>> = {
+    "of an empty log": early,
+    "the newest": world.signedLog.checkpoint,
+    "of another key": signCheckpoint(head, { key: otherKey }),
+    "of another log": signCheckpoint({ ...head, origin: "elsewhere" }, { key: world.logKey }),
+    "no note": "hello",
+    "with another size": world.signedLog.checkpoint.replace("\n1\n", "\n9\n"),
+  };
+  for (const [what, checkpoint] of Object.entries(rows)) {
+    const session = world.open();
+    const finish = await startLoggingIn(session, { id: "alice", root });
+    assert.ok(finish);
+    assert.deepEqual(
+      await ask(session, "LOGIN_FINISH", { ...finish, checkpoint }),
+      { id: "alice" },
+      what,
+    );
+  }
+  assert.deepEqual(world.losses, []);
+});
+
+test("LOGIN_FINISH with a checkpoint that the log does not go on from says that it has lost entries", async () => {
+  const world = await makeDirectory(CA);
+  await openAs(world, "alice");
+  const { root } = CA;
+  const own = (size: number) =>
+    signCheckpoint(
+      { origin: world.verifier.name, size, root: new Uint8Array(32) },
+      { key: world.logKey },
+    );
+  const rows: readonly (readonly [checkpoint: string, loss: string])[] = [
+    [own(2), "the log has 1 entries, and it had 2 before"],
+    [own(1), "the first 1 entries of the log are not those that it had before"],
+  ];
+  for (const [checkpoint] of rows) {
+    const session = world.open();
+    const finish = await startLoggingIn(session, { id: "alice", root });
+    assert.ok(finish);
+    await assertFails(
+      ask(session, "LOGIN_FINISH", { ...finish, checkpoint }),
+      "storage",
+      "the log has lost entries: a client remembers more of it than is there",
+    );
+    await assertFails(ask(session, "CERTREQ", { id: "alice" }), "refused", LOG_IN_FIRST);
+  }
+  assert.deepEqual(world.losses, rows.map(([checkpoint, loss]) => [loss, checkpoint]));
+  // Only who has proven a password is heard.
+  const session = world.open();
+  const finish = await startLoggingIn(session, { id: "alice", root });
+  assert.ok(finish);
+  await assertFails(
+    ask(session, "LOGIN_FINISH", { ...finish, binding: NONCE, checkpoint: own(2) }),
+    "refused",
+    WRONG_LOGIN,
+  );
+  assert.equal(world.losses.length, rows.length);
+});
+
+test("Directory says of each entry, and of nothing else, that something was logged", async () => {
+  const world = await makeDirectory(CA);
+  const alice = await openAs(world, "alice");
+  await publish(alice, await certify(alice));
+  await ask(alice, "CERTREQ", { id: "alice" });
+  world.log.before = () => {
+    throw new PkiError("storage", "disk full");
+  };
+  await assertFails(certify(alice), "storage", "disk full");
+  assert.equal(world.changes.count, 3);
+  assert.equal(world.entries.length, 3);
 });
 
 // The log fails
