@@ -14,7 +14,6 @@ import { PkiError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { Entry } from "../log/entry.ts";
-import { lost } from "../store/open_state.ts";
 import type { SignedLog } from "../store/signed_log.ts";
 import { certificateOf, type IssuedCertificate, type State } from "../store/state.ts";
 import { type Answer, PROTOCOL, type Request, type RequestBody } from "../protocol/messages.ts";
@@ -233,7 +232,10 @@ export class DirectorySession {
     const loss = checkpoint === undefined ? undefined : this.#options.log.lossBy(checkpoint);
     if (checkpoint !== undefined && loss !== undefined) {
       this.#options.onLoss(loss, checkpoint);
-      throw lost("a client remembers more of it than is there");
+      throw new PkiError(
+        "untrusted",
+        "cannot log in: the log has lost entries that you have seen; the server stops",
+      );
     }
     this.#user = id;
     return { id };

@@ -34,6 +34,12 @@ export interface LogStatement {
   readonly signature: string;
 }
 
+/** What of the log's key is public. */
+export interface LogPublic {
+  readonly verifier: NoteKey;
+  readonly statement: LogStatement;
+}
+
 export interface LogKey extends LogSigner {
   readonly statement: LogStatement;
 }
@@ -74,12 +80,15 @@ export async function makeLogKeyByRoot(
 }
 
 /** The public part. @throws {PkiError} `storage` if it is damaged or not signed by this root */
-export function loadLogStatement(
-  files: ServerFiles,
-  root: Certificate,
-): { readonly verifier: NoteKey; readonly statement: LogStatement } {
-  const [key = "", signature = ""] = readText(files.logPublic).split("\n");
-  const statement = { key, signature };
+export function loadLogStatement(files: ServerFiles, root: Certificate): LogPublic {
+  const parsed = parseLogStatement(readText(files.logPublic), root);
+  if (parsed) return parsed;
+  throw damaged(files, `"${files.logPublic}" is not a key that the root has signed`);
+}
+
+/** What `log.pub` says; `undefined` if it is damaged or not signed by this root. */
+export function parseLogStatement(text: string, root: Certificate): LogPublic | undefined {
+  const [key = "", signature = ""] = text.split("\n");
   try {
     const verifier = parseVerifierKey(key);
     const isSigned = isLabelledSignatureValid({
@@ -88,11 +97,10 @@ export function loadLogStatement(
       label: LABEL,
       parts: [utf8(key)],
     });
-    if (isSigned) return { verifier, statement };
+    return isSigned ? { verifier, statement: { key, signature } } : undefined;
   } catch {
-    // The same words for every way in which it is not what we wrote.
+    return undefined; // One answer for every way in which it is not what we wrote.
   }
-  throw damaged(files, `"${files.logPublic}" is not a key that the root has signed`);
 }
 
 /** Both parts. @throws {PkiError} `storage`, `refused` for a wrong passphrase */

@@ -200,7 +200,7 @@ async function recall(
 }
 
 /** Whether a note is about a log of the same root that was started after this one. */
-function isLaterGeneration(note: string, ownOrigin: string): boolean {
+export function isLaterGeneration(note: string, ownOrigin: string): boolean {
   try {
     const own = parseOrigin(ownOrigin);
     const other = parseOrigin(readOrigin(note));

@@ -10,6 +10,7 @@ import {
   type Entry,
   type JsonObject,
   parseEntry,
+  parseLeaf,
   redactEntry,
 } from "../../lib/log/entry.ts";
 
@@ -31,12 +32,14 @@ const ISSUED: Entry = {
 const HEAD = "0101000001a0c4506c000000000e" + "7b226964223a22616c696365227d";
 const SALT = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const HIDDEN = "7b227265636f7264223a22c3b6227d";
+/** What redaction leaves of it: its length, and zeros. */
+const GAP = "0000000f" + "00".repeat(15);
 const COMMITMENT = "ea3ea219723de539b60c68d3afec313131b67c117a651e2940e08c7fdb5291fa";
 
 // Made with Python's struct and hashlib, from docs/log.md.
 test("encodeEntry() writes the documented bytes", () => {
   assert.equal(encodeHex(encodeEntry(REGISTERED)), `${HEAD}01${SALT}0000000f${HIDDEN}`);
-  assert.equal(encodeHex(encodeEntry(redactEntry(REGISTERED))), `${HEAD}02${COMMITMENT}`);
+  assert.equal(encodeHex(encodeEntry(redactEntry(REGISTERED))), `${HEAD}02${COMMITMENT}${GAP}`);
   assert.equal(
     encodeHex(encodeEntry(ISSUED)),
     "0102000001a0c4506c010000001f" +
@@ -56,7 +59,7 @@ const json = fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue())
   .map((value) => JSON.parse(JSON.stringify(value)) as JsonObject);
 const salt = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => new Uint8Array(bytes));
 const anyEntry: fc.Arbitrary<Entry> = fc.record({
-  type: fc.constantFrom("registered", "issued", "published"),
+  type: fc.constantFrom("registered", "issued", "published", "credentials", "revoked", "restarted"),
   timeMs: fc.maxSafeNat(),
   public: json,
   hidden: fc.oneof(
@@ -221,8 +224,18 @@ const REFUSALS: readonly { name: string; hex: string; message: string }[] = [
   },
   {
     name: "more after a redacted part",
-    hex: `${HEAD}02${COMMITMENT}0000`,
+    hex: `${HEAD}02${COMMITMENT}${GAP}0000`,
     message: "2 bytes follow its end",
+  },
+  {
+    name: "a redacted part without its length",
+    hex: `${HEAD}02${COMMITMENT}`,
+    message: "length needs 4 bytes, 0 are left",
+  },
+  {
+    name: "a redacted part of which something is left",
+    hex: `${HEAD}02${COMMITMENT}${GAP.slice(0, -2)}01`,
+    message: "something is left of a redacted part",
   },
 ];
 
@@ -254,4 +267,33 @@ test("parseEntry() never throws anything else, whatever the bytes", () => {
       assert.ok(error instanceof PkiError && error.kind === "storage");
     }
   }));
+});
+
+test("redactEntry() keeps the length of the record, so that none behind it moves", () => {
+  fc.assert(fc.property(anyEntry, (entry) => {
+    assert.equal(encodeEntry(redactEntry(entry)).length, encodeEntry(entry).length);
+  }));
+});
+
+test("parseLeaf() reads what encodeLeaf() writes, before and after redaction", () => {
+  fc.assert(fc.property(anyEntry, (entry) => {
+    for (const stored of [entry, redactEntry(entry)]) {
+      const { type, timeMs, public: shown, hasPrivate } = parseLeaf(encodeLeaf(stored));
+      assert.deepEqual({ type, timeMs, shown }, {
+        type: entry.type,
+        timeMs: entry.timeMs,
+        shown: entry.public,
+      });
+      assert.equal(hasPrivate, entry.private !== null);
+    }
+  }));
+});
+
+test("parseLeaf() refuses every truncation, a byte more, and a flag that is none", () => {
+  const leaf = encodeLeaf(REGISTERED);
+  for (let length = 0; length < leaf.length; length++) {
+    assert.throws(() => parseLeaf(leaf.subarray(0, length)), { kind: "storage" });
+  }
+  assert.throws(() => parseLeaf(new Uint8Array([...leaf, 0])), { kind: "storage" });
+  assert.throws(() => parseLeaf(leaf.with(leaf.length - 33, 2)), { kind: "storage" });
 });

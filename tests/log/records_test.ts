@@ -8,9 +8,12 @@ import type { Entry, StoredEntry } from "../../lib/log/entry.ts";
 import {
   encodeFileHeader,
   encodeRecord,
+  faultOfHeader,
   FILE_HEADER_BYTES,
   type LogRecord,
+  parseRecord,
   readRecords,
+  recordBytesAt,
   type RecordsEnd,
 } from "../../lib/log/records.ts";
 
@@ -26,7 +29,7 @@ const ENTRIES: readonly Entry[] = [
   { type: "published", timeMs: 3, public: {}, private: null, salt: null },
 ];
 const RECORDS = ENTRIES.map(encodeRecord);
-const FILE = concatBytes(encodeFileHeader(), ...RECORDS);
+const FILE = concatBytes(encodeFileHeader(0), ...RECORDS);
 /** Where each record starts, and the end. */
 const BOUNDS = RECORDS.reduce(
   (bounds, record) => [...bounds, bounds.at(-1)! + record.length],
@@ -37,7 +40,14 @@ function read(
   bytes: Uint8Array,
 ): { records: LogRecord[]; entries: StoredEntry[]; end: RecordsEnd } {
   const records: LogRecord[] = [];
-  const end = readRecords(bytes, (record) => records.push(record));
+  const fault = faultOfHeader(bytes, 0);
+  const end: RecordsEnd = fault !== undefined
+    ? { status: "corrupt", offset: 0, reason: fault }
+    : readRecords(
+      bytes.subarray(FILE_HEADER_BYTES),
+      { index: 0, offset: FILE_HEADER_BYTES },
+      (record) => records.push(record),
+    );
   return { records, entries: records.map(({ entry }) => entry), end };
 }
 
@@ -51,7 +61,51 @@ function wrap(body: Uint8Array): Bytes {
 }
 
 test("encodeFileHeader() writes the documented bytes", () => {
-  assert.equal(encodeHex(encodeFileHeader()), "706b69206c6f6720310a000000000000");
+  assert.equal(encodeHex(encodeFileHeader(0)), "706b69206c6f6720310a000000000000");
+  assert.equal(encodeHex(encodeFileHeader(0x123456)), "706b69206c6f6720310a000000123456");
+});
+
+test("faultOfHeader() accepts the header of this segment and no other", () => {
+  assert.equal(faultOfHeader(encodeFileHeader(7), 7), undefined);
+  const wanted = "byte 0: the file is not a log of format 1 from entry 7";
+  assert.equal(faultOfHeader(encodeFileHeader(8), 7), wanted);
+  for (let length = 0; length < FILE_HEADER_BYTES; length++) {
+    assert.equal(faultOfHeader(encodeFileHeader(7).subarray(0, length), 7), wanted);
+  }
+});
+
+test("readRecords() counts from where it is told to", () => {
+  const places: [number, number][] = [];
+  const end = readRecords(
+    FILE.subarray(BOUNDS[1]),
+    { index: 41, offset: 1000 },
+    ({ index, offset }) => places.push([index, offset]),
+  );
+  assert.deepEqual(places, [[41, 1000], [42, 1000 + RECORDS[1]!.length]]);
+  assert.deepEqual(end, { status: "complete", offset: 1000 + FILE.length - BOUNDS[1]! });
+});
+
+test("parseRecord() reads one record, also with others behind it, and no part of one", () => {
+  const bytes = FILE.subarray(BOUNDS[0]);
+  assert.equal(recordBytesAt(bytes), RECORDS[0]!.length);
+  assert.deepEqual(parseRecord(bytes), ENTRIES[0]);
+  for (let length = 0; length < RECORDS[0]!.length; length++) {
+    assert.throws(() => parseRecord(bytes.subarray(0, length)), { kind: "storage" });
+  }
+  for (let bit = 0; bit < RECORDS[0]!.length * 8; bit++) {
+    const record = RECORDS[0]!.slice();
+    record[bit >> 3]! ^= 1 << (bit & 7);
+    assert.throws(() => parseRecord(record), { kind: "storage" });
+  }
+});
+
+test("recordBytesAt() believes no header that claims too much", () => {
+  const header = new Uint8Array(8);
+  new DataView(header.buffer).setUint32(0, LIMITS.recordBytesMax - 8);
+  assert.equal(recordBytesAt(header), LIMITS.recordBytesMax);
+  new DataView(header.buffer).setUint32(0, LIMITS.recordBytesMax - 7);
+  assert.throws(() => recordBytesAt(header), { kind: "storage" });
+  assert.throws(() => recordBytesAt(header.subarray(0, 7)), { kind: "storage" });
 });
 
 // Made with Python's struct and a checksum of its own, from docs/log.md.
@@ -75,7 +129,7 @@ test("encodeRecord() takes a record as long as the limit and refuses a longer on
   const spare = LIMITS.recordBytesMax - encodeRecord(entryOf("")).length;
   const longest = encodeRecord(entryOf("a".repeat(spare)));
   assert.equal(longest.length, LIMITS.recordBytesMax);
-  assert.equal(read(concatBytes(encodeFileHeader(), longest)).end.status, "complete");
+  assert.equal(read(concatBytes(encodeFileHeader(0), longest)).end.status, "complete");
   assert.throws(() => encodeRecord(entryOf("a".repeat(spare + 1))), {
     kind: "storage",
     message: "cannot log entry: record has 1048577 bytes, at most 1048576 allowed",
@@ -97,7 +151,7 @@ test("readRecords() hands over entries with their places", () => {
 });
 
 test("readRecords() reads a log without entries, and a view into other bytes", () => {
-  assert.deepEqual(read(encodeFileHeader()).end, { status: "complete", offset: 16 });
+  assert.deepEqual(read(encodeFileHeader(0)).end, { status: "complete", offset: 16 });
   const around = concatBytes(utf8("abc"), FILE, utf8("def"));
   const { entries, end } = read(around.subarray(3, 3 + FILE.length));
   assert.deepEqual(entries, ENTRIES);
@@ -232,7 +286,7 @@ test("readRecords() refuses a file that is not a log of this format", () => {
     assert.deepEqual(read(bytes).end, {
       status: "corrupt",
       offset: 0,
-      reason: "byte 0: the file is not a log of format 1",
+      reason: "byte 0: the file is not a log of format 1 from entry 0",
     });
   }
 });

@@ -5,46 +5,31 @@ import { join } from "node:path";
 import { platform } from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Bytes, concatBytes } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { encodeLeaf, type Entry } from "../../lib/log/entry.ts";
 import { encodeFileHeader, encodeRecord } from "../../lib/log/records.ts";
-import { hashLeaf, Tree } from "../../lib/log/tree.ts";
-import { type Appended, type Journal, openJournal } from "../../lib/store/journal.ts";
+import { hashLeaf } from "../../lib/log/tree.ts";
+import { diskFiles } from "../../lib/store/disk.ts";
+import type { Appended, Journal } from "../../lib/store/journal.ts";
 import { type Call, type CallName, FakeFiles, type Fault } from "../fakes/files.ts";
-
-const FOLDER = "/data/log";
-const FILE = "/data/log/000000000000.log";
-
-function entryOf(n: number): Entry {
-  return {
-    type: "issued",
-    timeMs: n,
-    public: { serial: n },
-    private: n % 2 === 0 ? null : { from: "192.0.2.1" },
-    salt: n % 2 === 0 ? null : new Uint8Array(32).fill(n + 1),
-  };
-}
-
-const entriesTo = (count: number): Entry[] => Array.from({ length: count }, (_, n) => entryOf(n));
-
-function logOf(entries: readonly Entry[]): Bytes {
-  return concatBytes(encodeFileHeader(), ...entries.map(encodeRecord));
-}
-
-function rootOf(entries: readonly Entry[]): Bytes {
-  const tree = new Tree();
-  for (const entry of entries) tree.append(hashLeaf(encodeLeaf(entry)));
-  return tree.root();
-}
-
-/** A fake disk with a log of so many entries. */
-function diskWith(count: number): FakeFiles {
-  const files = new FakeFiles();
-  files.plant(FILE, logOf(entriesTo(count)));
-  return files;
-}
+import {
+  crashesOf,
+  diskOf,
+  diskWith,
+  entriesFrom,
+  entriesTo,
+  entryOf,
+  FILE,
+  FOLDER,
+  logOf,
+  openLog,
+  pathOf,
+  refusalOf,
+  rootOf,
+  segmentOf,
+  segmentsOn,
+} from "./fixture.ts";
 
 /** Plans a fault for the nth call of a name, counted from now. */
 function failNth(files: FakeFiles, name: CallName, options: { n?: number; fault: Fault }): void {
@@ -52,94 +37,87 @@ function failNth(files: FakeFiles, name: CallName, options: { n?: number; fault:
   files.fault = (call: Call) => call.name === name && left-- === 0 ? options.fault : undefined;
 }
 
-async function refusalOf(promise: Promise<unknown>): Promise<PkiError> {
-  const error = await promise.then(() => undefined, (error) => error);
-  assert.ok(error instanceof PkiError, `refused with ${error}`);
-  assert.equal(error.kind, "storage");
-  return error;
-}
-
 const delay = () => new Promise((resolve) => setTimeout(resolve));
 
 // Opening
 
-test("openJournal() makes an empty log, durable before it returns", async () => {
+test("startJournal() makes an empty log, durable before it returns", async () => {
   const files = new FakeFiles();
-  const opened = await openJournal(FOLDER, { files });
+  const opened = await openLog(FOLDER, { files });
   assert.equal(opened.isNew, true);
-  assert.equal(opened.bytesCut, 0);
+  assert.equal(opened.tornBytes, 0);
   assert.deepEqual(opened.entries, []);
-  assert.equal(opened.journal.size, 0);
-  assert.deepEqual(opened.journal.treeRoot(), rootOf([]));
-  assert.deepEqual(files.crash().content(FILE), encodeFileHeader());
+  assert.equal(opened.index.size, 0);
+  assert.deepEqual(opened.index.tree.root(), rootOf([]));
+  assert.deepEqual(files.crash().content(FILE), encodeFileHeader(0));
 });
 
-test("openJournal() returns what is there", async () => {
+test("startJournal() returns what is there", async () => {
   const files = diskWith(5);
-  const opened = await openJournal(FOLDER, { files });
+  const opened = await openLog(FOLDER, { files });
   assert.equal(opened.isNew, false);
-  assert.equal(opened.bytesCut, 0);
+  assert.equal(opened.tornBytes, 0);
   assert.deepEqual(opened.entries, entriesTo(5));
-  assert.equal(opened.journal.size, 5);
-  assert.deepEqual(opened.journal.treeRoot(), rootOf(entriesTo(5)));
+  assert.equal(opened.index.size, 5);
+  assert.deepEqual(opened.index.tree.root(), rootOf(entriesTo(5)));
 });
 
-test("openJournal() reads on after short reads", async () => {
+test("startJournal() reads on after short reads", async () => {
   const files = diskWith(5);
   files.fault = ({ name }) => name === "read" ? { shortBytes: 7 } : undefined;
-  assert.deepEqual((await openJournal(FOLDER, { files })).entries, entriesTo(5));
+  assert.deepEqual((await openLog(FOLDER, { files })).entries, entriesTo(5));
 });
 
-test("openJournal() refuses a file that ends while it is read", async () => {
+test("startJournal() refuses a file that ends while it is read", async () => {
   const files = diskWith(5);
   failNth(files, "read", { fault: { shortBytes: 0 } });
   assert.match(
-    (await refusalOf(openJournal(FOLDER, { files }))).message,
+    (await refusalOf(openLog(FOLDER, { files }))).message,
     /ended at byte 0 of \d+$/,
   );
 });
 
-test("openJournal() syncs what the process before may not have synced", async () => {
+test("startJournal() syncs what the process before may not have synced", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   // The process dies between write and sync; the system lives.
   files.before = ({ name }) => name === "sync" ? new Promise(() => {}) : undefined;
   journal.append(entryOf(0));
   await delay();
   const next = files.restart();
-  assert.deepEqual((await openJournal(FOLDER, { files: next })).entries, entriesTo(1));
-  assert.deepEqual((await openJournal(FOLDER, { files: next.crash() })).entries, entriesTo(1));
+  assert.deepEqual((await openLog(FOLDER, { files: next })).entries, entriesTo(1));
+  assert.deepEqual((await openLog(FOLDER, { files: next.crash() })).entries, entriesTo(1));
 });
 
-test("openJournal() cuts a log truncated at any byte to its whole records, durably", async () => {
+test("startJournal() cuts a log truncated at any byte to its whole records, durably", async () => {
   const log = logOf(entriesTo(3));
   const bounds = [0, 1, 2, 3].map((count) => logOf(entriesTo(count)).length);
   for (let length = 0; length <= log.length; length++) {
     const files = new FakeFiles();
     files.plant(FILE, log.subarray(0, length));
     if (length < 16) {
-      await refusalOf(openJournal(FOLDER, { files }));
+      await refusalOf(openLog(FOLDER, { files }));
       assert.deepEqual(files.content(FILE), log.subarray(0, length));
       continue;
     }
-    const { journal, entries, bytesCut } = await openJournal(FOLDER, { files });
+    const { journal, entries, tornBytes } = await openLog(FOLDER, { files });
     const whole = bounds.filter((bound) => bound <= length).length - 1;
     assert.deepEqual(entries, entriesTo(whole));
-    assert.equal(bytesCut, length - bounds[whole]!);
+    assert.equal(tornBytes, length - bounds[whole]!);
     assert.deepEqual(files.crash().content(FILE), log.subarray(0, bounds[whole]));
     assert.equal((await journal.append(entryOf(whole))).index, whole);
     assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(whole + 1)));
   }
 });
 
-test("openJournal() names a damaged log, and never changes it", async () => {
+test("startJournal() names a damaged log, and never changes it", async () => {
   const log = logOf(entriesTo(3));
   const last = logOf(entriesTo(2)).length;
   for (let at = 0; at < last; at++) {
     const files = new FakeFiles();
     const damaged = log.with(at, log[at]! ^ 0x10);
     files.plant(FILE, damaged);
-    const error = await refusalOf(openJournal(FOLDER, { files }));
+    const error = await refusalOf(openLog(FOLDER, { files }));
     assert.match(error.message, /^cannot read log "\/data\/log\/0{12}\.log": .*byte \d+/);
     assert.match(error.hint ?? "", /nothing was changed/);
     assert.deepEqual(files.content(FILE), damaged);
@@ -148,7 +126,7 @@ test("openJournal() names a damaged log, and never changes it", async () => {
   }
 });
 
-test("openJournal() refuses, and opens the next time, whatever call of its own fails", async () => {
+test("startJournal() refuses, and opens the next time, whatever call of its own fails", async () => {
   const torn = logOf(entriesTo(2)).slice(0, -5);
   for (const start of [undefined, logOf(entriesTo(2)), torn]) {
     for (const isStored of [false, true]) {
@@ -156,14 +134,14 @@ test("openJournal() refuses, and opens the next time, whatever call of its own f
         const files = new FakeFiles();
         if (start !== undefined) files.plant(FILE, start);
         files.fault = (call) => call.index === index ? { code: "EIO", isStored } : undefined;
-        const outcome = await openJournal(FOLDER, { files }).catch((error) => error);
+        const outcome = await openLog(FOLDER, { files }).catch((error) => error);
         if (!(outcome instanceof PkiError)) {
           assert.ok(index >= 4 && files.calls.length === index, "every call was failed once");
           break;
         }
         assert.equal(outcome.kind, "storage");
         const next = files.restart();
-        const { entries } = await openJournal(FOLDER, { files: next });
+        const { entries } = await openLog(FOLDER, { files: next });
         assert.deepEqual(entries, entriesTo(start === undefined ? 0 : start === torn ? 1 : 2));
         assert.deepEqual(next.crash().content(FILE), logOf(entries as Entry[]));
       }
@@ -171,36 +149,26 @@ test("openJournal() refuses, and opens the next time, whatever call of its own f
   }
 });
 
-test("openJournal() finds a whole log, or none, after a crash at any moment of the first start", async () => {
+test("startJournal() finds a whole log, or none, after a crash at any moment of the first start", async () => {
   const files = new FakeFiles();
   const disks: FakeFiles[] = [];
   files.before = () => void disks.push(...crashesOf(files));
-  await openJournal(FOLDER, { files });
+  await openLog(FOLDER, { files });
   assert.ok(disks.length > 16);
   for (const disk of disks) {
-    const { journal, entries, bytesCut } = await openJournal(FOLDER, { files: disk });
+    const { journal, entries, tornBytes } = await openLog(FOLDER, { files: disk });
     assert.deepEqual(entries, []);
-    assert.equal(bytesCut, 0);
+    assert.equal(tornBytes, 0);
     await journal.append(entryOf(0));
     assert.deepEqual(disk.crash().content(FILE), logOf(entriesTo(1)));
   }
 });
 
-/** Every disk that a crash at this moment could leave. */
-function crashesOf(files: FakeFiles): FakeFiles[] {
-  const most = files.unsynced();
-  const disks: FakeFiles[] = [];
-  for (let names = 0; names <= most.names; names++) {
-    for (let steps = 0; steps <= most.steps; steps++) disks.push(files.crash({ names, steps }));
-  }
-  return disks;
-}
-
 // Appending
 
 test("Journal.append() resolves with the place of the entry, in order, once it is durable", async () => {
   const files = diskWith(2);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   const order: number[] = [];
   const appended = await Promise.all([2, 3, 4].map(async (n) => {
     const result = await journal.append(entryOf(n));
@@ -213,14 +181,14 @@ test("Journal.append() resolves with the place of the entry, in order, once it i
     appended,
     [2, 3, 4].map((n) => ({ index: n, leafHash: hashLeaf(encodeLeaf(entryOf(n))) })),
   );
-  assert.equal(journal.size, 5);
-  assert.deepEqual(journal.treeRoot(), rootOf(entriesTo(5)));
+  assert.equal(index.size, 5);
+  assert.deepEqual(index.tree.root(), rootOf(entriesTo(5)));
   assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(5)));
 });
 
 test("Journal.append() shares syncs: what arrives during one waits for the next, once", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   const before = { write: files.count("write"), sync: files.count("sync") };
   let release = () => {};
   files.before = ({ name }) =>
@@ -236,12 +204,12 @@ test("Journal.append() shares syncs: what arrives during one waits for the next,
   await delay();
   assert.equal(files.count("write") - before.write, 1, "nothing is written during a sync");
   assert.equal(done, 0);
-  assert.equal(journal.size, 0);
+  assert.equal(index.size, 0);
 
   release();
   await delay();
   assert.equal(done, 2);
-  assert.equal(journal.size, 2);
+  assert.equal(index.size, 2);
   release();
   await delay();
   assert.equal(done, 100);
@@ -252,17 +220,17 @@ test("Journal.append() shares syncs: what arrives during one waits for the next,
 
 test("Journal.append() takes the entry as it was when it was called", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   const shown = { serial: 0 };
   const appended = journal.append({ ...entryOf(0), public: shown });
   shown.serial = 99;
   await appended;
-  assert.deepEqual((await openJournal(FOLDER, { files })).entries, entriesTo(1));
+  assert.deepEqual((await openLog(FOLDER, { files })).entries, entriesTo(1));
 });
 
 test("Journal.append() refuses an entry that cannot be stored, and goes on", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   const long = journal.append({
     ...entryOf(0),
     public: { text: "a".repeat(LIMITS.recordBytesMax) },
@@ -286,23 +254,23 @@ for (
 ) {
   test(`Journal.append() takes back and goes on after ${name}`, async () => {
     const files = diskWith(1);
-    const { journal } = await openJournal(FOLDER, { files });
+    const { journal } = await openLog(FOLDER, { files });
     failNth(files, "write", { fault });
     const refused = [journal.append(entryOf(7)), journal.append(entryOf(8))];
     for (const error of await Promise.all(refused.map(refusalOf))) {
       assert.match(error.message, /^cannot append to log "\/data\/log\/0{12}\.log": /);
     }
-    assert.equal(journal.size, 1);
+    assert.equal(index.size, 1);
     assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(1)), "the cut is durable");
     assert.equal((await journal.append(entryOf(1))).index, 1);
-    assert.deepEqual(journal.treeRoot(), rootOf(entriesTo(2)));
+    assert.deepEqual(index.tree.root(), rootOf(entriesTo(2)));
     assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(2)));
   });
 }
 
 test("Journal.append() says what to do about a full disk", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   failNth(files, "write", { fault: { code: "ENOSPC" } });
   const error = await refusalOf(journal.append(entryOf(0)));
   assert.equal(error.hint, "the disk is full: free some space");
@@ -310,7 +278,7 @@ test("Journal.append() says what to do about a full disk", async () => {
 
 test("Journal.append() keeps what waited behind a failed write", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   failNth(files, "write", { fault: { code: "ENOSPC" } });
   let behind: Promise<Appended> | undefined;
   files.before = ({ name }) => {
@@ -358,7 +326,7 @@ for (
 ) {
   test(`Journal.append() refuses everything after ${name}, until a restart`, async () => {
     const files = diskWith(1);
-    const { journal } = await openJournal(FOLDER, { files });
+    const { journal } = await openLog(FOLDER, { files });
     plan(files);
     let behind: Promise<Appended> | undefined;
     let behindFails: Promise<PkiError> | undefined;
@@ -378,11 +346,11 @@ for (
       assert.match(error.hint ?? "", /start again/);
     }
     assert.equal(files.calls.length, calls, "the disk is left alone");
-    assert.equal(journal.size, 1);
-    assert.deepEqual(journal.treeRoot(), rootOf(entriesTo(1)));
+    assert.equal(index.size, 1);
+    assert.deepEqual(index.tree.root(), rootOf(entriesTo(1)));
     await journal.close();
 
-    const next = await openJournal(FOLDER, { files: files.restart() });
+    const next = await openLog(FOLDER, { files: files.restart() });
     assert.deepEqual(next.entries[0], entryOf(0));
     assert.equal((await next.journal.append(entryOf(5))).index, next.entries.length);
   });
@@ -390,14 +358,14 @@ for (
 
 test("Journal: after a failed sync, a restart and then a crash, what was acknowledged is there", async () => {
   const files = diskWith(1);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   failNth(files, "sync", { fault: { code: "EIO" } });
   await refusalOf(journal.append(entryOf(7)));
   const next = files.restart();
-  const opened = await openJournal(FOLDER, { files: next });
+  const opened = await openLog(FOLDER, { files: next });
   assert.deepEqual(opened.entries, entriesTo(1), "the lost write is not taken for stored");
   await opened.journal.append(entryOf(1));
-  assert.deepEqual((await openJournal(FOLDER, { files: next.crash() })).entries, entriesTo(2));
+  assert.deepEqual((await openLog(FOLDER, { files: next.crash() })).entries, entriesTo(2));
 });
 
 // Everything at once
@@ -425,12 +393,12 @@ async function run(journal: Journal, { groups, into }: { groups: number[]; into:
 
 /** Opens and checks: what was acknowledged is in its place, the rest is whole and in order. */
 async function checkDisk(files: FakeFiles, { sent, acknowledged }: Run): Promise<void> {
-  const { entries, journal } = await openJournal(FOLDER, { files });
+  const { entries, journal } = await openLog(FOLDER, { files });
   for (const [index, entry] of acknowledged) assert.deepEqual(entries[index], entry);
   const serials = entries.map((entry) => entry.timeMs);
   assert.deepEqual(serials, serials.toSorted((a, b) => a - b));
   assert.deepEqual(entries, serials.map((serial) => sent[serial]));
-  assert.deepEqual(journal.treeRoot(), rootOf(entries as Entry[]));
+  assert.deepEqual(index.tree.root(), rootOf(entries as Entry[]));
   assert.deepEqual(files.crash().content(FILE), logOf(entries as Entry[]));
 }
 
@@ -442,7 +410,7 @@ test("Journal keeps every acknowledged entry through a crash at any moment", asy
     const run = { sent: [...into.sent], acknowledged: new Map(into.acknowledged) };
     for (const disk of crashesOf(files)) moments.push({ disk, run });
   };
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   await run(journal, { groups: [1, 3, 2], into });
   await journal.close();
   assert.equal(into.acknowledged.size, 6);
@@ -461,7 +429,7 @@ test("Journal keeps every acknowledged entry when any one call fails, stored or 
     for (let index = 0;; index++) {
       const files = diskWith(0);
       const into: Run = { sent: [], acknowledged: new Map() };
-      const { journal } = await openJournal(FOLDER, { files });
+      const { journal } = await openLog(FOLDER, { files });
       const first = files.calls.length;
       files.fault = (call) => call.index === first + index ? fault : undefined;
       await run(journal, { groups: [2, 1, 2], into });
@@ -488,7 +456,7 @@ test("Journal keeps every acknowledged entry under random groups, faults and cra
       async (groups, faults, keep) => {
         const files = diskWith(0);
         const into: Run = { sent: [], acknowledged: new Map() };
-        const { journal } = await openJournal(FOLDER, { files });
+        const { journal } = await openLog(FOLDER, { files });
         const first = files.calls.length;
         files.fault = (call) => faults[call.index - first];
         await run(journal, { groups, into });
@@ -504,7 +472,7 @@ test("Journal keeps every acknowledged entry under random groups, faults and cra
 
 test("Journal.close() waits for what is under way, closes once, and refuses what comes after", async () => {
   const files = diskWith(0);
-  const { journal } = await openJournal(FOLDER, { files });
+  const { journal } = await openLog(FOLDER, { files });
   const appended = journal.append(entryOf(0));
   const closed = Promise.all([journal.close(), journal.close()]);
   const late = refusalOf(journal.append(entryOf(1)));
@@ -527,11 +495,11 @@ async function withFolder(use: (folder: string) => Promise<void>): Promise<void>
   }
 }
 
-test("openJournal() works on the real disk: makes, appends, cuts, goes on", () =>
+test("startJournal() works on the real disk: makes, appends, cuts, goes on", () =>
   withFolder(async (folder) => {
     const log = join(folder, "log");
     const file = join(log, "000000000000.log");
-    const first = await openJournal(log);
+    const first = await openLog(log);
     assert.equal(first.isNew, true);
     await Promise.all(entriesTo(200).map((entry) => first.journal.append(entry)));
     await first.journal.close();
@@ -543,20 +511,20 @@ test("openJournal() works on the real disk: makes, appends, cuts, goes on", () =
     }
 
     await truncate(file, logOf(entriesTo(100)).length + 20);
-    const second = await openJournal(log);
+    const second = await openLog(log);
     assert.equal(second.isNew, false);
-    assert.equal(second.bytesCut, 20);
+    assert.equal(second.tornBytes, 20);
     assert.deepEqual(second.entries, entriesTo(100));
     assert.equal((await second.journal.append(entryOf(100))).index, 100);
     await second.journal.close();
     assert.deepEqual(new Uint8Array(await readFile(file)), logOf(entriesTo(101)));
 
     await writeFile(file, logOf(entriesTo(101)).with(30, 255));
-    await refusalOf(openJournal(log));
+    await refusalOf(openLog(log));
   }));
 
-test("openJournal() says so when it cannot make a log", () =>
+test("startJournal() says so when it cannot make a log", () =>
   withFolder(async (folder) => {
-    const error = await refusalOf(openJournal(join(folder, "missing", "log")));
+    const error = await refusalOf(openLog(join(folder, "missing", "log")));
     assert.match(error.message, /^cannot open log ".*": ENOENT/);
   }));

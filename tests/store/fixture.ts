@@ -1,0 +1,124 @@
+/** Logs for the tests of the store: entries that differ, their bytes, and a log opened on a fake disk. */
+
+import assert from "node:assert/strict";
+import { type Bytes, concatBytes } from "../../lib/base/bytes.ts";
+import { PkiError } from "../../lib/base/errors.ts";
+import { encodeLeaf, type Entry, type StoredEntry } from "../../lib/log/entry.ts";
+import { encodeFileHeader, encodeRecord } from "../../lib/log/records.ts";
+import { hashLeaf } from "../../lib/log/tree.ts";
+import type { Files } from "../../lib/store/disk.ts";
+import { type Journal, startJournal } from "../../lib/store/journal.ts";
+import { LogIndex } from "../../lib/store/log_index.ts";
+import { readLog, segmentName } from "../../lib/store/segments.ts";
+import { FakeFiles } from "../fakes/files.ts";
+import { naiveRoot } from "../log/naive_tree.ts";
+
+export const FOLDER = "/data/log";
+
+/** Where the segment is that starts with this entry. */
+export function pathOf(first: number): string {
+  return `${FOLDER}/${segmentName(first)}`;
+}
+
+export const FILE = pathOf(0);
+
+export function entryOf(n: number): Entry {
+  return {
+    type: "issued",
+    timeMs: n,
+    public: { serial: n },
+    private: n % 2 === 0 ? null : { from: "192.0.2.1" },
+    salt: n % 2 === 0 ? null : new Uint8Array(32).fill(n + 1),
+  };
+}
+
+/** The `count` entries from `from`. */
+export function entriesFrom(from: number, count: number): Entry[] {
+  return Array.from({ length: count }, (_, n) => entryOf(from + n));
+}
+
+export const entriesTo = (count: number): Entry[] => entriesFrom(0, count);
+
+/** A segment. */
+export function segmentOf(first: number, entries: readonly StoredEntry[]): Bytes {
+  return concatBytes(encodeFileHeader(first), ...entries.map(encodeRecord));
+}
+
+/** A log of one segment. */
+export const logOf = (entries: readonly StoredEntry[]): Bytes => segmentOf(0, entries);
+
+/** By the definition, not by our tree. */
+export function rootOf(entries: readonly StoredEntry[]): Bytes {
+  return naiveRoot(entries.map((entry) => hashLeaf(encodeLeaf(entry))));
+}
+
+/** A fake disk with a log of so many entries. */
+export function diskWith(count: number): FakeFiles {
+  const files = new FakeFiles();
+  files.plant(FILE, logOf(entriesTo(count)));
+  return files;
+}
+
+/** A fake disk with segments of so many entries each. */
+export function diskOf(counts: readonly number[]): FakeFiles {
+  const files = new FakeFiles();
+  let first = 0;
+  for (const count of counts) {
+    files.plant(pathOf(first), segmentOf(first, entriesFrom(first, count)));
+    first += count;
+  }
+  return files;
+}
+
+/** Every segment on a disk, one behind the other, by its path. */
+export function segmentsOn(files: FakeFiles): Record<string, Bytes | undefined> {
+  const names = files.paths().filter((path) => path.endsWith(".log"));
+  return Object.fromEntries(names.map((path) => [path, files.content(path)]));
+}
+
+export interface OpenedLog {
+  readonly journal: Journal;
+  readonly index: LogIndex;
+  readonly entries: readonly StoredEntry[];
+  readonly tornBytes: number;
+  readonly isNew: boolean;
+}
+
+export interface OpenLogOptions {
+  readonly files: Files;
+  readonly index?: LogIndex;
+  readonly onSynced?: () => void;
+  readonly segmentBytesMax?: number;
+}
+
+/** Reads a log and makes it ready, as a start of the server does. */
+export async function openLog(
+  folder: string,
+  { files, index = new LogIndex(), ...options }: OpenLogOptions,
+): Promise<OpenedLog> {
+  const entries: StoredEntry[] = [];
+  const reading = await readLog({
+    ...{ files, folder, index, mode: "existing" },
+    onEntry: (entry) => entries.push(entry),
+  });
+  const isNew = reading.handles.size === 0;
+  const journal = await startJournal(reading, { files, folder, index, ...options });
+  return { journal, index, entries, tornBytes: reading.tornBytes, isNew };
+}
+
+export async function refusalOf(promise: Promise<unknown>): Promise<PkiError> {
+  const error: unknown = await promise.then(() => undefined, (error) => error);
+  assert.ok(error instanceof PkiError, `refused with ${error}`);
+  assert.equal(error.kind, "storage");
+  return error;
+}
+
+/** Every disk that a crash at this moment could leave, all files being interrupted alike. */
+export function crashesOf(files: FakeFiles): FakeFiles[] {
+  const most = files.unsynced();
+  const disks: FakeFiles[] = [];
+  for (let names = 0; names <= most.names; names++) {
+    for (let steps = 0; steps <= most.steps; steps++) disks.push(files.crash({ names, steps }));
+  }
+  return disks;
+}
