@@ -9,12 +9,15 @@ import {
   text_en,
 } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
+import { backupCommand } from "./backup.ts";
 import { connectCommand } from "./connect.ts";
 import type { PkiContext } from "./context.ts";
 import { csrCommand } from "./csr.ts";
 import { exitCodeOf, formatError } from "./error_text.ts";
 import { listenCommand } from "./listen.ts";
+import { logVerifyCommand } from "./log_verify.ts";
 import { requestCommand } from "./request.ts";
+import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { sessionCommand } from "./session.ts";
 import { uploadCommand } from "./upload.ts";
@@ -79,6 +82,14 @@ const text: ApplicationText = {
   commandErrorResult: (error) => formatError(error),
 };
 
+const logRoutes = buildRouteMap({
+  routes: { verify: logVerifyCommand },
+  docs: {
+    brief: "Look after the server's log",
+    fullDescription: "What the server keeps of all that it did: see pki log verify --help.",
+  },
+});
+
 const routes = buildRouteMap({
   routes: {
     serve: serveCommand,
@@ -87,6 +98,9 @@ const routes = buildRouteMap({
     request: requestCommand,
     listen: listenCommand,
     connect: connectCommand,
+    backup: backupCommand,
+    restore: restoreCommand,
+    log: logRoutes,
     session: sessionCommand,
   },
   docs: {

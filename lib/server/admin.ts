@@ -45,6 +45,17 @@ export interface AdminListener {
   close(): Promise<void>;
 }
 
+/**
+ * Says why and hangs up. What still comes is thrown away: a socket that is closed over unread bytes
+ * may take its last words with it.
+ */
+function hangUp(socket: Socket, error: unknown): void {
+  const timer = setTimeout(() => socket.destroy(), LIMITS.hangUpMs);
+  socket.once("close", () => clearTimeout(timer));
+  socket.resume();
+  socket.end(encodeAdminError(0, error));
+}
+
 class AdminConnection {
   readonly #socket: Socket;
   readonly #handle: AdminHandler;
@@ -53,6 +64,7 @@ class AdminConnection {
   readonly #left = new AbortController();
   #idle: ReturnType<typeof setTimeout> | undefined;
   #isBusy = false;
+  #isEnded = false;
 
   constructor(socket: Socket, { handle, idleMs }: {
     readonly handle: AdminHandler;
@@ -62,6 +74,7 @@ class AdminConnection {
     this.#handle = handle;
     this.#idleMs = idleMs;
     socket.on("data", (chunk: Uint8Array) => {
+      if (this.#isEnded) return;
       this.#frames.push(new Uint8Array(chunk));
       void this.#work();
     });
@@ -78,15 +91,15 @@ class AdminConnection {
     }, this.#idleMs);
   }
 
-  /** Says why and hangs up. */
   #end(error: unknown): void {
     clearTimeout(this.#idle);
-    this.#socket.end(encodeAdminError(0, error), () => this.#socket.destroy());
+    this.#isEnded = true;
+    hangUp(this.#socket, error);
   }
 
   /** Does what has come, one request after the other; what comes meanwhile waits unread. */
   async #work(): Promise<void> {
-    if (this.#isBusy) return;
+    if (this.#isBusy) return; // an engine may deliver what it had read before the pause
     this.#isBusy = true;
     this.#socket.pause();
     try {
@@ -99,7 +112,7 @@ class AdminConnection {
       this.#isBusy = false;
       this.#socket.resume();
     } catch (error) {
-      this.#end(error); // and it stays busy: nothing more of it is read
+      this.#end(error);
     }
   }
 
@@ -151,9 +164,7 @@ export async function listenAdmin(
     return await listenUnix({ folder: dirname(path), name: basename(path) }, (socket) => {
       if (open >= ADMIN_CONNECTIONS_MAX) {
         const busy = new PkiError("busy", "too many administrators at once, try again later");
-        socket.resume();
-        socket.end(encodeAdminError(0, busy), () => socket.destroy());
-        return;
+        return hangUp(socket, busy);
       }
       open++;
       socket.once("close", () => open--);

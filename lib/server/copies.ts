@@ -32,6 +32,7 @@ export class CertificateCopies {
   /** Whose copy could not be written. */
   readonly #missing = new Set<string>();
   #isClosed = false;
+  #isMending = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: CopiesOptions) {
@@ -56,6 +57,7 @@ export class CertificateCopies {
   }
 
   #saveMissing(): void {
+    clearTimeout(this.#retry);
     this.#retry = undefined;
     for (const id of [...this.#missing]) {
       try {
@@ -80,6 +82,7 @@ export class CertificateCopies {
   async mend(fromEntry: number): Promise<void> {
     const { state, files, warn } = this.#options;
     const ids = state.recentlyCertified(fromEntry, UNSYNCED_MS);
+    this.#isMending = true;
     for (const [at, id] of ids.entries()) {
       if (at % MENDED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
       if (this.#isClosed) return;
@@ -92,10 +95,18 @@ export class CertificateCopies {
         warn(`the copy of "${id}" is not written: ${messageOf(error)}`);
       }
     }
+    this.#isMending = false;
   }
 
+  /** Whether no copy is known to be missing. A start looks for copies only behind the last snapshot. */
+  get isComplete(): boolean {
+    return !this.#isMending && this.#missing.size === 0;
+  }
+
+  /** Tries what is missing a last time. */
   close(): void {
     this.#isClosed = true;
+    this.#saveMissing();
     clearTimeout(this.#retry);
   }
 }

@@ -165,7 +165,8 @@ async function stop({ log, state, index, copies, snapshots, files, warn }: Runni
   copies.close();
   await log.close();
   await snapshots.close();
-  if (!snapshots.isCurrent) {
+  // A snapshot would say that there is nothing before it to look after.
+  if (!snapshots.isCurrent && copies.isComplete) {
     // The server has stopped: nobody waits, and nothing depends on it.
     await replaceFile(diskFiles, files.snapshot, encodeSnapshot({ state, index })).catch((error) =>
       warn(`no snapshot was written: ${messageOf(error)}; the log has everything`)

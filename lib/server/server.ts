@@ -6,6 +6,7 @@
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import type { Socket } from "node:net";
+import process from "node:process";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { sha256 } from "../base/bytes.ts";
@@ -21,6 +22,7 @@ import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certi
 import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
+import { type AdminListener, listenAdmin } from "./admin.ts";
 import { defaultWitness, type ServerFiles, serverFiles } from "./files.ts";
 import type {
   DirectoryEvent,
@@ -163,6 +165,25 @@ class Core {
       key: key.export({ format: "pem", type: "pkcs8" }) as string,
       cert: encodeCertificatesPem([certificate.der, this.#issuingDer]),
     };
+  }
+
+  /** What an administrator may ask of a running server. */
+  listenToAdmins(): Promise<AdminListener> {
+    return listenAdmin(this.#files.adminSocket, async ({ type }) => {
+      const { durable } = await this.#directory.ask({ type: "describe" });
+      if (!durable) throw new PkiError("internal", "the directory answered without a log");
+      switch (type) {
+        case "BACKUP":
+          return { ...durable };
+        case "STATUS":
+          return {
+            pid: process.pid,
+            connections: this.#relays.size,
+            size: durable.size,
+            checkpoint: durable.checkpoint,
+          };
+      }
+    });
   }
 
   get domain(): string {
@@ -339,11 +360,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   );
   const core = new Core(options);
   let listening;
+  let admins: AdminListener | undefined;
   try {
     await core.startWorkers();
+    admins = await core.listenToAdmins();
     await core.renewIfDue(undefined);
     listening = await core.listen();
   } catch (error) {
+    await admins?.close();
     await core.endWorkers();
     throw error;
   }
@@ -359,6 +383,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     domain: core.domain,
     stop: async () => {
       clearInterval(renewal);
+      await admins?.close();
       await core.stop(server);
     },
   };

@@ -39,6 +39,9 @@ import { parseLogStatement } from "./log_key.ts";
 import type { DurableLog } from "./ports.ts";
 import { type LogFacts, walkLog } from "./verify_log.ts";
 
+/** What keys and secrets are kept as. */
+const KEY_LABELS: readonly string[] = ["ENCRYPTED PRIVATE KEY", "ENCRYPTED PKI SECRET"];
+
 /** Something that is not as it should be. */
 export interface Finding {
   readonly what: string;
@@ -109,7 +112,6 @@ class Verification {
   readonly #findings: Finding[] = [];
   readonly #copies = new Map<string, Copy>();
   readonly #certified = new Set<string>();
-  #root: Certificate | undefined;
   #issuing: Certificate | undefined;
   #issuingPem = "";
   #issuingKey: ReturnType<typeof parsePublicKey> | undefined;
@@ -212,7 +214,6 @@ class Verification {
       // A backup stays what it is when its root has ended.
       return checkRoot(der, parseCertificate(der).notBeforeMs);
     });
-    this.#root = root;
     if (issuingPem !== undefined) {
       this.#try(paths.issuingCertificate, () => {
         const issuing = parseCertificate(parsePemBlock(issuingPem, ["CERTIFICATE"], "it"));
@@ -243,10 +244,7 @@ class Verification {
       const text = await this.#readText(path);
       if (text === undefined) continue;
       const blocks = this.#try(path, () => parsePem(text));
-      if (
-        blocks && blocks[0]?.label !== "ENCRYPTED PRIVATE KEY" &&
-        blocks[0]?.label !== "PKI ENCRYPTED TEXT"
-      ) {
+      if (blocks && !KEY_LABELS.includes(blocks[0]?.label ?? "")) {
         this.#error(path, "it is not an encrypted key");
       }
     }

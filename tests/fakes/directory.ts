@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { type KeyObject, randomBytes } from "node:crypto";
 import * as opaque from "@serenity-kit/opaque";
-import { type Bytes, encodeBase64 } from "../../lib/base/bytes.ts";
+import { type Bytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { createAuthority } from "../../lib/ca/authority.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
@@ -24,7 +24,7 @@ import { LogIndex } from "../../lib/store/log_index.ts";
 import { SignedLog } from "../../lib/store/signed_log.ts";
 import { State } from "../../lib/store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
-import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
+import { encodeSpki, generatePrivateKey, signLabelled } from "../../lib/x509/keys.ts";
 
 export const DOMAIN = "pki.test";
 export const NOW_MS = Date.UTC(2026, 6, 31, 12);
@@ -32,6 +32,7 @@ export const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface TestCa {
   readonly root: Certificate;
+  readonly rootKey: KeyObject;
   readonly issuing: Certificate;
   readonly issuingKey: KeyObject;
 }
@@ -66,7 +67,7 @@ export async function makeCa(domain = DOMAIN): Promise<TestCa> {
       { key: rootKey, certificate: root },
     ),
   );
-  return { root, issuing, issuingKey };
+  return { root, rootKey, issuing, issuingKey };
 }
 
 /** A certificate of the issuing CA for any key. */
@@ -94,8 +95,6 @@ export function issueUser(
 }
 
 export const LEAF_HASH = new Uint8Array(32).fill(1);
-/** The directory says it on and does not look at it. */
-export const LOG_SIGNATURE = encodeBase64(new Uint8Array(64).fill(3));
 export const OTHER_LEAF_HASH = new Uint8Array(32).fill(2);
 
 export interface TestDirectory {
@@ -113,6 +112,8 @@ export interface TestDirectory {
   /** What the log's checkpoints are verified with, and signed with. */
   readonly verifier: NoteKey;
   readonly logKey: KeyObject;
+  /** The root's signature over the log's key, in base64. */
+  readonly logSignature: string;
   /** How often the directory said that something was logged. */
   readonly changes: { count: number };
   /** What the directory said was lost, with the checkpoint that shows it. */
@@ -170,6 +171,7 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     logKey,
   );
   const verifier = parseVerifierKey(verifierText);
+  const logSignature = encodeBase64(signLabelled(ca.rootKey, "pki/1 log key", utf8(verifierText)));
   const signedLog = makeLog(entries, {
     key: logKey,
     verifier,
@@ -188,7 +190,7 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },
     state,
     log: signedLog,
-    logStatement: { key: verifierText, signature: LOG_SIGNATURE },
+    logStatement: { key: verifierText, signature: logSignature },
     certifyUser: (id, csr) => Promise.resolve(authority.certifyUser(id, csr)),
     certifyServer: (spki) => Promise.resolve(authority.certifyServer(spki)),
     saveCopy: (id, certificates) => void copies.set(id, certificates),
@@ -207,6 +209,7 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     signedLog,
     verifier,
     logKey,
+    logSignature,
     changes,
     losses,
     open: (visitor = {}) =>

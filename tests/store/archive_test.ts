@@ -196,6 +196,10 @@ test("writeArchive() leaves what was there when it fails, and nothing beside it"
 });
 
 const ten = [new Uint8Array(10)];
+function* endless(): Generator<Uint8Array> {
+  for (;;) yield new Uint8Array(10);
+}
+
 const UNWRITABLE: readonly [string, readonly Member[], ErrorKind, string][] = [
   [
     "content that is too short",
@@ -208,6 +212,12 @@ const UNWRITABLE: readonly [string, readonly Member[], ErrorKind, string][] = [
     [{ name: "a", bytes: 9, content: ten }],
     "storage",
     '"a" has more than 9 bytes',
+  ],
+  [
+    "content that does not end",
+    [{ name: "a", bytes: 99, content: endless() }],
+    "storage",
+    '"a" has more than 99 bytes',
   ],
   [
     "a name twice",

@@ -1,0 +1,375 @@
+/**
+ * A backup: all that a data folder cannot be without, in one archive (`archive.ts`), readable for its
+ * owner alone. The log only grows, so a running server goes on meanwhile: what may be replaced is
+ * opened first, then the server says how far the log is durable, and the log is read to there.
+ *
+ * The first member, `MANIFEST`, says what the backup is. The passphrase is never in it.
+ */
+
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { open } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import * as v from "valibot";
+import { concatBytes, encodeHex, parseUtf8, utf8 } from "../base/bytes.ts";
+import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { syncFolder } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { type Member, readArchive, writeArchive } from "../store/archive.ts";
+import { readNotes } from "../store/checkpoint_file.ts";
+import { diskFiles, type Files, type LogFile, openIfThere } from "../store/disk.ts";
+import { checkpointPath } from "../store/open_state.ts";
+import { listSegments, segmentName } from "../store/segments.ts";
+import { openOwn } from "../store/signed_log.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
+import { loadLogStatement, loadRoot } from "./log_key.ts";
+import type { DurableLog } from "./ports.ts";
+import { encodeCheckpointFile, hasErrors, type Verified, verifyFolder } from "./verify.ts";
+
+export const MANIFEST_NAME = "MANIFEST";
+const FORMAT = 1;
+const MANIFEST_BYTES_MAX = 16 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+
+const manifestSchema = v.object({
+  format: v.literal(FORMAT),
+  version: v.string(),
+  timeMs: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  /** The newest checkpoint, as a note; empty if there never was one. */
+  checkpoint: v.pipe(v.string(), v.maxLength(LIMITS.checkpointBytesMax)),
+  /** Every other member, in order; their digests are in `SHA256SUMS`. */
+  files: v.array(v.object({ name: v.string(), bytes: v.number() })),
+});
+
+export type Manifest = v.InferOutput<typeof manifestSchema>;
+
+/** @throws {PkiError} `malformed` */
+function parseManifest(bytes: Uint8Array, what: string): Manifest {
+  try {
+    return v.parse(manifestSchema, JSON.parse(parseUtf8(bytes)));
+  } catch (cause) {
+    throw new PkiError("malformed", `${what}: its ${MANIFEST_NAME} is not one that pki wrote`, {
+      hint: "a newer version of pki may be able to read it",
+      cause,
+    });
+  }
+}
+
+/** Without which a data folder is none. */
+const NEEDED = [
+  "root.crt",
+  "root.key",
+  "issuing.crt",
+  "issuing.key",
+  "server.key",
+  "opaque.key",
+  "log.key",
+  "log.pub",
+] as const;
+const OPTIONAL = ["server.crt"] as const;
+const ALLOWED: ReadonlySet<string> = new Set([
+  ...NEEDED,
+  ...OPTIONAL,
+  MANIFEST_NAME,
+  "state.db",
+  "log/checkpoint",
+]);
+
+/** Whether a backup may hold a member of this name. */
+export function isBackupName(name: string): boolean {
+  return ALLOWED.has(name) || /^log\/\d{12}\.log$/.test(name);
+}
+
+export interface BackupOptions {
+  readonly folder: string;
+  readonly version: string;
+  readonly nowMs: number;
+  /** Replaces a backup that is there, once the new one is whole. */
+  readonly replaces: boolean;
+  /** How far the log is durable, where a server is running. */
+  readonly askDurable: () => Promise<DurableLog | undefined>;
+  /** Told how far it is, of twice the size of the log: it is written, then verified. */
+  readonly onBytes?: (done: number) => void;
+}
+
+export interface BackedUp {
+  readonly bytes: number;
+  readonly verified: Verified;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Backs a data folder up and verifies what was written; only then it gets its name. Without a
+ * running server the caller holds the folder's lock.
+ * @throws {PkiError} `conflict` if there is a file already, `storage` if it cannot be written or what
+ *   was read is damaged; then nothing is left of it
+ */
+export async function backUp(path: string, options: BackupOptions): Promise<BackedUp> {
+  const { replaces, onBytes = () => {} } = options;
+  if (!replaces && fs.existsSync(path)) throw isThere(path);
+  const temporary = join(dirname(path), `.${basename(path)}.${encodeHex(randomBytes(6))}.new`);
+  const source = await openSource(options);
+  try {
+    let written = 0;
+    await writeArchive(temporary, source.members, {
+      onBytes: (done) => onBytes(written = done),
+    });
+    const { verified, manifest } = await verifyBackup(temporary, {
+      onBytes: (done) => onBytes(written + done),
+    });
+    if (hasErrors(verified)) {
+      const { what, where } = verified.findings.find(({ severity }) => severity === "error") ??
+        { what: "", where: "" };
+      const member = relative(temporary, where);
+      throw new PkiError("storage", `cannot back up: "${member}" of the data folder: ${what}`, {
+        hint: "see all that is wrong with: pki log verify",
+      });
+    }
+    const bytes = fs.statSync(temporary).size;
+    giveName(temporary, { path, replaces });
+    return { bytes, verified, manifest };
+  } finally {
+    await source.close();
+    fs.rmSync(temporary, { force: true });
+  }
+}
+
+function isThere(path: string): PkiError {
+  return new PkiError("conflict", `cannot write "${path}": it is there already`, {
+    hint: "name another file, or replace this one with --force",
+  });
+}
+
+function giveName(
+  temporary: string,
+  { path, replaces }: { readonly path: string; readonly replaces: boolean },
+): void {
+  try {
+    // A link, unlike a rename, fails where somebody was faster.
+    if (replaces) fs.renameSync(temporary, path);
+    else fs.linkSync(temporary, path);
+    syncFolder(dirname(path));
+  } catch (error) {
+    if (systemCodeOf(error) === "EEXIST") throw isThere(path);
+    throw new PkiError("storage", `cannot write "${path}": ${messageOf(error)}`, { cause: error });
+  }
+}
+
+interface Source {
+  readonly members: readonly Member[];
+  close(): Promise<void>;
+}
+
+/** Opens everything, in the order that makes it fit together. */
+async function openSource(options: BackupOptions): Promise<Source> {
+  const { folder, version, nowMs, askDurable } = options;
+  const paths = serverFiles(folder);
+  const opened: LogFile[] = [];
+  const members: Member[] = [];
+  const addFile = async (name: string, isNeeded: boolean): Promise<void> => {
+    const file = await openIfThere(diskFiles, join(folder, name), "read");
+    if (!file) {
+      if (!isNeeded) return;
+      throw new PkiError("storage", `cannot back up "${folder}": "${name}" is missing`);
+    }
+    opened.push(file);
+    members.push(memberOf(name, file, await file.size()));
+  };
+  const close = async () => {
+    for (const file of opened) await file.close().catch(() => {}); // Nothing depends on it.
+  };
+  try {
+    for (const name of NEEDED) await addFile(name, true);
+    for (const name of OPTIONAL) await addFile(name, false);
+    await addFile("state.db", false);
+    const durable = await askDurable();
+    const checkpoint = durable?.checkpoint ?? await newestNote(paths);
+    if (checkpoint !== "") {
+      const content = encodeCheckpointFile(checkpoint);
+      members.push({ name: "log/checkpoint", bytes: content.length, content: [content] });
+    }
+    const segments = durable?.segments ?? await segmentsOf(paths.log);
+    // Opened one by one: there may be more of them than a process may have open.
+    for (const { first, bytes } of segments) {
+      const name = `log/${segmentName(first)}`;
+      members.push({ name, bytes, content: contentOf(join(folder, name), bytes) });
+    }
+    const files = members.map(({ name, bytes }) => ({ name, bytes }));
+    const manifest: Manifest = { format: FORMAT, version, timeMs: nowMs, checkpoint, files };
+    const content = utf8(`${JSON.stringify(manifest, null, 2)}\n`);
+    return {
+      members: [{ name: MANIFEST_NAME, bytes: content.length, content: [content] }, ...members],
+      close,
+    };
+  } catch (error) {
+    await close();
+    if (error instanceof PkiError) throw error;
+    throw new PkiError("storage", `cannot back up "${folder}": ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function segmentsOf(log: string) {
+  const segments = [];
+  for (const first of await listSegments(diskFiles, log)) {
+    segments.push({ first, bytes: fs.statSync(join(log, segmentName(first))).size });
+  }
+  return segments;
+}
+
+/** The newest checkpoint that a stopped server remembers. */
+async function newestNote(paths: ServerFiles): Promise<string> {
+  const { verifier } = loadLogStatement(paths, loadRoot(paths));
+  const notes = await readNotes(diskFiles, checkpointPath(paths.log));
+  const sizeOf = (note: string) => openOwn(note, verifier)?.size ?? -1;
+  return notes.filter((note) => sizeOf(note) >= 0).sort((a, b) => sizeOf(a) - sizeOf(b)).at(-1) ??
+    "";
+}
+
+function memberOf(name: string, file: LogFile, bytes: number): Member {
+  return { name, bytes, content: portions(file, bytes) };
+}
+
+async function* contentOf(path: string, bytes: number): AsyncGenerator<Uint8Array> {
+  const file = await diskFiles.open(path, "read");
+  try {
+    yield* portions(file, bytes);
+  } finally {
+    await file.close();
+  }
+}
+
+async function* portions(file: LogFile, bytes: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes;) {
+    const portion = new Uint8Array(Math.min(READ_BYTES, bytes - at));
+    const count = file.read(portion, at);
+    if (count === 0) return; // The archive finds out that it is too short.
+    yield portion.subarray(0, count);
+    at += count;
+    await Promise.resolve();
+  }
+}
+
+export interface VerifiedBackup {
+  readonly verified: Verified;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Verifies a backup where it is: every digest, then all that {@link verifyFolder} looks at.
+ * @param onMember may take the content of a member elsewhere while it passes
+ * @throws {PkiError} `malformed` where it is no backup, or not as it was written
+ */
+export async function verifyBackup(
+  path: string,
+  { onBytes, onMember }: {
+    readonly onBytes?: (done: number) => void;
+    readonly onMember?: TakeMember;
+  } = {},
+): Promise<VerifiedBackup> {
+  const { manifest, places } = await readBackup(path, onMember);
+  const archive = await open(path, "r");
+  try {
+    const verified = await verifyFolder({
+      files: archiveFiles(path, { descriptor: archive.fd, places }),
+      paths: serverFiles(path),
+      hasCopies: false,
+      ...(manifest.checkpoint === ""
+        ? {}
+        : { notes: new Map([[join(path, MANIFEST_NAME), manifest.checkpoint]]) }),
+      ...(onBytes ? { onBytes } : {}),
+    });
+    return { verified, manifest };
+  } finally {
+    await archive.close();
+  }
+}
+
+/** Where the content of a member is in the archive. */
+interface Place {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+export type TakeMember = (name: string, content: AsyncIterable<Uint8Array>) => Promise<void>;
+
+/** Reads a backup whole: its digests fit, and its manifest lists what is in it. */
+export async function readBackup(path: string, onMember?: TakeMember): Promise<{
+  readonly manifest: Manifest;
+  readonly places: ReadonlyMap<string, Place>;
+}> {
+  const what = `cannot read "${path}"`;
+  const places = new Map<string, Place>();
+  const manifestBytes: Uint8Array[] = [];
+  let next = 0;
+  await readArchive(path, async (name, bytes, content) => {
+    places.set(name, { at: next + TAR_BLOCK_BYTES, bytes });
+    next += TAR_BLOCK_BYTES + Math.ceil(bytes / TAR_BLOCK_BYTES) * TAR_BLOCK_BYTES;
+    if (name !== MANIFEST_NAME) {
+      if (onMember) await onMember(name, content);
+      return;
+    }
+    if (bytes > MANIFEST_BYTES_MAX) {
+      throw new PkiError("malformed", `${what}: its manifest is too long`);
+    }
+    for await (const chunk of content) manifestBytes.push(new Uint8Array(chunk));
+  }, { isAllowed: isBackupName });
+  if (!places.has(MANIFEST_NAME)) {
+    throw new PkiError("malformed", `${what}: it is not a backup of pki`);
+  }
+  const manifest = parseManifest(concatBytes(...manifestBytes), what);
+  const found = [...places].filter(([name]) => name !== MANIFEST_NAME)
+    .map(([name, { bytes }]) => ({ name, bytes }));
+  if (JSON.stringify(found) !== JSON.stringify(manifest.files)) {
+    throw new PkiError("malformed", `${what}: its ${MANIFEST_NAME} does not list what is in it`);
+  }
+  const missing = NEEDED.find((name) => !places.has(name));
+  if (missing !== undefined) throw new PkiError("malformed", `${what}: it lacks "${missing}"`);
+  return { manifest, places };
+}
+
+const TAR_BLOCK_BYTES = 512;
+
+/** The members of an archive as files below its own path, to be read only. */
+function archiveFiles(
+  path: string,
+  { descriptor, places }: {
+    readonly descriptor: number;
+    readonly places: ReadonlyMap<string, Place>;
+  },
+): Files {
+  const refuse = () => Promise.reject(new Error("a backup is only read"));
+  const nameOf = (file: string) => relative(path, file).replaceAll("\\", "/");
+  return {
+    makeFolder: refuse,
+    rename: refuse,
+    remove: refuse,
+    syncFolder: refuse,
+    list: (folder) => {
+      const prefix = `${nameOf(folder)}/`;
+      const names = [...places.keys()].filter((name) => name.startsWith(prefix));
+      return Promise.resolve(names.map((name) => name.slice(prefix.length)));
+    },
+    open: (file) => {
+      const place = places.get(nameOf(file));
+      if (!place) {
+        return Promise.reject(Object.assign(new Error("it is not there"), { code: "ENOENT" }));
+      }
+      return Promise.resolve({
+        size: () => Promise.resolve(place.bytes),
+        read: (into, position) => {
+          const length = Math.max(0, Math.min(into.length, place.bytes - position));
+          return length === 0 ? 0 : fs.readSync(descriptor, into, 0, length, place.at + position);
+        },
+        write: refuse,
+        writeNow: () => {
+          throw new Error("a backup is only read");
+        },
+        truncate: refuse,
+        sync: refuse,
+        close: () => Promise.resolve(),
+      });
+    },
+  };
+}
