@@ -47,7 +47,11 @@ function moveLeadingOptions(args: readonly string[]): string[] {
   if (command === undefined || (command.startsWith("-") && !ROOT_OPTIONS.includes(command))) {
     return ["session", ...leading, ...args.slice(at)]; // an option is never taken for a command
   }
-  return [command, ...leading, ...rest];
+  if (command !== "log") return [command, ...leading, ...rest];
+  const [subcommand, ...others] = rest; // a command of two words
+  return subcommand === undefined
+    ? [command, ...leading]
+    : [command, subcommand, ...leading, ...others];
 }
 
 /** Exit codes of the library are negative where it was the one to fail. */

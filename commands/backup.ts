@@ -7,7 +7,7 @@ import type { DurableLog } from "../lib/server/ports.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { withProgress } from "./progress.ts";
-import { askDurable } from "./running_server.ts";
+import { askDurable, untilInterrupted } from "./running_server.ts";
 
 /** Set by `build.ts`, as in `program.ts`, which imports this file. */
 declare const PKI_VERSION: string | undefined;
@@ -54,7 +54,7 @@ export async function backup(
           replaces: flags.force ?? false,
           // Asked again, once the files are open that may be replaced.
           askDurable: () => lock ? Promise.resolve(undefined) : askAgain(folder, context.signal),
-          onBytes,
+          onBytes: untilInterrupted(onBytes, context.signal),
         }),
     );
     const { log: { index }, certificates, origin = "" } = verified;

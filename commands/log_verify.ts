@@ -8,7 +8,7 @@ import type { Verified } from "../lib/server/verify.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, textFlag } from "./globals.ts";
 import { withProgress } from "./progress.ts";
-import { askDurable } from "./running_server.ts";
+import { askDurable, untilInterrupted } from "./running_server.ts";
 
 interface LogVerifyFlags extends GlobalFlags {
   readonly data?: string;
@@ -37,7 +37,7 @@ async function verifyData(
       paths,
       witness: witness ?? defaultWitness(folder),
       askDurable: () => askDurable(folder, surroundings.context.signal),
-      onBytes,
+      onBytes: untilInterrupted(onBytes, surroundings.context.signal),
     }));
 }
 
@@ -48,7 +48,8 @@ async function verifyFile(surroundings: Surroundings, path: string): Promise<Ver
     surroundings,
     "verifying",
     total,
-    (onBytes) => verifyBackup(path, { onBytes }),
+    (onBytes) =>
+      verifyBackup(path, { onBytes: untilInterrupted(onBytes, surroundings.context.signal) }),
   );
   return verified;
 }

@@ -5,6 +5,7 @@ import * as fs from "node:fs";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, textFlag } from "./globals.ts";
 import { withProgress } from "./progress.ts";
+import { untilInterrupted } from "./running_server.ts";
 
 interface RestoreFlags extends GlobalFlags {
   readonly data?: string;
@@ -26,7 +27,8 @@ export async function restoreBackup(
     surroundings,
     "restoring",
     total,
-    (onBytes) => restore(path, { folder, witness, onBytes }),
+    (onBytes) =>
+      restore(path, { folder, witness, onBytes: untilInterrupted(onBytes, context.signal) }),
   );
   const { log: { index }, certificates, origin = "" } = verified;
   const madeAt = new Date(manifest.timeMs).toISOString();

@@ -26,3 +26,14 @@ export async function askDurable(
     hint: "use the version of pki that the server runs",
   });
 }
+
+/** Passes on how far something is, and ends it when the program is asked to end. */
+export function untilInterrupted(
+  tick: (done: number) => void,
+  signal: AbortSignal,
+): (done: number) => void {
+  return (done) => {
+    if (signal.aborted) throw new PkiError("interrupted", "interrupted");
+    tick(done);
+  };
+}

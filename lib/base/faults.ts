@@ -16,6 +16,9 @@ export const FAULT_RENEW_CHECK_MS = 200;
 /** How long a login may take, for a test that waits for the end of it. */
 export const FAULT_LOGIN_MS = 5000;
 
+/** How far the log grows before a snapshot, in bytes, for a test that waits for one. */
+export const FAULT_SNAPSHOT_BYTES_MIN = 16_384;
+
 /** A lookup of this id makes the directory throw instead of the connection's worker. */
 export const DIRECTORY_FAULT_ID = "fault-directory";
 

@@ -16,7 +16,7 @@ import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { syncFolder } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type Member, readArchive, writeArchive } from "../store/archive.ts";
-import { readNotes } from "../store/checkpoint_file.ts";
+import { encodeCheckpointFile, readNotes } from "../store/checkpoint_file.ts";
 import { diskFiles, type Files, type LogFile, openIfThere } from "../store/disk.ts";
 import { checkpointPath } from "../store/open_state.ts";
 import { listSegments, segmentName } from "../store/segments.ts";
@@ -24,7 +24,7 @@ import { openOwn } from "../store/signed_log.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import { loadLogStatement, loadRoot } from "./log_key.ts";
 import type { DurableLog } from "./ports.ts";
-import { encodeCheckpointFile, hasErrors, type Verified, verifyFolder } from "./verify.ts";
+import { hasErrors, type Verified, verifyFolder } from "./verify.ts";
 
 export const MANIFEST_NAME = "MANIFEST";
 const FORMAT = 1;
@@ -88,7 +88,7 @@ export interface BackupOptions {
   readonly replaces: boolean;
   /** How far the log is durable, where a server is running. */
   readonly askDurable: () => Promise<DurableLog | undefined>;
-  /** Told how far it is, of twice the size of the log: it is written, then verified. */
+  /** Told how far it is, of about twice the size of the log: it is written, then verified. */
   readonly onBytes?: (done: number) => void;
 }
 

@@ -5,14 +5,13 @@
 
 import { copyBytes } from "../base/bytes.ts";
 import { randomBytes } from "node:crypto";
-import { messageOf, PkiError } from "../base/errors.ts";
+import { PkiError } from "../base/errors.ts";
 import { fileExists } from "../base/files.ts";
-import { CheckpointFile } from "../store/checkpoint_file.ts";
-import { type Files, diskFiles } from "../store/disk.ts";
-import { startJournal } from "../store/journal.ts";
+import { diskFiles, type Files } from "../store/disk.ts";
 import type { LogIndex } from "../store/log_index.ts";
 import { checkpointPath, openState } from "../store/open_state.ts";
-import { SignedLog } from "../store/signed_log.ts";
+import type { SignedLog } from "../store/signed_log.ts";
+import { startLog } from "../store/start_log.ts";
 import type { State } from "../store/state.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import type { ServerFiles } from "./files.ts";
@@ -44,20 +43,28 @@ export interface OpenedLog {
 /** @throws {PkiError} `storage`; `conflict` if a loss is accepted where nothing is lost */
 export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   const { files, root, domain, passphrase, warn, witness, acceptsLoss, disk = diskFiles } = options;
-  if (!fileExists(files.logPublic)) {
+  const isOfBeforeCheckpoints = ![
+    files.logKey,
+    files.logPublic,
+    checkpointPath(files.log),
+    witness,
+  ].some(fileExists);
+  // Where a checkpoint was ever signed, another key would only hide what it says.
+  if (isOfBeforeCheckpoints) {
     await makeLogKeyByRoot(files, { root, domain, generation: 1, passphrase });
   }
   const keyOfBefore = await loadLogKey(files, { root, passphrase });
+  const paths = { log: files.log, snapshot: files.snapshot, witness };
   const opened = await openState({
     files: disk,
-    paths: { log: files.log, snapshot: files.snapshot, witness },
+    paths,
     verifier: keyOfBefore.verifier,
     // The first entry is the server's own certificate, which is written after it.
     hasServed: fileExists(files.serverCertificate),
     acceptsLoss,
   });
   opened.warnings.forEach(warn);
-  const { state, index, reading, loss, snapshotSize, snapshotBytes } = opened;
+  const { state, index, loss, snapshotSize, snapshotBytes } = opened;
   if (acceptsLoss && loss === undefined) {
     throw new PkiError("conflict", "cannot accept a loss: the log has lost nothing", {
       hint: "start the server without --accept-loss",
@@ -69,20 +76,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
     await makeLogKeyByRoot(files, { root, domain, generation, passphrase });
   }
   const key = loss === undefined ? keyOfBefore : await loadLogKey(files, { root, passphrase });
-  const log = new SignedLog({ index, signer: key, warn });
-  const journal = await startJournal(reading, {
-    files: disk,
-    folder: files.log,
-    index,
-    onSynced: log.onSynced,
-  });
-  const [inner, outer] = opened.newestSlots;
-  const note = log.checkpoint;
-  const remembered = [
-    await CheckpointFile.open(disk, checkpointPath(files.log), { note, keep: inner }),
-    await openWitness(disk, witness, { note, keep: outer, warn }),
-  ];
-  log.attach(journal, remembered.filter((file) => file !== undefined));
+  const log = await startLog(opened, { files: disk, paths, signer: key, warn });
   if (loss !== undefined) {
     const { index: entry } = await log.append({
       type: "restarted",
@@ -94,22 +88,4 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
     warn(`the loss is entry ${entry} of the log`);
   }
   return { log, state, index, key, snapshotSize, snapshotBytes };
-}
-
-/** The server can do without: clients remember checkpoints too. */
-async function openWitness(
-  disk: Files,
-  path: string,
-  { warn, ...options }: {
-    readonly note: string;
-    readonly keep: number;
-    readonly warn: (text: string) => void;
-  },
-): Promise<CheckpointFile | undefined> {
-  try {
-    return await CheckpointFile.open(disk, path, options);
-  } catch (error) {
-    warn(`the witness "${path}" cannot be written: ${messageOf(error)}; name a place with --witness`);
-    return undefined;
-  }
 }

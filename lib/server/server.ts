@@ -134,9 +134,7 @@ class Core {
         [events, port2],
       ),
       authority.ask({ type: "start", folder, passphrase, directory: port1 }, [port1]),
-    ]).catch((error) => {
-      throw startError(error);
-    });
+    ]);
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
       ? []
@@ -353,6 +351,14 @@ function wrongPassphrase(cause: PkiError): PkiError {
  * @throws {PkiError} `refused` for a wrong passphrase, `storage`, `unreachable` if the port is taken
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  try {
+    return await start(options);
+  } catch (error) {
+    throw startError(error);
+  }
+}
+
+async function start(options: ServerOptions): Promise<RunningServer> {
   const files = serverFiles(options.folder);
   const root = checkRoot(
     parsePemBlock(readText(files.rootCertificate), ["CERTIFICATE"], files.rootCertificate),

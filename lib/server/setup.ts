@@ -20,9 +20,10 @@ import type { PasswordSecrets } from "./accounts.ts";
 import { serverFiles } from "./files.ts";
 import { makeLogKey } from "./log_key.ts";
 
-/** Whether a data folder has been set up. */
+/** Whether a data folder has been set up; one that lacks some of its files was, and is damaged. */
 export function isSetUp(folder: string): boolean {
-  return fs.existsSync(serverFiles(folder).rootCertificate);
+  const { rootCertificate, issuingCertificate, log } = serverFiles(folder);
+  return [rootCertificate, issuingCertificate, log].some((path) => fs.existsSync(path));
 }
 
 export interface SetupOptions {

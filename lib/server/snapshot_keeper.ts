@@ -6,9 +6,12 @@
 import type { MessagePort } from "node:worker_threads";
 import { Caller } from "../base/call.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
+import { FAULT_SNAPSHOT_BYTES_MIN, HAS_FAULTS } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
 import type { FromSnapshot, ToSnapshot } from "./ports.ts";
+
+const BYTES_MIN = HAS_FAULTS ? FAULT_SNAPSHOT_BYTES_MIN : LIMITS.snapshotBytesMin;
 
 export interface SnapshotKeeperOptions {
   /** How long the last snapshot is, and how long the log was that it stands for. */
@@ -18,6 +21,8 @@ export interface SnapshotKeeperOptions {
   readonly logBytes: () => number;
   /** What to take a snapshot of. */
   readonly describe: () => ToSnapshot;
+  /** Takes it; default in a worker of its own. */
+  readonly take?: (question: ToSnapshot) => Promise<FromSnapshot>;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
   readonly now?: () => number;
@@ -41,29 +46,22 @@ export class SnapshotKeeper {
   /** To be called after each change; takes no time. */
   consider(): void {
     const grownBytes = this.#options.logBytes() - this.#coveredBytes;
-    if (grownBytes < Math.max(LIMITS.snapshotBytesMin, this.#snapshotBytes)) return;
+    if (grownBytes < Math.max(BYTES_MIN, this.#snapshotBytes)) return;
     if (this.#running !== undefined || this.#now() < this.#retryAtMs) return;
     this.#running = this.#take();
   }
 
   async #take(): Promise<void> {
-    const { describe, warn, logBytes } = this.#options;
-    const coveredBytes = logBytes();
-    const question = describe();
-    const worker = startWorker("snapshot");
+    const { describe, warn, logBytes, take = takeInWorker } = this.#options;
     try {
-      const caller = new Caller<ToSnapshot, FromSnapshot>(worker as unknown as MessagePort);
-      const fail = (why: string) => caller.fail(new PkiError("internal", why));
-      worker.on("error", (error) => fail(messageOf(error)));
-      worker.on("exit", () => fail("the worker ended by itself"));
-      const { bytes } = await caller.ask(question);
+      const coveredBytes = logBytes();
+      const { bytes } = await take(describe());
       this.#snapshotBytes = bytes;
       this.#coveredBytes = coveredBytes;
     } catch (error) {
       warn(`no snapshot was taken: ${messageOf(error)}; the log has everything`);
       this.#retryAtMs = this.#now() + LIMITS.snapshotRetryMs;
     } finally {
-      await worker.terminate();
       this.#running = undefined;
     }
   }
@@ -76,5 +74,18 @@ export class SnapshotKeeper {
   /** Waits for the one that is being taken. */
   async close(): Promise<void> {
     await this.#running;
+  }
+}
+
+async function takeInWorker(question: ToSnapshot): Promise<FromSnapshot> {
+  const worker = startWorker("snapshot");
+  try {
+    const caller = new Caller<ToSnapshot, FromSnapshot>(worker as unknown as MessagePort);
+    const fail = (why: string) => caller.fail(new PkiError("internal", why));
+    worker.on("error", (error) => fail(messageOf(error)));
+    worker.on("exit", () => fail("the worker ended by itself"));
+    return await caller.ask(question);
+  } finally {
+    await worker.terminate();
   }
 }

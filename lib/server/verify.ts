@@ -9,7 +9,6 @@
 
 import { join } from "node:path";
 import {
-  type Bytes,
   encodeBase64,
   encodeHex,
   isEqualBytes,
@@ -62,9 +61,9 @@ export interface VerifyOptions {
   readonly askDurable?: () => Promise<DurableLog | undefined>;
   /** Whether there are copies of certificates to compare; there are none in a backup. */
   readonly hasCopies?: boolean;
-  /** Each user's certificates as the copy has them, in the order of the log. */
+  /** Each user's certificates as the copy has them, in the order of the log. What it throws ends all. */
   readonly onIssued?: (id: string, pem: string) => void;
-  /** Told how many bytes of the log have been read so far. */
+  /** Told how many bytes of the log have been read so far; a `PkiError` that it throws ends all. */
   readonly onBytes?: (done: number) => void;
 }
 
@@ -324,24 +323,26 @@ class Verification {
     const { paths, onIssued } = this.#options;
     if (entry.type !== "issued") return;
     const where = `${paths.log}, entry ${index}`;
-    this.#try(where, () => {
+    const issued = this.#try(where, () => {
       const base64 = certificateOf(entry);
-      const certificate = parseCertificate(parseBase64(base64));
-      this.#certificates++;
-      if (!this.#isIssued(certificate)) {
-        this.#error(where, `the issuing CA has not signed certificate ${certificate.serial}`);
-      }
-      if (base64 === this.#serverLeaf) this.#isServerLeafLogged = true;
-      const id = entry.public["id"];
-      if (typeof id !== "string") return;
-      this.#certified.add(id);
-      const pem = encodeCertificatesPem([certificate.der]) + this.#issuingPem;
-      onIssued?.(id, pem);
-      const copy = this.#copies.get(id);
-      if (!copy) return;
-      if (hashOf(utf8(pem)) === copy.hash) copy.seen = "newest";
-      else if (copy.seen === "newest") copy.seen = "older";
+      return { base64, certificate: parseCertificate(parseBase64(base64)) };
     });
+    if (!issued) return;
+    const { base64, certificate } = issued;
+    this.#certificates++;
+    if (!this.#try(where, () => ({ isIssued: this.#isIssued(certificate) }))?.isIssued) {
+      this.#error(where, `the issuing CA has not signed certificate ${certificate.serial}`);
+    }
+    if (base64 === this.#serverLeaf) this.#isServerLeafLogged = true;
+    const id = entry.public["id"];
+    if (typeof id !== "string") return;
+    this.#certified.add(id);
+    const pem = encodeCertificatesPem([certificate.der]) + this.#issuingPem;
+    onIssued?.(id, pem);
+    const copy = this.#copies.get(id);
+    if (!copy) return;
+    if (hashOf(utf8(pem)) === copy.hash) copy.seen = "newest";
+    else if (copy.seen === "newest") copy.seen = "older";
   }
 
   async #readCopies(): Promise<void> {
@@ -409,11 +410,4 @@ function isSignedBy(
   key: ReturnType<typeof parsePublicKey>,
 ): boolean {
   return isEqualBytes(issuer, by.subject) && isSignatureValid({ algorithm, data, signature, key });
-}
-
-/** For whoever writes a file of checkpoints: both slots, with one note. */
-export function encodeCheckpointFile(note: string): Bytes {
-  const bytes = new Uint8Array(2 * LIMITS.checkpointBytesMax).fill(0x0a);
-  bytes.set(utf8(note));
-  return bytes;
 }

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { isEqualBytes } from "../base/bytes.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
 import { faultOfHeader, FILE_HEADER_BYTES, readRecords } from "../log/records.ts";
 import { hashLeaf, TILE_LEAVES } from "../log/tree.ts";
@@ -92,6 +92,7 @@ class Walk {
       try {
         next = await this.#readSegment({ path, first, isLast: first === firsts.at(-1) });
       } catch (error) {
+        if (error instanceof PkiError) throw error; // of whoever was told of entries and bytes
         onError(path, messageOf(error));
         this.isWhole = false;
         next = first;

@@ -6,7 +6,7 @@
  */
 
 import { dirname } from "node:path";
-import { parseUtf8, utf8 } from "../base/bytes.ts";
+import { concatBytes, parseUtf8, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type Files, type LogFile, openIfThere, readBytes, writeBytes } from "./disk.ts";
@@ -103,4 +103,9 @@ function slotOf(note: string): Uint8Array {
   const slot = new Uint8Array(SLOT_BYTES).fill(0x0a);
   slot.set(bytes);
   return slot;
+}
+
+/** A whole file of one note, for a copy of what another file remembers. */
+export function encodeCheckpointFile(note: string): Uint8Array {
+  return concatBytes(slotOf(note), new Uint8Array(SLOT_BYTES).fill(0x0a));
 }

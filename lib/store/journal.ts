@@ -21,7 +21,13 @@ import { encodeFileHeader, encodeRecord, parseRecord, recordBytesAt } from "../l
 import { hashLeaf } from "../log/tree.ts";
 import { diskError, type Files, type LogFile, writeBytes } from "./disk.ts";
 import type { LogIndex } from "./log_index.ts";
-import { closeAll, type LogLocation, type LogReading, segmentName } from "./segments.ts";
+import {
+  closeAll,
+  listSegments,
+  type LogLocation,
+  type LogReading,
+  segmentName,
+} from "./segments.ts";
 
 /** Where an entry went. */
 export interface Appended {
@@ -228,11 +234,19 @@ export class Journal {
     const segment = this.#index.segments.at(-1);
     if (segment === undefined || segment.bytes < this.#segmentBytesMax) return;
     const location = { files: this.#files, folder: this.#folder };
+    const first = this.#index.size;
     let file: LogFile;
     try {
-      file = await createSegment(location, this.#index.size);
-    } catch {
-      return; // It is tried again with the next entries, and they tell what is wrong with the disk.
+      file = await createSegment(location, first);
+    } catch (error) {
+      // Tried again with the next entries, which tell what is wrong with the disk. Unless it was made
+      // all the same: what went on in the old file then would be in front of it.
+      const isThere = await listSegments(this.#files, this.#folder).then(
+        (segments) => segments.includes(first),
+        () => true,
+      );
+      if (isThere) this.#poisonBy("a new file could not be made", error);
+      return;
     }
     try {
       await this.#files.syncFolder(this.#folder);

@@ -80,12 +80,15 @@ export class State {
   #apply(entry: Entry, index: number): void {
     switch (entry.type) {
       case "registered":
-        this.#run("INSERT INTO accounts (id, credential, record, registered_ms) VALUES (?, ?, ?, ?)", [
-          textField(entry.private, "id"),
-          textField(entry.private, "credential"),
-          textField(entry.private, "record"),
-          entry.timeMs,
-        ]);
+        this.#run(
+          "INSERT INTO accounts (id, credential, record, registered_ms) VALUES (?, ?, ?, ?)",
+          [
+            textField(entry.private, "id"),
+            textField(entry.private, "credential"),
+            textField(entry.private, "record"),
+            entry.timeMs,
+          ],
+        );
         return;
       case "credentials":
         this.#run("UPDATE accounts SET credential = ?, record = ? WHERE id = ?", [
