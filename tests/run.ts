@@ -17,6 +17,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   openssl: "openssl",
   tmux: "tmux",
   file: "file",
+  sqlite3: "sqlite3",
 };
 
 function step(title: string, command: string, args: readonly string[]): void {

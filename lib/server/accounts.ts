@@ -24,6 +24,19 @@ export interface PasswordSecrets {
   readonly unknown: string;
 }
 
+/** Reads what was decrypted, which may be damaged all the same. @throws {PkiError} `malformed` */
+export function parseSecrets(text: string, path: string): PasswordSecrets {
+  try {
+    const { setup, unknown } = JSON.parse(text) as Partial<PasswordSecrets>;
+    if (/^[\w-]+$/.test(String(setup)) && /^[0-9a-f]{64}$/.test(String(unknown))) {
+      return { setup: String(setup), unknown: String(unknown) };
+    }
+  } catch {
+    // The same words for every way in which it is not what we wrote.
+  }
+  throw new PkiError("malformed", `cannot read "${path}": it is damaged`);
+}
+
 export interface AccountsOptions {
   readonly secrets: PasswordSecrets;
   readonly rootFingerprint: string;

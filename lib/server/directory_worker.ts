@@ -21,7 +21,7 @@ import { parseCertificate } from "../x509/certificate.ts";
 import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptText } from "../x509/keys.ts";
 import { parsePemBlock } from "../x509/pem.ts";
-import type { PasswordSecrets } from "./accounts.ts";
+import { parseSecrets } from "./accounts.ts";
 import { CertificateCopies } from "./copies.ts";
 import { Directory } from "./directory.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
@@ -64,9 +64,10 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const root = checkRoot(readCertificate(files.rootCertificate), Date.now());
   const issuing = parseCertificate(readCertificate(files.issuingCertificate));
   const domain = domainOf(issuing);
-  const secrets = JSON.parse(
+  const secrets = parseSecrets(
     await decryptText(readText(files.opaqueKey), passphrase, files.opaqueKey),
-  ) as PasswordSecrets;
+    files.opaqueKey,
+  );
   const opened = await openLog({
     ...{ files, root, domain, passphrase, witness, acceptsLoss, warn },
     nowMs: Date.now(),

@@ -48,7 +48,7 @@ export class SnapshotKeeper {
     const grownBytes = this.#options.logBytes() - this.#coveredBytes;
     if (grownBytes < Math.max(BYTES_MIN, this.#snapshotBytes)) return;
     if (this.#running !== undefined || this.#now() < this.#retryAtMs) return;
-    this.#running = this.#take();
+    this.#running = this.#take().finally(() => this.#running = undefined);
   }
 
   async #take(): Promise<void> {
@@ -61,8 +61,6 @@ export class SnapshotKeeper {
     } catch (error) {
       warn(`no snapshot was taken: ${messageOf(error)}; the log has everything`);
       this.#retryAtMs = this.#now() + LIMITS.snapshotRetryMs;
-    } finally {
-      this.#running = undefined;
     }
   }
 

@@ -275,18 +275,6 @@ test("a snapshot that is damaged or gone is made again from the log", () =>
     }
   }));
 
-test("copies of certificates that a crash has lost come back", () =>
-  inWorld(async (world) => {
-    await world.withUsers("alice", "bob");
-    const folder = join(serverFolder(world), "certs");
-    const paths = ["alice", "bob"].map((id) => join(folder, `${id}.pem`));
-    const before = paths.map((path) => fs.readFileSync(path, "utf8"));
-    await world.server.running.end("SIGKILL");
-    for (const path of paths) fs.rmSync(path);
-    await world.serve();
-    assert.deepEqual(paths.map((path) => fs.readFileSync(path, "utf8")), before);
-  }));
-
 test("a port that is taken is named, with a way out", () =>
   inWorld(async (world) => {
     const holder = createServer();

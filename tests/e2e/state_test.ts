@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
+import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { parseCertificatesPem } from "../../lib/x509/pem.ts";
@@ -17,7 +18,9 @@ const copyOf = (world: World, id: string) => join(dataOf(world), "certs", `${id}
 
 function copyFolder(from: string, to: string): void {
   fs.rmSync(to, { recursive: true, force: true });
-  fs.cpSync(from, to, { recursive: true });
+  // A server that was killed leaves its sockets.
+  const filter = (path: string) => !fs.lstatSync(path).isSocket();
+  fs.cpSync(from, to, { recursive: true, filter });
 }
 
 /** Files below a folder, without sockets. */
@@ -63,20 +66,19 @@ test("the data folder of version 1 is served as it is", () =>
     );
     const root = join(ROOT, "testdata", "data-v1", "root.crt");
     const [der] = parseCertificatesPem(fs.readFileSync(root, "utf8"), root);
+    assert.ok(der);
+    assert.equal(fingerprint, fingerprintOf(der));
     // Accounts and certificates are those of then, whatever the date is now.
     for (const [id, other] of [["alice", "bob"], ["bob", "alice"]] as const) {
       await withClient(RawClient.loggedIn(world, id), async (client) => {
-        assert.deepEqual(parseBase64(String((await client.ok("HELLO"))["root"])), der);
         const found = await client.ok("CERTREQ", { id: other });
-        const copy = fs.readFileSync(
-          join(ROOT, "testdata", "data-v1", "certs", `${other}.pem`),
-          "utf8",
-        );
-        const [leaf] = parseCertificatesPem(copy, other);
-        assert.deepEqual(parseBase64(String(found["certificate"])), leaf);
+        assert.ok(before.includes(String(found["certificate"])), "it is of then");
       });
     }
-    assert.match(fingerprint, /^[0-9a-f]{64}$/);
+    for (const name of ["alice.pem", "bob.pem"]) {
+      const copy = (folder: string) => fs.readFileSync(join(folder, "certs", name), "utf8");
+      assert.equal(copy(dataOf(world)), copy(join(ROOT, "testdata", "data-v1")));
+    }
     // And it goes on from there.
     for (const id of ["alice", "bob"]) {
       await world.ok(id, ["csr"]);
@@ -283,6 +285,21 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
     }));
 }
 
+/** Waits until files, which are all in one folder, have this content. */
+async function untilRead(paths: readonly string[], wanted: readonly string[]): Promise<void> {
+  const read = (path: string) => fs.existsSync(path) ? fs.readFileSync(path, "utf8") : undefined;
+  const isThere = () => paths.every((path, i) => read(path) === wanted[i]);
+  const changed = Promise.withResolvers<void>();
+  const timer = setTimeout(() => changed.reject(new Error("they were not made again")), 60_000);
+  const watcher = fs.watch(dirname(paths[0] ?? ""), () => isThere() && changed.resolve());
+  try {
+    if (!isThere()) await changed.promise;
+  } finally {
+    clearTimeout(timer);
+    watcher.close();
+  }
+}
+
 test("copies that are damaged or gone after a kill are made again", () =>
   inWorld(async (world) => {
     await world.withUsers("alice", "bob");
@@ -292,9 +309,6 @@ test("copies that are damaged or gone after a kill are made again", () =>
       await world.server.running.end("SIGKILL");
       paths.forEach(damage);
       await world.serve();
-      // They are mended in the background; the clean stop waits for none of it, so ask for it here.
-      await withClient(RawClient.loggedIn(world, "alice"), (client) => client.ok("PROOF"));
-      assert.deepEqual(paths.map((path) => fs.readFileSync(path, "utf8")), before);
+      await untilRead(paths, before);
     }
-    assert.equal(dirname(copyOf(world, "alice")), join(dataOf(world), "certs"));
   }));

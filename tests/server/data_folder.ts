@@ -50,7 +50,10 @@ export function makeDataFolder(): string {
 export async function grow(
   folder: string,
   ids: readonly string[],
-  { hasSnapshot = false }: { readonly hasSnapshot?: boolean } = {},
+  { hasSnapshot = false, renews = [] }: {
+    readonly hasSnapshot?: boolean;
+    readonly renews?: readonly string[];
+  } = {},
 ): Promise<void> {
   const files = serverFiles(folder);
   const nowMs = Date.now();
@@ -121,6 +124,7 @@ export async function grow(
       salt: null,
     });
   }
+  for (const id of renews) fs.writeFileSync(certificateCopy(files, id), (await certify(id)).pem);
   await log.close();
   if (hasSnapshot) await replaceFile(diskFiles, files.snapshot, encodeSnapshot({ state, index }));
   state.close();

@@ -131,6 +131,28 @@ const ROWS: readonly Row[] = [
     finds: /^error state\.db: table "accounts" .* from row 2 on$/,
   },
   {
+    name: "the snapshot's segments are others",
+    damage: (folder) =>
+      forge(join(folder, "state.db"), "UPDATE log_segments SET bytes = bytes - 1"),
+    finds: /^error state\.db: its list of segments is not that of the log$/,
+  },
+  {
+    name: "the snapshot's offsets are others",
+    damage: (folder) =>
+      forge(join(folder, "state.db"), "UPDATE log_tiles SET offsets = zeroblob(length(offsets))"),
+    finds: /^error state\.db: its index of the log differs from entry 0 on$/,
+  },
+  {
+    name: "a copy is the one before the newest",
+    damage: async (folder) => {
+      const kept = fs.readFileSync(join(folder, "certs/bob.pem"));
+      await grow(folder, [], { renews: ["bob"] });
+      fs.writeFileSync(join(folder, "certs/bob.pem"), kept);
+    },
+    finds: /^note certs\/bob\.pem: it is not the newest certificate; the log has that$/,
+    isHarmless: true,
+  },
+  {
     name: "there is no snapshot",
     damage: (folder) => fs.rmSync(join(folder, "state.db")),
     finds: /^$/,

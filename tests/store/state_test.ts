@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
-import { type Entry, type EntryType, type JsonObject } from "../../lib/log/entry.ts";
+import { type Entry, type EntryType, type JsonObject, redactEntry } from "../../lib/log/entry.ts";
 import { Database, loadSqlite } from "../../lib/store/database.ts";
 import { State } from "../../lib/store/state.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
@@ -53,7 +53,7 @@ const ENTRIES: readonly Entry[] = [
 
 function stateOf(entries: readonly Entry[]): State {
   const state = State.empty();
-  for (const one of entries) state.apply(one);
+  entries.forEach((one, index) => state.apply(one, index));
   return state;
 }
 
@@ -63,8 +63,9 @@ const ALL = [ALICE_1, ALICE_2, BOB_1, SERVER];
 const answersOf = (state: State) => ({
   accounts: ["alice", "bob", "carol"].map((id) => state.account(id)),
   published: ["alice", "bob", "carol"].map((id) => state.published(id)),
-  issued: ["alice", "bob"].map((id) => ALL.map((der) => state.issuedTo(id, der))),
-  newest: [...state.newestCertificates()],
+  issued: ALL.map((der) => state.issued(serialOf(der))),
+  newest: ["alice", "bob", "carol"].map((id) => state.newestOf(id)),
+  certified: [...state.certifiedIds()],
 });
 
 test("State.apply() adds up what happened", () => {
@@ -77,66 +78,80 @@ test("State.apply() adds up what happened", () => {
   assert.equal(state.account("carol"), undefined);
   assert.equal(state.account("Alice"), undefined);
   const newest = {
-    number: 4,
+    entry: 6,
     serial: serialOf(ALICE_2),
+    profile: "user",
     id: "alice",
     notAfterMs: parseCertificate(ALICE_2).notAfterMs,
-    der: ALICE_2,
+    issuedMs: ENTRIES[6]?.timeMs,
+    revokedMs: null,
   };
   assert.deepEqual(state.published("alice"), newest);
   assert.equal(newest.notAfterMs, NOW_MS + LIMITS.userDays * LIMITS.dayMs);
   assert.equal(state.published("bob"), undefined, "issued is not published");
-  assert.deepEqual(state.issuedTo("alice", ALICE_2), newest);
-  assert.equal(state.issuedTo("alice", ALICE_1)?.number, 2);
-  assert.equal(state.issuedTo("alice", BOB_1), undefined, "somebody else's");
-  assert.equal(state.issuedTo("alice", SERVER), undefined);
-  assert.equal(state.issuedTo("no-matter", SERVER), undefined, "a server's is no user's");
-  assert.deepEqual(
-    [...state.newestCertificates()].map(({ id, der }) => [id, der]),
-    [["bob", BOB_1], ["alice", ALICE_2]],
-  );
+  assert.deepEqual(state.issued(serialOf(ALICE_2)), newest);
+  assert.deepEqual(state.newestOf("alice"), newest);
+  assert.equal(state.issued(serialOf(ALICE_1))?.entry, 3);
+  assert.equal(state.issued("00"), undefined);
+  const server = state.issued(serialOf(SERVER));
+  assert.deepEqual([server?.entry, server?.profile, server?.id], [0, "server", null]);
+  assert.deepEqual([...state.certifiedIds()], ["alice", "bob"]);
+});
+
+test("State.apply() changes a password for the id that has the account", () => {
+  const state = stateOf(ENTRIES);
+  state.apply(entry("credentials", {}, { id: "bob", credential: "c2", record: "r2" }), 8);
+  assert.deepEqual(state.account("bob"), { id: "bob", credential: "c2", record: "r2" });
+  assert.equal(state.account("alice")?.record, "r-alice");
+});
+
+test("State.apply() marks the certificate that was revoked, and no other", () => {
+  const state = stateOf(ENTRIES);
+  const revoked = entry("revoked", { serial: serialOf(ALICE_2) }, { reason: "keyCompromise" });
+  state.apply(revoked, 8);
+  assert.equal(state.issued(serialOf(ALICE_2))?.revokedMs, revoked.timeMs);
+  assert.equal(state.published("alice")?.revokedMs, revoked.timeMs);
+  assert.equal(state.issued(serialOf(ALICE_1))?.revokedMs, null);
+});
+
+test("State.apply() leaves out what was redacted", () => {
+  const state = State.empty();
+  state.apply(redactEntry(registered("alice")), 0);
+  assert.equal(state.account("alice"), undefined);
+  state.apply(registered("bob"), 1);
+  assert.ok(state.account("bob"));
+});
+
+test("State.recentlyCertified() names who got a certificate from an entry on, or lately", () => {
+  const state = stateOf(ENTRIES);
+  assert.deepEqual(state.recentlyCertified(6, 0), ["alice"]);
+  assert.deepEqual([...state.recentlyCertified(5, 0)].sort(), ["alice", "bob"]);
+  assert.deepEqual(state.recentlyCertified(100, 0), ["alice"], "the last one counts as lately");
+  assert.deepEqual([...state.recentlyCertified(100, 1)].sort(), ["alice", "bob"]);
+  assert.deepEqual(State.empty().recentlyCertified(0, 0), []);
 });
 
 test("State.apply() lets the last published certificate count", () => {
   const state = stateOf(ENTRIES.slice(0, 5));
-  assert.deepEqual(state.published("alice")?.der, ALICE_1);
-  for (const one of ENTRIES.slice(5)) state.apply(one);
-  assert.deepEqual(state.published("alice")?.der, ALICE_2);
+  assert.equal(state.published("alice")?.serial, serialOf(ALICE_1));
+  ENTRIES.slice(5).forEach((one, i) => state.apply(one, 5 + i));
+  assert.equal(state.published("alice")?.serial, serialOf(ALICE_2));
 });
 
-test("State: entries applied as they come and entries replayed give the same answers", () => {
+test("State: entries applied as they come, replayed behind a snapshot, or in bulk are the same", () => {
   for (let size = 0; size <= ENTRIES.length; size++) {
     const live = stateOf(ENTRIES.slice(0, size));
-    const snapshot = live.encodeSnapshot({ size, root: "00" });
-    const replayed = State.load(snapshot);
+    const replayed = State.load(live.database.serialize());
     assert.deepEqual(answersOf(replayed), answersOf(live));
-    for (const one of ENTRIES.slice(size)) {
-      live.apply(one);
-      replayed.apply(one);
-    }
+    replayed.startBulk();
+    ENTRIES.slice(size).forEach((one, i) => {
+      live.apply(one, size + i);
+      replayed.apply(one, size + i);
+    });
+    replayed.endBulk();
     assert.deepEqual(answersOf(replayed), answersOf(live));
     assert.deepEqual(answersOf(replayed), answersOf(stateOf(ENTRIES)));
   }
-});
-
-test("State.encodeSnapshot() names its position, and the next one replaces it", () => {
-  const state = stateOf(ENTRIES);
-  assert.equal(state.snapshotPosition, undefined);
-  const first = State.load(state.encodeSnapshot({ size: 8, root: "ab".repeat(32) }));
-  assert.deepEqual(first.snapshotPosition, { size: 8, root: "ab".repeat(32) });
-  const second = State.load(first.encodeSnapshot({ size: 9, root: "cd".repeat(32) }));
-  assert.deepEqual(second.snapshotPosition, { size: 9, root: "cd".repeat(32) });
-  assert.deepEqual(answersOf(second), answersOf(state));
-});
-
-test("State.encodeSnapshot() makes an SQLite file that others can read", () => {
-  const database = Database.deserialize(stateOf(ENTRIES).encodeSnapshot({ size: 8, root: "" }));
-  assert.deepEqual(database.query("SELECT id FROM accounts ORDER BY id").values(), [
-    ["alice"],
-    ["bob"],
-  ]);
-  assert.deepEqual(database.query("PRAGMA integrity_check").values(), [["ok"]]);
-  database.close();
 });
 
 test("State.apply() refuses what cannot have been logged, and changes nothing", () => {
@@ -156,9 +171,15 @@ test("State.apply() refuses what cannot have been logged, and changes nothing", 
     [entry("issued", { profile: "user", certificate: "AQID" }), { kind: "malformed" }],
     [issued("alice", ALICE_1), { code: "SQLITE_CONSTRAINT_UNIQUE" }],
     [entry("published", {}), storage(/lacks "serial"/)],
+    [entry("published", { serial: "00" }), storage(/about something that was never there/)],
+    [entry("published", { serial: serialOf(SERVER) }), storage(/was never there/)],
+    [entry("revoked", { serial: "00" }), storage(/was never there/)],
+    [
+      entry("credentials", {}, { id: "carol", credential: "c", record: "r" }),
+      storage(/was never there/),
+    ],
   ];
-  for (const [one, refusal] of rows) assert.throws(() => state.apply(one), refusal);
-  state.apply(entry("published", { serial: "00" })); // of no certificate
+  for (const [one, refusal] of rows) assert.throws(() => state.apply(one, 8), refusal);
   assert.deepEqual(answersOf(state), before);
 });
 
@@ -171,7 +192,7 @@ test("State keeps ids and records apart from SQL", () => {
 });
 
 test("State.load() refuses a file of a newer version", () => {
-  const database = Database.deserialize(State.empty().encodeSnapshot({ size: 0, root: "" }));
+  const database = Database.deserialize(State.empty().database.serialize());
   database.exec("PRAGMA user_version = 1000");
   assert.throws(() => State.load(database.serialize()), {
     name: "PkiError",

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mock, test } from "node:test";
+import { encodeBase64 } from "../../lib/base/bytes.ts";
+import { LIMITS } from "../../lib/base/limits.ts";
+import { CertificateCopies } from "../../lib/server/copies.ts";
+import { certificateCopy, serverFiles } from "../../lib/server/files.ts";
+import { generatePrivateKey } from "../../lib/x509/keys.ts";
+import { encodeCertificatesPem } from "../../lib/x509/pem.ts";
+import { issueUser, makeCa, makeDirectory, NOW_MS } from "../fakes/directory.ts";
+
+const CA = await makeCa();
+const KEY = await generatePrivateKey("p256");
+const HOUR_MS = 60 * 60_000;
+
+async function makeWorld(folder: string) {
+  const directory = await makeDirectory(CA);
+  const files = serverFiles(folder);
+  const warnings: string[] = [];
+  const open = () =>
+    new CertificateCopies({
+      files,
+      state: directory.state,
+      log: directory.signedLog,
+      issuingDer: CA.issuing.der,
+      warn: (text) => void warnings.push(text),
+    });
+  return {
+    ...directory,
+    warnings,
+    open,
+    copies: open(),
+    path: (id: string) => certificateCopy(files, id),
+    read: (id: string) => fs.readFileSync(certificateCopy(files, id), "utf8"),
+    /** Logs a certificate; returns its chain and what the copy has to be. */
+    async issue(id: string) {
+      const der = issueUser(CA, { id, key: KEY });
+      await directory.directory.commit({
+        type: "issued",
+        public: { profile: "user", id, certificate: encodeBase64(der) },
+        private: null,
+      });
+      const chain = [der, CA.issuing.der];
+      return { chain, pem: encodeCertificatesPem(chain) };
+    },
+    /** Has the copy of somebody fail to be written: a folder is in its place. */
+    block: (id: string) =>
+      fs.mkdirSync(join(certificateCopy(files, id), "in the way"), { recursive: true }),
+    free: (id: string) => fs.rmSync(certificateCopy(files, id), { recursive: true, force: true }),
+  };
+}
+
+type CopiesWorld = Awaited<ReturnType<typeof makeWorld>>;
+
+async function inFolder(body: (world: CopiesWorld) => Promise<void>): Promise<void> {
+  const folder = fs.mkdtempSync(join(tmpdir(), "pki-copies-"));
+  try {
+    await body(await makeWorld(folder));
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("CertificateCopies.save() writes leaf and issuing CA under the id, for the owner alone", () =>
+  inFolder(async ({ copies, issue, read, path, warnings }) => {
+    const { chain, pem } = await issue("alice");
+    copies.save("alice", chain);
+    assert.equal(read("alice"), pem);
+    assert.equal(fs.statSync(path("alice")).mode & 0o777, 0o600);
+    assert.deepEqual(warnings, []);
+    assert.ok(copies.isComplete);
+    copies.close();
+  }));
+
+test("a copy that cannot be written is warned of once, tried again, and made from the newest", () =>
+  inFolder(async ({ copies, issue, read, block, free, warnings }) => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      for (const id of ["alice", "bob"]) block(id);
+      copies.save("alice", (await issue("alice")).chain);
+      copies.save("bob", (await issue("bob")).chain);
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0] ?? "", /^cannot write ".*alice\.pem": .*; it is tried again$/);
+      assert.equal(copies.isComplete, false);
+      mock.timers.tick(LIMITS.copyRetryMs);
+      assert.equal(copies.isComplete, false, "still in the way");
+      const { pem } = await issue("alice");
+      free("alice");
+      free("bob");
+      mock.timers.tick(LIMITS.copyRetryMs - 1);
+      assert.equal(copies.isComplete, false, "before its time");
+      mock.timers.tick(1);
+      assert.ok(copies.isComplete);
+      assert.equal(read("alice"), pem, "the newest, not the one that failed");
+      assert.match(read("bob"), /BEGIN/);
+      copies.close();
+    } finally {
+      mock.timers.reset();
+    }
+  }));
+
+test("CertificateCopies.close() tries a last time, and leaves nothing running", () =>
+  inFolder(async ({ copies, open, issue, read, block, free }) => {
+    block("alice");
+    const { chain, pem } = await issue("alice");
+    copies.save("alice", chain);
+    free("alice");
+    copies.close();
+    assert.equal(read("alice"), pem);
+    assert.ok(copies.isComplete);
+    free("alice");
+    block("alice");
+    const failing = open();
+    failing.save("alice", chain);
+    failing.close();
+    assert.equal(failing.isComplete, false);
+  }));
+
+test("CertificateCopies.mend() writes what is missing, damaged or old, and leaves the rest alone", () =>
+  inFolder(async ({ copies, issue, read, path, clock, warnings }) => {
+    const old = await issue("old"); // entry 0, too old to be looked at
+    clock.nowMs = NOW_MS + 2 * HOUR_MS;
+    const wanted = new Map<string, string>();
+    const before = await issue("behind");
+    copies.save("behind", before.chain);
+    for (const id of ["missing", "damaged", "behind", "whole"]) {
+      const { chain, pem } = await issue(id);
+      wanted.set(id, pem);
+      if (id !== "behind" && id !== "missing") copies.save(id, chain);
+    }
+    fs.writeFileSync(path("damaged"), Uint8Array.of(0xff, 0xfe));
+    const { ino } = fs.statSync(path("whole"));
+    await copies.mend(1);
+    for (const [id, pem] of wanted) assert.equal(read(id), pem, id);
+    assert.equal(fs.statSync(path("whole")).ino, ino, "written without need");
+    assert.equal(fs.existsSync(path("old")), false);
+    await copies.mend(0);
+    assert.equal(read("old"), old.pem);
+    assert.deepEqual(warnings, []);
+    copies.close();
+  }));
+
+test("CertificateCopies.mend() also looks at what the system may not have written before a power cut", () =>
+  inFolder(async ({ copies, issue, read, clock }) => {
+    const { pem } = await issue("alice");
+    clock.nowMs = NOW_MS + HOUR_MS;
+    await issue("bob");
+    await copies.mend(2);
+    assert.equal(read("alice"), pem);
+    copies.close();
+  }));

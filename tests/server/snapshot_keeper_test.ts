@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LIMITS } from "../../lib/base/limits.ts";
+import type { FromSnapshot, ToSnapshot } from "../../lib/server/ports.ts";
+import { SnapshotKeeper } from "../../lib/server/snapshot_keeper.ts";
+
+const MIN = LIMITS.snapshotBytesMin;
+
+/** A keeper whose log grows and whose snapshots end when the test says so. */
+function makeKeeper({ snapshotBytes = 0, coveredBytes = 0 } = {}) {
+  const log = { bytes: coveredBytes };
+  const clock = { nowMs: 0 };
+  const warnings: string[] = [];
+  const taken: ToSnapshot[] = [];
+  let ends: PromiseWithResolvers<FromSnapshot>;
+  const keeper = new SnapshotKeeper({
+    snapshotBytes,
+    coveredBytes,
+    logBytes: () => log.bytes,
+    describe: () => ({
+      logFolder: "log",
+      snapshotPath: "state.db",
+      segments: [{ first: 0, bytes: log.bytes }],
+      size: 1,
+      root: new Uint8Array(32),
+    }),
+    take: (question) => {
+      taken.push(question);
+      ends = Promise.withResolvers();
+      return ends.promise;
+    },
+    warn: (text) => void warnings.push(text),
+    now: () => clock.nowMs,
+  });
+  return {
+    keeper,
+    clock,
+    log,
+    warnings,
+    taken,
+    grow(bytes: number) {
+      log.bytes += bytes;
+      keeper.consider();
+      return taken.length;
+    },
+    async succeed(bytes: number) {
+      ends.resolve({ bytes });
+      await keeper.close();
+    },
+    async fail(error: Error) {
+      ends.reject(error);
+      await keeper.close();
+    },
+  };
+}
+
+test("SnapshotKeeper.consider() takes one when the log has grown by the least, and not a byte before", async () => {
+  const world = makeKeeper();
+  assert.equal(world.grow(MIN - 1), 0);
+  assert.equal(world.grow(1), 1);
+  assert.deepEqual(world.taken[0]?.segments, [{ first: 0, bytes: MIN }]);
+  await world.succeed(1);
+  assert.equal(world.grow(MIN - 1), 1);
+  assert.equal(world.grow(1), 2);
+});
+
+test("SnapshotKeeper.consider() waits until the log has grown by as much as the last one takes", async () => {
+  const world = makeKeeper({ snapshotBytes: 3 * MIN, coveredBytes: 10 });
+  assert.equal(world.grow(3 * MIN - 1), 0);
+  assert.equal(world.grow(1), 1);
+  await world.succeed(5 * MIN);
+  assert.equal(world.grow(5 * MIN - 1), 1);
+  assert.equal(world.grow(1), 2);
+});
+
+test("SnapshotKeeper.consider() takes one at a time, and counts what came meanwhile for the next", async () => {
+  const world = makeKeeper();
+  assert.equal(world.grow(MIN), 1);
+  assert.equal(world.grow(MIN), 1, "while one is being taken");
+  assert.equal(world.keeper.isCurrent, false);
+  await world.succeed(1);
+  assert.equal(world.keeper.isCurrent, false, "it stands for the log when it began");
+  assert.equal(world.grow(0), 2);
+  await world.succeed(1);
+  assert.equal(world.keeper.isCurrent, true);
+});
+
+test("SnapshotKeeper warns of one that failed, and tries again later", async () => {
+  const world = makeKeeper();
+  world.grow(MIN);
+  await world.fail(new Error("disk full"));
+  assert.deepEqual(world.warnings, [
+    "no snapshot was taken: disk full; the log has everything",
+  ]);
+  assert.equal(world.keeper.isCurrent, false);
+  world.clock.nowMs = LIMITS.snapshotRetryMs - 1;
+  assert.equal(world.grow(MIN), 1);
+  world.clock.nowMs++;
+  assert.equal(world.grow(0), 2);
+  await world.succeed(1);
+  assert.equal(world.keeper.isCurrent, true);
+  assert.equal(world.warnings.length, 1);
+});
+
+test("SnapshotKeeper.close() waits for the one that is being taken", async () => {
+  const world = makeKeeper();
+  await world.keeper.close(); // there is none
+  world.grow(MIN);
+  let isClosed = false;
+  const closed = world.keeper.close().then(() => isClosed = true);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(isClosed, false);
+  await world.succeed(1);
+  await closed;
+});
