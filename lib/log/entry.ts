@@ -189,7 +189,9 @@ function parseHead(cursor: Cursor): EntryHead {
 
 function parsePrivate(
   cursor: Cursor,
-): Pick<Entry, "private" | "salt"> | Pick<RedactedEntry, "private" | "commitment" | "privateBytes"> {
+):
+  | Pick<Entry, "private" | "salt">
+  | Pick<RedactedEntry, "private" | "commitment" | "privateBytes"> {
   const flag = cursor.takeNumber(1, "flag");
   switch (flag) {
     case FLAG_NONE:
