@@ -15,17 +15,24 @@ export const SECRET_MODE = 0o600;
 export const PUBLIC_MODE = 0o644;
 export const FOLDER_MODE = 0o700;
 
-const NO_SPACE = new Set(["ENOSPC", "EDQUOT"]);
+const HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: "free some space and try again",
+  EDQUOT: "free some space and try again",
+  EACCES: "check who owns the folder, and its mode",
+  EPERM: "check who owns the folder, and its mode",
+  EROFS: "check who owns the folder, and its mode",
+};
 
-function storageError(what: string, cause: unknown): PkiError {
-  const code = systemCodeOf(cause) ?? "";
+/**
+ * A fault of the system as an error of ours, with what to do about it; one of ours stays as it is.
+ * @param otherHint for faults of which the system's code says nothing
+ */
+export function storageError(what: string, cause: unknown, otherHint?: string): PkiError {
+  if (cause instanceof PkiError) return cause;
+  const hint = HINTS[systemCodeOf(cause) ?? ""] ?? otherHint;
   return new PkiError("storage", `${what}: ${messageOf(cause)}`, {
     cause,
-    ...(NO_SPACE.has(code)
-      ? { hint: "free some space and try again" }
-      : code === "EACCES" || code === "EPERM" || code === "EROFS"
-      ? { hint: "check who owns the folder, and its mode" }
-      : {}),
+    ...(hint === undefined ? {} : { hint }),
   });
 }
 

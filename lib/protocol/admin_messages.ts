@@ -7,9 +7,10 @@
  */
 
 import * as v from "valibot";
-import { parseUtf8, utf8 } from "../base/bytes.ts";
+import { utf8 } from "../base/bytes.ts";
 import { ERROR_KINDS, kindOfWireCode, packError, PkiError } from "../base/errors.ts";
 import { encodeFrame } from "./frame.ts";
+import { parseObject } from "./messages.ts";
 
 export const ADMIN_SOCKET_NAME = "admin.sock";
 
@@ -32,19 +33,6 @@ export type AdminRequestOf<T extends AdminType> = {
 export type AdminRequest = AdminRequestOf<AdminType>;
 
 const seqSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-
-function parseObject(body: Uint8Array): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(parseUtf8(body));
-  } catch (cause) {
-    throw new PkiError("protocol", "cannot read message: it is not JSON in UTF-8", { cause });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new PkiError("protocol", "cannot read message: it is not an object");
-  }
-  return value as Record<string, unknown>;
-}
 
 /** A request, or why it cannot be one although its `seq` is known. */
 export type ParsedAdminRequest =

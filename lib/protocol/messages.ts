@@ -135,7 +135,7 @@ const ENVELOPE = v.object({
 });
 
 /** JSON of one frame: an object, in strict UTF-8. @throws {PkiError} `protocol` */
-function parseObject(body: Uint8Array): Record<string, unknown> {
+export function parseObject(body: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(parseUtf8(body));

@@ -8,7 +8,8 @@
 
 import type { Socket } from "node:net";
 import { basename, dirname } from "node:path";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { PkiError } from "../base/errors.ts";
+import { storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { listenUnix } from "../base/unix_socket.ts";
 import {
@@ -171,14 +172,6 @@ export async function listenAdmin(
       new AdminConnection(socket, { handle, idleMs });
     });
   } catch (error) {
-    const isOwnersMatter = ["EACCES", "EPERM", "EROFS"].includes(systemCodeOf(error) ?? "");
-    throw error instanceof PkiError ? error : new PkiError(
-      "storage",
-      `cannot listen on "${path}": ${messageOf(error)}`,
-      {
-        cause: error,
-        ...(isOwnersMatter ? { hint: "check who owns the folder, and its mode" } : {}),
-      },
-    );
+    throw storageError(`cannot listen on "${path}"`, error);
   }
 }

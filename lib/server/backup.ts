@@ -106,7 +106,13 @@ export interface BackedUp {
  */
 export async function backUp(path: string, options: BackupOptions): Promise<BackedUp> {
   const { replaces, onBytes = () => {} } = options;
-  if (!replaces && fs.existsSync(path)) throw isThere(path);
+  const there = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (there && !replaces) throw isThere(path);
+  if (there && !there.isFile()) { // a device, a folder, a link: a rename would take its place
+    throw new PkiError("conflict", `cannot write "${path}": it is not a plain file`, {
+      hint: "name another file",
+    });
+  }
   const temporary = join(dirname(path), `.${basename(path)}.${encodeHex(randomBytes(6))}.new`);
   const source = await openSource(options);
   try {

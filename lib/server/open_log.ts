@@ -44,7 +44,6 @@ export interface OpenedLog {
 export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   const { files, root, domain, passphrase, warn, witness, acceptsLoss, disk = diskFiles } = options;
   const isOfBeforeCheckpoints = ![
-    files.logKey,
     files.logPublic,
     checkpointPath(files.log),
     witness,

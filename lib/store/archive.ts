@@ -14,7 +14,7 @@ import { basename, dirname, join } from "node:path";
 import { type Extract, extract, type Pack, pack } from "tar-stream";
 import { concatBytes, encodeHex } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
-import { SECRET_MODE, syncFolder } from "../base/files.ts";
+import { SECRET_MODE, storageError, syncFolder } from "../base/files.ts";
 
 const SUMS_NAME = "SHA256SUMS";
 const BLOCK_BYTES = 512;
@@ -49,19 +49,6 @@ function isMemberName(name: string): boolean {
 
 function encodeSums(sums: ReadonlyMap<string, string>): string {
   return [...sums].map(([name, digest]) => `${digest}  ${name}\n`).join("");
-}
-
-function storageError(what: string, cause: unknown): PkiError {
-  if (cause instanceof PkiError) return cause;
-  const code = systemCodeOf(cause) ?? "";
-  return new PkiError("storage", `${what}: ${messageOf(cause)}`, {
-    cause,
-    ...(["ENOSPC", "EDQUOT"].includes(code)
-      ? { hint: "free some space and try again" }
-      : ["EACCES", "EPERM", "EROFS"].includes(code)
-      ? { hint: "check who owns the folder, and its mode" }
-      : {}),
-  });
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {

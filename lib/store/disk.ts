@@ -7,7 +7,8 @@ import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { platform } from "node:process";
 import type { Bytes } from "../base/bytes.ts";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { type PkiError, systemCodeOf } from "../base/errors.ts";
+import { storageError } from "../base/files.ts";
 
 export interface Files {
   /** Makes a folder that only its owner may enter, unless there is one. Durable after its parent's `syncFolder`. */
@@ -169,14 +170,7 @@ export async function replaceFile(
   await files.syncFolder(dirname(path));
 }
 
-const HINTS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full: free some space",
-  EDQUOT: "the quota is used up: free some space",
-  EACCES: "it has to belong to the user who runs the server: check owner and mode",
-  EROFS: "the disk is mounted read-only",
-};
-
+/** Why the log or a snapshot could not be read or written. */
 export function diskError(what: string, cause: unknown): PkiError {
-  const hint = HINTS[systemCodeOf(cause) ?? ""] ?? "look after the disk";
-  return new PkiError("storage", `${what}: ${messageOf(cause)}`, { hint, cause });
+  return storageError(what, cause, "look after the disk");
 }

@@ -76,7 +76,7 @@ export async function startJournal(
     return new Journal(handles, options);
   } catch (error) {
     await closeAll(handles);
-    throw error instanceof PkiError ? error : diskError(`cannot open log "${folder}"`, error);
+    throw diskError(`cannot open log "${folder}"`, error);
   }
 }
 

@@ -24,7 +24,8 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { PkiError, systemCodeOf } from "../base/errors.ts";
+import { storageError } from "../base/files.ts";
 import {
   connectUnix,
   isListenedOn,
@@ -183,16 +184,7 @@ async function takeTurn(turn: Turn): Promise<Lock | undefined> {
 }
 
 function lockError(folder: string, cause: unknown): PkiError {
-  if (cause instanceof PkiError) return cause;
-  const code = systemCodeOf(cause) ?? "";
-  return new PkiError("storage", `cannot lock "${folder}": ${messageOf(cause)}`, {
-    cause,
-    ...(["EACCES", "EPERM", "EROFS"].includes(code)
-      ? { hint: "check who owns the folder, and its mode" }
-      : ["ENOSPC", "EDQUOT"].includes(code)
-      ? { hint: "free some space and try again" }
-      : {}),
-  });
+  return storageError(`cannot lock "${folder}"`, cause);
 }
 
 /**

@@ -91,7 +91,7 @@ export async function readLog(options: ReadLogOptions): Promise<LogReading> {
     return { handles, tornBytes };
   } catch (error) {
     await closeAll(handles);
-    throw error instanceof PkiError ? error : diskError(`cannot read log "${folder}"`, error);
+    throw diskError(`cannot read log "${folder}"`, error);
   }
 }
 

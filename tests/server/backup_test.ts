@@ -144,6 +144,17 @@ test("backUp() replaces a backup only when told to, and by a whole one", async (
   assert.equal(hasErrors((await verifyBackup(path)).verified), false);
 });
 
+test("backUp() replaces nothing but a plain file", async () => {
+  const folder = makeDataFolder();
+  const path = freshPath("link");
+  fs.symlinkSync("elsewhere", path);
+  const refusal = { kind: "conflict", says: /it is not a plain file$/ } as const;
+  await refuses(back(folder, path, { replaces: true }), refusal);
+  assert.equal(fs.readlinkSync(path), "elsewhere");
+  await refuses(back(folder, dirname(path), { replaces: true }), refusal);
+  await refuses(back(folder, path), { kind: "conflict", says: /it is there already$/ });
+});
+
 test("backUp() leaves nothing behind when it fails", async () => {
   const folder = makeDataFolder();
   fs.rmSync(join(folder, "log.key"));

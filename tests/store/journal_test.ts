@@ -273,7 +273,7 @@ test("Journal.append() says what to do about a full disk", async () => {
   const { journal } = await openLog(FOLDER, { files });
   failNth(files, "write", { fault: { code: "ENOSPC" } });
   const error = await refusalOf(journal.append(entryOf(0)));
-  assert.equal(error.hint, "the disk is full: free some space");
+  assert.equal(error.hint, "free some space and try again");
 });
 
 test("Journal.append() keeps what waited behind a failed write", async () => {

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { openCheckpoint, signCheckpoint } from "../../lib/log/checkpoint.ts";
+import { encodeVerifierKey, parseVerifierKey } from "../../lib/log/note.ts";
+import { checkConsistency, checkInclusion } from "../../lib/log/proof.ts";
+import { hashLeaf } from "../../lib/log/tree.ts";
+import { CheckpointFile, readNotes } from "../../lib/store/checkpoint_file.ts";
+import { LogIndex } from "../../lib/store/log_index.ts";
+import { SignedLog } from "../../lib/store/signed_log.ts";
+import { FakeFiles } from "../fakes/files.ts";
+import { entriesTo, entryOf, FOLDER, openLog, refusalOf, rootOf } from "./fixture.ts";
+
+const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+const ORIGIN = "pki.test/0123456789abcdef/1";
+const VERIFIER = parseVerifierKey(encodeVerifierKey(ORIGIN, publicKey));
+const SIGNER = { key: privateKey, verifier: VERIFIER };
+const INNER = `${FOLDER}/checkpoint`;
+const OUTER = "/outside/witness";
+
+async function started(files = new FakeFiles()) {
+  const warnings: string[] = [];
+  const index = new LogIndex();
+  const log = new SignedLog({ index, signer: SIGNER, warn: (text) => warnings.push(text) });
+  const { journal } = await openLog(FOLDER, { files, index, onSynced: log.onSynced });
+  const remembered = [];
+  for (const path of [INNER, OUTER]) {
+    remembered.push(await CheckpointFile.open(files, path, { note: log.checkpoint, keep: 0 }));
+  }
+  log.attach(journal, remembered);
+  return { files, log, warnings };
+}
+
+const opened = (note: string) => openCheckpoint(note, VERIFIER);
+
+test("SignedLog.append() resolves once a checkpoint over it is signed and in both files", async () => {
+  const { files, log } = await started();
+  for (let n = 0; n < 5; n++) {
+    await log.append(entryOf(n));
+    const wanted = { origin: ORIGIN, size: n + 1, root: rootOf(entriesTo(n + 1)) };
+    assert.deepEqual(opened(log.checkpoint), wanted);
+    for (const path of [INNER, OUTER]) {
+      assert.ok((await readNotes(files, path)).includes(log.checkpoint));
+    }
+  }
+});
+
+test("SignedLog signs nothing over what was not synced", async () => {
+  const { files, log } = await started();
+  await log.append(entryOf(0));
+  const before = log.checkpoint;
+  files.fault = ({ name }) => name === "sync" ? { code: "EIO" } : undefined;
+  await refusalOf(log.append(entryOf(1)));
+  files.fault = () => undefined;
+  await refusalOf(log.append(entryOf(1)));
+  assert.equal(log.checkpoint, before);
+  assert.equal(log.size, 1);
+});
+
+test("SignedLog proves inclusion and consistency of every entry and size", async () => {
+  const { log } = await started();
+  const entries = entriesTo(9);
+  await Promise.all(entries.map((entry) => log.append(entry)));
+  const { size, root } = opened(log.checkpoint);
+  for (let index = 0; index < 9; index++) {
+    const { leaf, proof } = log.proveInclusion(index);
+    checkInclusion({ leafHash: hashLeaf(leaf), index, size, root, proof });
+  }
+  for (let from = 0; from <= 9; from++) {
+    const proof = log.proveConsistency(from);
+    const start = { size: from, root: rootOf(entries.slice(0, from)) };
+    checkConsistency({ from: start, to: { size, root }, proof });
+  }
+  assert.throws(() => log.proveConsistency(10), { kind: "not-found" });
+  assert.throws(() => log.proveInclusion(9), { kind: "not-found" });
+});
+
+test("SignedLog.lossBy() tells what a checkpoint of ours says, and passes over all others", async () => {
+  const { log } = await started();
+  for (const entry of entriesTo(3)) await log.append(entry);
+  const sign = (size: number, root: Uint8Array, { key = privateKey, origin = ORIGIN } = {}) =>
+    signCheckpoint({ origin, size, root: new Uint8Array(root) }, { key });
+  const other = generateKeyPairSync("ed25519").privateKey;
+  const zeros = new Uint8Array(32);
+  for (let size = 0; size <= 3; size++) {
+    assert.equal(log.lossBy(sign(size, rootOf(entriesTo(size)))), undefined);
+  }
+  assert.match(log.lossBy(sign(4, rootOf(entriesTo(4)))) ?? "", /has 3 entries, and it had 4/);
+  assert.match(log.lossBy(sign(2, zeros)) ?? "", /first 2 entries .* are not those/);
+  assert.equal(log.lossBy(sign(4, zeros, { key: other })), undefined);
+  assert.equal(log.lossBy(sign(4, zeros, { origin: "pki.test/0123456789abcdef/2" })), undefined);
+  assert.equal(log.lossBy("no note"), undefined);
+});
+
+test("SignedLog goes on, with one warning, when a checkpoint file cannot be written", async () => {
+  const { files, log, warnings } = await started();
+  files.fault = ({ name, path }) =>
+    name === "writeNow" && path === OUTER ? { code: "ENOSPC" } : undefined;
+  for (const entry of entriesTo(4)) await log.append(entry);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? "", /^a checkpoint file cannot be written any more: ENOSPC/);
+  assert.ok((await readNotes(files, INNER)).includes(log.checkpoint));
+});
+
+test("SignedLog.keep() remembers a note durably, and close() closes every file once", async () => {
+  const { files, log } = await started();
+  const note = signCheckpoint({ origin: ORIGIN, size: 9, root: rootOf([]) }, { key: privateKey });
+  await log.keep(note);
+  for (const path of [INNER, OUTER]) {
+    assert.ok((await readNotes(files.crash(), path)).includes(note));
+  }
+  await log.close();
+  assert.equal(files.openCount, 0);
+});
