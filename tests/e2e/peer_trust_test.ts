@@ -316,9 +316,11 @@ test("who answered at an address is remembered", () =>
 /** A TLS server that speaks `pki/1` as far as HELLO; gives the types of what it was asked. */
 async function pretendToServe(
   credential: Credential,
-  rootDer: Uint8Array,
+  { world, rootDer }: { readonly world: World; readonly rootDer: Uint8Array },
 ): Promise<{ readonly listener: RawListener; readonly heard: string[] }> {
   const heard: string[] = [];
+  const statement = fs.readFileSync(join(world.home, "server", "log.pub"), "utf8");
+  const [key, signature] = statement.split("\n");
   const listener = await RawListener.start(credential, (_peer, socket) => {
     const frames = new FrameReader();
     socket.on("data", (chunk: Uint8Array) => {
@@ -333,6 +335,7 @@ async function pretendToServe(
           domain: "pki.internal",
           versions: ["pki/1"],
           time: new Date().toISOString(),
+          log: { key, signature },
         };
         socket.write(encodeFrame(utf8(JSON.stringify(answer))));
       }
@@ -349,7 +352,10 @@ test("a user whose name looks like a host or the server is only a user", () =>
     const forge = await Forge.ofServer(world);
     const foreign = await Forge.foreign(world);
     const ask = async (credential: Credential) => {
-      const { listener, heard } = await pretendToServe(credential, forge.rootDer);
+      const { listener, heard } = await pretendToServe(credential, {
+        world,
+        rootDer: forge.rootDer,
+      });
       try {
         const asked = await world.as("alice", ["request", "bob"], {
           env: { PKI_SERVER: `localhost:${listener.port}` },
