@@ -3,6 +3,7 @@
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import {
+  fileExists,
   firstLineOf,
   makeFolder,
   readFirstLine,
@@ -76,9 +77,12 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   const surroundings = new Surroundings(context, flags);
   const folder = flags.data ?? surroundings.home.serverFolder;
   const { checkPassphrase, isSetUp, setUp } = await import("../lib/server/setup.ts");
+  const { defaultWitness } = await import("../lib/server/files.ts");
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
   const isFirstStart = !isSetUp(folder);
+  const witness = flags.witness ?? defaultWitness(folder);
+  if (isFirstStart) checkNoWitness(folder, witness);
   const passphrase = await findPassphrase(surroundings, flags, isFirstStart);
   checkPassphrase(passphrase);
   if (isFirstStart) {
@@ -96,7 +100,7 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
       passphrase,
       host: flags.host,
       port: flags.port,
-      ...(flags.witness === undefined ? {} : { witness: flags.witness }),
+      witness,
       acceptsLoss: flags.acceptLoss ?? false,
       ...(flags.maxConnections === undefined ? {} : { connectionsMax: flags.maxConnections }),
       log: (line) => context.process.stderr.write(`pki: ${line}\n`),
@@ -113,6 +117,19 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   } finally {
     await lock.release();
   }
+}
+
+/** A witness without its folder: a disk that is not mounted, rather than a new server. */
+function checkNoWitness(folder: string, witness: string): void {
+  if (!fileExists(witness)) return;
+  throw new PkiError(
+    "storage",
+    `cannot set up "${folder}": there was a server before, which "${witness}" remembers`,
+    {
+      hint: "put its data folder back (mount it, or pki restore); " +
+        "for a new server, move that file away or name another with --witness",
+    },
+  );
 }
 
 function checkDomainFits(wanted: string | undefined, found: string): void {

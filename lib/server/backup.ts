@@ -13,11 +13,12 @@ import { basename, dirname, join, relative } from "node:path";
 import * as v from "valibot";
 import { concatBytes, encodeHex, parseUtf8, utf8 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
-import { syncFolder } from "../base/files.ts";
+import { SECRET_MODE, syncFolder } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type Member, readArchive, writeArchive } from "../store/archive.ts";
 import { encodeCheckpointFile, readNotes } from "../store/checkpoint_file.ts";
-import { diskFiles, type Files, type LogFile, openIfThere } from "../store/disk.ts";
+import { diskFiles, type Files, type LogFile, openIfThere, readBytes } from "../store/disk.ts";
+import { checkSeal } from "../store/snapshot.ts";
 import { checkpointPath } from "../store/open_state.ts";
 import { listSegments, segmentName } from "../store/segments.ts";
 import { openOwn } from "../store/signed_log.ts";
@@ -92,6 +93,9 @@ export interface BackupOptions {
   readonly onBytes?: (done: number) => void;
 }
 
+/** What file systems of memory sticks and network shares say of a hard link. */
+const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+
 export interface BackedUp {
   readonly bytes: number;
   readonly verified: Verified;
@@ -151,13 +155,27 @@ function giveName(
   { path, replaces }: { readonly path: string; readonly replaces: boolean },
 ): void {
   try {
-    // A link, unlike a rename, fails where somebody was faster.
-    if (replaces) fs.renameSync(temporary, path);
-    else fs.linkSync(temporary, path);
+    // A link, unlike a rename, fails where somebody was faster; so does making an empty file first.
+    if (!replaces && !hasLinked(temporary, path)) {
+      fs.closeSync(fs.openSync(path, "wx", SECRET_MODE));
+    }
+    if (fs.existsSync(temporary)) fs.renameSync(temporary, path);
     syncFolder(dirname(path));
   } catch (error) {
     if (systemCodeOf(error) === "EEXIST") throw isThere(path);
     throw new PkiError("storage", `cannot write "${path}": ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Gives a file its name by a link, where the file system has links. */
+function hasLinked(temporary: string, path: string): boolean {
+  try {
+    fs.linkSync(temporary, path);
+    fs.rmSync(temporary);
+    return true;
+  } catch (error) {
+    if (NO_LINKS.has(systemCodeOf(error) ?? "")) return false;
+    throw error;
   }
 }
 
@@ -187,7 +205,8 @@ async function openSource(options: BackupOptions): Promise<Source> {
   try {
     for (const name of NEEDED) await addFile(name, true);
     for (const name of OPTIONAL) await addFile(name, false);
-    await addFile("state.db", false);
+    // One that cannot be used would only spoil the backup: it is made anew from the log.
+    if (await isSnapshotWhole(paths.snapshot)) await addFile("state.db", false);
     const durable = await askDurable();
     const checkpoint = durable?.checkpoint ?? await newestNote(paths);
     if (checkpoint !== "") {
@@ -213,6 +232,19 @@ async function openSource(options: BackupOptions): Promise<Source> {
     throw new PkiError("storage", `cannot back up "${folder}": ${messageOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+async function isSnapshotWhole(path: string): Promise<boolean> {
+  const file = await openIfThere(diskFiles, path, "read");
+  if (!file) return false;
+  try {
+    checkSeal(await readBytes(file));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await file.close();
   }
 }
 

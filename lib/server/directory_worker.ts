@@ -97,10 +97,11 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     certifyUser: (id, csr) => certify({ type: "certify-user", id, csr }),
     certifyServer: (spki) => certify({ type: "certify-server", spki }),
     saveCopy: (id, certificates) => copies.save(id, certificates),
-    onChange: () => snapshots.consider(),
+    // A snapshot stands for the copies too: behind it they are not looked at again.
+    onChange: () => copies.isComplete && snapshots.consider(),
     onLoss: async (loss, checkpoint) => {
       // For the next start, which must not forget it again.
-      await log.keep(checkpoint).catch((error) => warn(messageOf(error)));
+      await log.keepLoss(checkpoint).catch((error) => warn(messageOf(error)));
       tell({ type: "fault", error: packError(lost(`${loss} (a client's checkpoint)`)) });
     },
   });

@@ -3,10 +3,12 @@
  * appended to. This is where it is decided whether a server may go on with the log that it finds.
  */
 
-import { copyBytes } from "../base/bytes.ts";
 import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { copyBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { fileExists } from "../base/files.ts";
+import type { Entry } from "../log/entry.ts";
 import { diskFiles, type Files } from "../store/disk.ts";
 import type { LogIndex } from "../store/log_index.ts";
 import { checkpointPath, openState } from "../store/open_state.ts";
@@ -15,7 +17,13 @@ import { startLog } from "../store/start_log.ts";
 import type { State } from "../store/state.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import type { ServerFiles } from "./files.ts";
-import { generationOf, loadLogKey, type LogKey, makeLogKeyByRoot } from "./log_key.ts";
+import {
+  generationOf,
+  loadLogKey,
+  loadLogStatement,
+  type LogKey,
+  makeLogKeyByRoot,
+} from "./log_key.ts";
 
 export interface OpenLogOptions {
   readonly files: ServerFiles;
@@ -52,39 +60,45 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   if (isOfBeforeCheckpoints) {
     await makeLogKeyByRoot(files, { root, domain, generation: 1, passphrase });
   }
-  const keyOfBefore = await loadLogKey(files, { root, passphrase });
+  const { verifier } = loadLogStatement(files, root);
   const paths = { log: files.log, snapshot: files.snapshot, witness };
   const opened = await openState({
     files: disk,
     paths,
-    verifier: keyOfBefore.verifier,
+    verifier,
     // The first entry is the server's own certificate, which is written after it.
     hasServed: fileExists(files.serverCertificate),
     acceptsLoss,
   });
   opened.warnings.forEach(warn);
   const { state, index, loss, snapshotSize, snapshotBytes } = opened;
-  if (acceptsLoss && loss === undefined) {
+  if (loss !== undefined) {
+    warn(`going on with a loss: ${loss}; the log gets a new key, and clients will say so`);
+    // They follow from the log as it was: what was lost of it must not come back by them.
+    for (const path of [files.snapshot, files.serverCertificate]) fs.rmSync(path, { force: true });
+    const generation = opened.generation + 1;
+    await makeLogKeyByRoot(files, { root, domain, generation, passphrase });
+  }
+  const key = await loadLogKey(files, { root, passphrase });
+  const isAnew = generationOf(key.verifier) > 1 && state.restartedKey !== key.statement.key;
+  if (acceptsLoss && loss === undefined && !isAnew) {
     throw new PkiError("conflict", "cannot accept a loss: the log has lost nothing", {
       hint: "start the server without --accept-loss",
     });
   }
-  if (loss !== undefined) {
-    warn(`going on with a loss: ${loss}; the log gets a new key, and clients will say so`);
-    const generation = generationOf(keyOfBefore.verifier) + 1;
-    await makeLogKeyByRoot(files, { root, domain, generation, passphrase });
-  }
-  const key = loss === undefined ? keyOfBefore : await loadLogKey(files, { root, passphrase });
   const log = await startLog(opened, { files: disk, paths, signer: key, warn });
-  if (loss !== undefined) {
-    const { index: entry } = await log.append({
+  if (isAnew) {
+    // Also where the start that accepted the loss did not get this far.
+    const entry: Entry = {
       type: "restarted",
       timeMs: options.nowMs,
       public: { ...key.statement },
-      private: { loss },
+      private: { loss: loss ?? "said by a start that did not end well" },
       salt: copyBytes(randomBytes(32)),
-    });
-    warn(`the loss is entry ${entry} of the log`);
+    };
+    const { index: at } = await log.append(entry);
+    state.apply(entry, at);
+    warn(`the loss is entry ${at} of the log`);
   }
   return { log, state, index, key, snapshotSize, snapshotBytes };
 }

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { encodeHex } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import {
@@ -46,7 +46,8 @@ export interface Restored {
  *   backup, `not-found`, `storage`; then nothing is left of it
  */
 export async function restore(path: string, options: RestoreOptions): Promise<Restored> {
-  const { folder, onBytes } = options;
+  const { onBytes } = options;
+  const folder = resolve(options.folder);
   checkEmpty(folder);
   if (!fs.existsSync(path)) {
     throw new PkiError("not-found", `cannot restore "${path}": there is no such file`);

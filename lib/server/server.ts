@@ -23,7 +23,7 @@ import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
-import { defaultWitness, type ServerFiles, serverFiles } from "./files.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
 import type {
   DirectoryEvent,
   FromAuthority,
@@ -41,8 +41,8 @@ export interface ServerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly connectionsMax?: number;
-  /** Where the newest checkpoint is remembered outside of the folder; default beside it. */
-  readonly witness?: string;
+  /** Where the newest checkpoint is remembered outside of the folder. */
+  readonly witness: string;
   /** Goes on although the log has lost entries. */
   readonly acceptsLoss?: boolean;
   /** A line for the operator. */
@@ -120,8 +120,7 @@ class Core {
   }
 
   async startWorkers(): Promise<void> {
-    const { folder, passphrase, witness = defaultWitness(folder), acceptsLoss = false } =
-      this.#options;
+    const { folder, passphrase, witness, acceptsLoss = false } = this.#options;
     const authority = new Caller<ToAuthority, FromAuthority>(
       this.#authorityWorker as unknown as MessagePort,
     );

@@ -35,7 +35,7 @@ function textOf(bytes: Uint8Array): string {
   try {
     return parseUtf8(bytes);
   } catch {
-    return ""; // damaged, as the signature would say too
+    return "\ufffd"; // something, and no note
   }
 }
 

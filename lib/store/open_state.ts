@@ -9,7 +9,7 @@ import { readOrigin } from "../log/checkpoint.ts";
 import type { NoteKey } from "../log/note.ts";
 import { parseOrigin } from "../log/origin.ts";
 import { readNotes } from "./checkpoint_file.ts";
-import type { Files } from "./disk.ts";
+import { diskError, type Files } from "./disk.ts";
 import { LogIndex } from "./log_index.ts";
 import { closeAll, hasLastEntryOf, type LogReading } from "./segments.ts";
 import { lossOf, openOwn } from "./signed_log.ts";
@@ -50,6 +50,8 @@ export interface OpenedState {
   readonly snapshotSize: number;
   /** How long the snapshot is on disk; 0 if it could not be used. */
   readonly snapshotBytes: number;
+  /** The latest generation of this log that anybody remembers. */
+  readonly generation: number;
   /** The slot that holds the newest note, of the file in the log's folder and of the witness. */
   readonly newestSlots: readonly [number, number];
 }
@@ -78,7 +80,7 @@ export async function openState(options: OpenOptions): Promise<OpenedState> {
   try {
     const inner = await recall(options, { path: checkpointPath(paths.log), index, warnings });
     const outer = paths.witness === undefined
-      ? { newestSlot: 0, loss: undefined }
+      ? { newestSlot: 0, loss: undefined, generation: 0 }
       : await recall(options, { path: paths.witness, index, warnings });
     const empty = options.hasServed && index.size === 0 ? "the log is missing or empty" : undefined;
     losses.push(...[inner.loss, outer.loss, empty].filter((loss) => loss !== undefined));
@@ -94,6 +96,7 @@ export async function openState(options: OpenOptions): Promise<OpenedState> {
       warnings,
       loss,
       newestSlots: [inner.newestSlot, outer.newestSlot],
+      generation: Math.max(inner.generation, outer.generation),
     };
   } catch (error) {
     await closeAll(reading.handles);
@@ -165,11 +168,16 @@ async function replay(
 interface Recalled {
   readonly newestSlot: number;
   readonly loss: string | undefined;
+  /** The latest generation of this log that the file knows of. */
+  readonly generation: number;
 }
 
-/** What a file of checkpoints remembers of this log. */
+/**
+ * What a file of checkpoints remembers of this log.
+ * @throws {PkiError} `storage` if it is there and cannot be read, or the witness is of another log
+ */
 async function recall(
-  { files, verifier }: OpenOptions,
+  { files, verifier, paths }: OpenOptions,
   { path, index, warnings }: {
     readonly path: string;
     readonly index: LogIndex;
@@ -180,33 +188,48 @@ async function recall(
   try {
     notes = await readNotes(files, path);
   } catch (error) {
-    warnings.push(`the checkpoints in "${path}" cannot be read: ${messageOf(error)}`);
-    return { newestSlot: 0, loss: undefined };
+    // It may know of a loss, so it is not passed over.
+    throw diskError(`cannot read the checkpoints in "${path}"`, error);
   }
   const own = notes.map((note) => openOwn(note, verifier));
   const sizes = own.map((checkpoint) => checkpoint?.size ?? -1);
   const newestSlot = (sizes[1] ?? -1) > (sizes[0] ?? -1) ? 1 : 0;
-  const successor = notes.find((note) => isLaterGeneration(note, verifier.name));
-  if (successor !== undefined) {
-    const origin = readOrigin(successor);
-    return { newestSlot, loss: `it was started anew as ${origin} after this copy ("${path}")` };
+  const generations = notes.map((note) => generationOf(note, verifier.name));
+  const generation = Math.max(...generations, parseOrigin(verifier.name).generation);
+  const isUsed = notes.some((note) => note.trim() !== "");
+  if (isUsed && path === paths.witness && generations.every((known) => known === 0)) {
+    throw new PkiError("storage", `cannot use the witness "${path}": it is not of this log`, {
+      hint: "is this the right data folder? if so, name another witness with --witness, " +
+        "or move this one away",
+    });
   }
-  const loss = lossOf(index, own[newestSlot]);
-  if (loss !== undefined) return { newestSlot, loss: `${loss} ("${path}")` };
-  if (notes.some((note) => note.trim() !== "") && own.every((checkpoint) => !checkpoint)) {
+  const successor = notes.find((note) => isLaterGeneration(note, verifier.name));
+  // Every slot: one may be a client's, of a log that then went another way.
+  const [lossOfOwn] = own.map((checkpoint) => lossOf(index, checkpoint))
+    .filter((text) => text !== undefined);
+  const loss = successor !== undefined
+    ? `it was started anew as ${readOrigin(successor)} after this copy`
+    : lossOfOwn;
+  if (loss !== undefined) return { newestSlot, generation, loss: `${loss} ("${path}")` };
+  if (isUsed && own.every((checkpoint) => !checkpoint)) {
     warnings.push(`"${path}" held no checkpoint of this log; it is written anew`);
   }
-  return { newestSlot, loss: undefined };
+  return { newestSlot, generation, loss: undefined };
+}
+
+/** Which generation of this log a note names; 0 if it is of no log of this root. */
+function generationOf(note: string, ownOrigin: string): number {
+  try {
+    const own = parseOrigin(ownOrigin);
+    const other = parseOrigin(readOrigin(note));
+    const isOurs = other.domain === own.domain && other.rootFingerprint16 === own.rootFingerprint16;
+    return isOurs ? other.generation : 0;
+  } catch {
+    return 0; // no note of ours
+  }
 }
 
 /** Whether a note is about a log of the same root that was started after this one. */
 export function isLaterGeneration(note: string, ownOrigin: string): boolean {
-  try {
-    const own = parseOrigin(ownOrigin);
-    const other = parseOrigin(readOrigin(note));
-    return other.domain === own.domain && other.rootFingerprint16 === own.rootFingerprint16 &&
-      other.generation > own.generation;
-  } catch {
-    return false; // no note of ours
-  }
+  return generationOf(note, ownOrigin) > parseOrigin(ownOrigin).generation;
 }

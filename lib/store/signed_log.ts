@@ -39,6 +39,8 @@ export class SignedLog {
   readonly #warn: (text: string) => void;
   #journal: Journal | undefined;
   #files: readonly CheckpointFile[] = [];
+  /** Whether somebody has shown that entries were lost: nothing is appended on top of that. */
+  #hasLoss = false;
   /** The newest checkpoint, as a note, and its size. */
   #note: string;
   #size: number;
@@ -61,7 +63,7 @@ export class SignedLog {
   readonly onSynced = (): void => {
     this.#size = this.#index.size;
     this.#note = this.#sign();
-    this.#remember(this.#note);
+    if (!this.#hasLoss) this.#remember(this.#note);
   };
 
   #sign(): string {
@@ -97,6 +99,9 @@ export class SignedLog {
 
   /** @throws {PkiError} `storage` */
   append(entry: StoredEntry): Promise<Appended> {
+    if (this.#hasLoss) {
+      return Promise.reject(new PkiError("storage", "cannot append to log: it has lost entries"));
+    }
     return this.#attached.append(entry);
   }
 
@@ -132,8 +137,12 @@ export class SignedLog {
     return lossOf(this.#index, openOwn(note, this.#signer.verifier));
   }
 
-  /** Keeps somebody else's copy of a checkpoint of ours for the next start, durably. */
-  async keep(note: string): Promise<void> {
+  /**
+   * Keeps a checkpoint of ours that the log does not go on from for the next start, durably, and
+   * appends nothing any more: what came after it would hide it.
+   */
+  async keepLoss(note: string): Promise<void> {
+    this.#hasLoss = true;
     this.#remember(note);
     for (const file of this.#files) await file.sync();
   }

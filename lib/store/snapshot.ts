@@ -117,7 +117,8 @@ export function parseSnapshot(bytes: Uint8Array): Snapshot {
   }
 }
 
-function checkSeal(bytes: Uint8Array): Uint8Array {
+/** The SQLite file in a snapshot that is whole. @throws {PkiError} `storage` */
+export function checkSeal(bytes: Uint8Array): Uint8Array {
   const end = bytes.length - SEAL_BYTES;
   if (end < SQLITE_HEADER_BYTES || !isAt(bytes, end, SEAL_TITLE)) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

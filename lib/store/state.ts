@@ -133,7 +133,10 @@ export class State {
         );
         return;
       case "restarted":
-        return; // Nothing in the tables depends on who signs the log.
+        this.#run("INSERT OR REPLACE INTO meta (key, value) VALUES ('log_key', ?)", [
+          textField(entry.public, "key"),
+        ]);
+        return;
     }
   }
 
@@ -176,6 +179,13 @@ export class State {
       `SELECT DISTINCT id FROM certificates WHERE id IS NOT NULL AND
        (entry >= ? OR issued_ms >= (SELECT max(issued_ms) FROM certificates) - ?)`,
     ).values(fromEntry, withinMs).flat() as string[];
+  }
+
+  /** The log's key since it was last started anew, as the log has it. */
+  get restartedKey(): string | undefined {
+    return this.database.query<{ value: string }, []>(
+      "SELECT value FROM meta WHERE key = 'log_key'",
+    ).get()?.value;
   }
 
   /** Who has a certificate, in the order of the ids. */

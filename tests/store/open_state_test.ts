@@ -229,14 +229,52 @@ test("openState() refuses a log whose end is another, and one that was started a
   assert.match((await refusal(older)).message, /started anew as pki\.test\/0{1}123456789abcdef\/2/);
 });
 
-test("openState() warns of checkpoint files that are damaged or unreadable, and goes on", async () => {
+test("openState() warns of damaged checkpoints in its own folder, and goes on", async () => {
   const files = await filled();
   files.plant(CHECKPOINT, new Uint8Array(4096).fill(0xff).fill(65, 0, 9));
-  files.fault = ({ name, path }) =>
-    name === "open" && path === PATHS.witness ? { code: "EIO" } : undefined;
   const { known, warnings } = await look(files);
   assert.deepEqual(known, EVERYBODY);
-  assert.ok(warnings.some((text) => text.includes(`"${PATHS.witness}" cannot be read: EIO`)));
+  assert.ok(warnings.some((text) => text.includes(`"${CHECKPOINT}" held no checkpoint`)));
+});
+
+test("openState() passes over no checkpoints that cannot be read: they may know of a loss", async () => {
+  for (const unreadable of [CHECKPOINT, PATHS.witness]) {
+    const files = await filled();
+    files.fault = ({ name, path }) =>
+      name === "open" && path === unreadable ? { code: "EACCES" } : undefined;
+    assert.match(
+      (await refusal(files)).message,
+      new RegExp(`^cannot read the checkpoints in "${unreadable}": EACCES`),
+    );
+  }
+});
+
+test("openState() refuses a witness that is of another log, or no witness", async () => {
+  const other = "pki.test/fedcba9876543210/1\n3\nAAAA\n";
+  for (const text of [other, "a poem", "pki.other/0123456789abcdef/1\n3\nAAAA\n"]) {
+    const files = await filled();
+    files.plant(PATHS.witness!, new TextEncoder().encode(text));
+    assert.match((await refusal(files)).message, /^cannot use the witness .* not of this log$/);
+  }
+});
+
+test("openState() judges every slot: a client's checkpoint may be smaller, and of another log", async () => {
+  const files = await filled();
+  const forked = new FakeFiles();
+  const other = await start(forked);
+  await add(other, "alice", "dave");
+  const { checkpoint } = other.log;
+  await end(forked, other, "none");
+  // The newest of our own stays in one slot; the client's, of two entries, is in the other.
+  const running = await start(files);
+  assert.equal(running.log.lossBy(checkpoint) === undefined, false);
+  await running.log.keepLoss(checkpoint);
+  await assert.rejects(running.log.append(registered("dave")), { kind: "storage" });
+  await end(files, running, "none");
+  assert.match(
+    (await refusal(files.restart())).message,
+    /the first 2 entries of the log are not those that it had before/,
+  );
 });
 
 test("openState() knows a torn tail, with a warning, and it is cut once", async () => {

@@ -102,10 +102,14 @@ test("SignedLog goes on, with one warning, when a checkpoint file cannot be writ
   assert.ok((await readNotes(files, INNER)).includes(log.checkpoint));
 });
 
-test("SignedLog.keep() remembers a note durably, and close() closes every file once", async () => {
+test("SignedLog.keepLoss() remembers a note durably, appends no more, and overwrites it never", async () => {
   const { files, log } = await started();
   const note = signCheckpoint({ origin: ORIGIN, size: 9, root: rootOf([]) }, { key: privateKey });
-  await log.keep(note);
+  // What is being written when it is called is durable, and does not take the note's place.
+  const underWay = [log.append(entryOf(0)), log.append(entryOf(1))];
+  await log.keepLoss(note);
+  await Promise.all(underWay);
+  await assert.rejects(log.append(entryOf(2)), { kind: "storage" });
   for (const path of [INNER, OUTER]) {
     assert.ok((await readNotes(files.crash(), path)).includes(note));
   }
