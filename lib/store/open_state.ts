@@ -205,8 +205,7 @@ async function recall(
   }
   const successor = notes.find((note) => isLaterGeneration(note, verifier.name));
   // Every slot: one may be a client's, of a log that then went another way.
-  const [lossOfOwn] = own.map((checkpoint) => lossOf(index, checkpoint))
-    .filter((text) => text !== undefined);
+  const lossOfOwn = lossOf(index, own[newestSlot]) ?? lossOf(index, own[1 - newestSlot]);
   const loss = successor !== undefined
     ? `it was started anew as ${readOrigin(successor)} after this copy`
     : lossOfOwn;
