@@ -301,7 +301,7 @@ export class Database implements Disposable {
     this.close(true);
   }
 
-  /** How many statements `query` keeps at present. */
+  /** How many statements `query` keeps at present, under the name that the interface has for it. */
   get [Symbol.for("Bun.Database.cache.count")](): number {
     return this.#cache.size;
   }

@@ -155,6 +155,34 @@ test("backUp() replaces nothing but a plain file", async () => {
   await refuses(back(folder, path), { kind: "conflict", says: /it is there already$/ });
 });
 
+test("backUp() leaves out a snapshot that cannot be used: the log has everything", async () => {
+  for (const spoil of [() => new Uint8Array(10), (bytes: Uint8Array) => bytes.with(99, 255)]) {
+    const folder = makeDataFolder();
+    const { snapshot } = serverFiles(folder);
+    const path = freshPath("b.backup");
+    fs.writeFileSync(snapshot, spoil(fs.readFileSync(snapshot)));
+    await back(folder, path);
+    assert.equal((await membersOf(path)).has("state.db"), false);
+    const restored = freshPath("restored");
+    await restoreTo(path, restored);
+    assert.equal(
+      hasErrors(await verifyFolder({ files: diskFiles, paths: serverFiles(restored) })),
+      false,
+    );
+  }
+});
+
+test("restore() takes a folder with a slash behind its name", async () => {
+  const path = await makeBackup();
+  const folder = freshPath("slash");
+  await restore(path, { folder: `${folder}/`, witness: defaultWitness(folder) });
+  assert.equal(fs.existsSync(serverFiles(folder).rootCertificate), true);
+  const empty = freshPath("empty");
+  fs.mkdirSync(empty);
+  await restore(path, { folder: `${empty}/`, witness: defaultWitness(empty) });
+  assert.equal(fs.existsSync(serverFiles(empty).rootCertificate), true);
+});
+
 test("backUp() leaves nothing behind when it fails", async () => {
   const folder = makeDataFolder();
   fs.rmSync(join(folder, "log.key"));
