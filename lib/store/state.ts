@@ -188,14 +188,6 @@ export class State {
     ).get()?.value;
   }
 
-  /** Who has a certificate, in the order of the ids. */
-  *certifiedIds(): Generator<string> {
-    const ids = this.database.query<{ id: string }, []>(
-      "SELECT DISTINCT id FROM certificates WHERE id IS NOT NULL ORDER BY id",
-    );
-    for (const { id } of ids.iterate()) yield id;
-  }
-
   /** Applies many entries as one: many times faster. Ended by {@link State.endBulk}. */
   startBulk(): void {
     this.database.run("BEGIN");

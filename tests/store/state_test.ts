@@ -65,7 +65,6 @@ const answersOf = (state: State) => ({
   published: ["alice", "bob", "carol"].map((id) => state.published(id)),
   issued: ALL.map((der) => state.issued(serialOf(der))),
   newest: ["alice", "bob", "carol"].map((id) => state.newestOf(id)),
-  certified: [...state.certifiedIds()],
 });
 
 test("State.apply() adds up what happened", () => {
@@ -95,7 +94,6 @@ test("State.apply() adds up what happened", () => {
   assert.equal(state.issued("00"), undefined);
   const server = state.issued(serialOf(SERVER));
   assert.deepEqual([server?.entry, server?.profile, server?.id], [0, "server", null]);
-  assert.deepEqual([...state.certifiedIds()], ["alice", "bob"]);
 });
 
 test("State.apply() changes a password for the id that has the account", () => {
