@@ -4,29 +4,29 @@
  * and openssl are the referees in the tests.
  */
 
-import { createHash, type KeyObject, sign } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { type Bytes, copyBytes, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import { KEY_TYPES, SIGNATURES } from "./algorithms.ts";
 import { type Certificate, OID } from "./certificate.ts";
 import {
   contextTag,
-  DerReader,
   encodeBoolean,
   encodeElement,
   encodeInteger,
   encodeNamedBits,
-  encodeNull,
   encodeOctetString,
   encodeOid,
   encodeSequence,
   encodeTime,
-  encodeWholeBits,
-  parseWholeBits,
-  readWhole,
   TAG,
 } from "./der.ts";
-import { keyTypeOf } from "./keys.ts";
+import {
+  encodeAuthorityKeyId,
+  encodeExtension,
+  encodeSignatureAlgorithm,
+  keyIdOf,
+  signTbs,
+} from "./encode.ts";
 
 /** What a certificate shall say; see RFC 5280, section 4.2.1, for the extensions. */
 export interface CertificateTemplate {
@@ -56,29 +56,6 @@ function encodeName(commonName: string): Bytes {
   const tag = PRINTABLE.test(commonName) ? TAG.printableString : TAG.utf8String;
   const attribute = encodeSequence(encodeOid(OID.commonName), encodeElement(tag, utf8(commonName)));
   return encodeSequence(encodeElement(TAG.set, attribute));
-}
-
-/** AlgorithmIdentifier of the signatures of this key. */
-function encodeSignatureAlgorithm(key: KeyObject): Bytes {
-  const { signature } = KEY_TYPES[keyTypeOf(key)];
-  const hasNull = SIGNATURES[signature]?.parameters === "null";
-  return encodeSequence(encodeOid(signature), ...(hasNull ? [encodeNull()] : []));
-}
-
-/** SHA-1 of the key's bits, as a name for the key (RFC 5280, section 4.2.1.2, method 1). */
-function keyIdOf(spki: Uint8Array): Bytes {
-  const reader = new DerReader(readWhole(spki, TAG.sequence).content);
-  reader.read(TAG.sequence);
-  const bits = parseWholeBits(reader.read(TAG.bitString).content);
-  return copyBytes(createHash("sha1").update(bits).digest());
-}
-
-function encodeExtension(oid: string, isCritical: boolean, value: Uint8Array): Bytes {
-  return encodeSequence(
-    encodeOid(oid),
-    ...(isCritical ? [encodeBoolean(true)] : []),
-    encodeOctetString(value),
-  );
 }
 
 const encodeDns = (name: string) => encodeElement(contextTag(2, false), utf8(name));
@@ -128,11 +105,7 @@ function encodeExtensions(template: CertificateTemplate, issuerKeyId: Uint8Array
       ]
       : []),
     encodeExtension(OID.subjectKeyId, false, encodeOctetString(keyIdOf(spki))),
-    encodeExtension(
-      OID.authorityKeyId,
-      false,
-      encodeSequence(encodeElement(contextTag(0, false), issuerKeyId)),
-    ),
+    encodeExtension(OID.authorityKeyId, false, encodeAuthorityKeyId(issuerKeyId)),
     ...(names.length > 0
       ? [encodeExtension(OID.subjectAltName, false, encodeSequence(...names))]
       : []),
@@ -154,21 +127,19 @@ export function makeCertificate(
   issuer: { readonly key: KeyObject; readonly certificate?: Certificate },
 ): Bytes {
   const { serial, commonName, notBeforeMs, notAfterMs, spki } = template;
-  const algorithm = encodeSignatureAlgorithm(issuer.key);
   const subject = encodeName(commonName);
   const issuerKeyId = issuer.certificate?.subjectKeyId ?? keyIdOf(issuer.certificate?.spki ?? spki);
   const tbs = encodeSequence(
     VERSION_3,
     encodeElement(TAG.integer, serial),
-    algorithm,
+    encodeSignatureAlgorithm(issuer.key),
     issuer.certificate?.subject ?? subject,
     encodeSequence(encodeTime(notBeforeMs), encodeTime(notAfterMs)),
     subject,
     spki,
     encodeExtensions(template, issuerKeyId),
   );
-  const signature = sign(KEY_TYPES[keyTypeOf(issuer.key)].digest, tbs, issuer.key);
-  return encodeSequence(tbs, algorithm, encodeWholeBits(signature));
+  return signTbs(tbs, issuer.key);
 }
 
 /**
