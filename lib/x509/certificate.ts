@@ -11,6 +11,7 @@ import {
   contextTag,
   DerReader,
   type Element,
+  encodeOid,
   parseBoolean,
   parseNamedBits,
   parseOid,
@@ -243,6 +244,43 @@ export function parseSerialAndEnd(
   tbs.read(TAG.sequence); // issuer
   const { notAfterMs } = readValidity(tbs);
   return { serial, notAfterMs };
+}
+
+/** What the tables of issued certificates keep of one. */
+export interface IssuedFacts extends Pick<Certificate, "serial" | "notAfterMs"> {
+  /** The authority key identifier in hex: which issuing CA signed it. */
+  readonly issuerKeyId: string;
+}
+
+const AUTHORITY_KEY_ID = encodeOid(OID.authorityKeyId);
+
+/**
+ * Serial number, end and issuer's key of a certificate of our own, several times faster than all of
+ * it: what a start reads a hundred thousand times. The rest is walked over and not looked at.
+ * @throws {PkiError} `malformed`, also where no key identifier says who issued it
+ */
+export function parseIssuedFacts(der: Uint8Array): IssuedFacts {
+  const tbs = new DerReader(
+    new DerReader(readWhole(der, TAG.sequence).content).read(TAG.sequence).content,
+  );
+  const serial = readSerial(tbs);
+  tbs.read(TAG.sequence); // signature algorithm
+  tbs.read(TAG.sequence); // issuer
+  const { notAfterMs } = readValidity(tbs);
+  tbs.read(TAG.sequence); // subject
+  tbs.read(TAG.sequence); // public key
+  const extensions = tbs.enter(contextTag(3, true)).enter(TAG.sequence);
+  while (!extensions.isAtEnd) {
+    const { content } = extensions.read(TAG.sequence);
+    if (!AUTHORITY_KEY_ID.every((byte, i) => content[i] === byte)) continue;
+    const extension = new DerReader(content);
+    extension.read(TAG.oid);
+    extension.readOptional(TAG.boolean);
+    const keyId = parseAuthorityKeyId(extension.read(TAG.octetString).content);
+    if (keyId) return { serial, notAfterMs, issuerKeyId: encodeHex(keyId) };
+    break;
+  }
+  throw malformed("no key identifier of its issuer");
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   parseCertificate,
   parseCommonNames,
   parseGeneralNames,
+  parseIssuedFacts,
   parseSerialAndEnd,
 } from "../../lib/x509/certificate.ts";
 import {
@@ -24,7 +25,15 @@ import {
   TAG,
 } from "../../lib/x509/der.ts";
 import { x509 } from "../../lib/x509/provider.ts";
-import { DOMAIN, flipBit, makeTestCa, makeUser, NOW_MS } from "../fakes/ca.ts";
+import {
+  DOMAIN,
+  draftUser,
+  flipBit,
+  makeTestCa,
+  makeUser,
+  NOW_MS,
+  signDraft,
+} from "../fakes/ca.ts";
 
 const ca = await makeTestCa();
 const { certificate: user } = await makeUser(ca, { id: "alice" });
@@ -458,4 +467,49 @@ test("parseSerialAndEnd() refuses every truncation", () => {
       (error) => error instanceof PkiError && error.kind === "malformed",
     );
   }
+});
+
+test("parseIssuedFacts() reads serial, end and issuer's key identifier", () => {
+  const { serial, notAfterMs } = user;
+  assert.deepEqual(parseIssuedFacts(user.der), {
+    serial,
+    notAfterMs,
+    issuerKeyId: encodeHex(issuing.subjectKeyId!),
+  });
+});
+
+test("parseIssuedFacts() agrees with parseCertificate(), whatever single bit is flipped", () => {
+  fc.assert(fc.property(
+    fc.nat({ max: user.der.length - 1 }),
+    fc.nat({ max: 7 }),
+    (index, bit) => {
+      const bytes = flipBit(user.der, index, bit);
+      let whole;
+      try {
+        whole = parseCertificate(bytes);
+      } catch {
+        return; // The fast reader looks at less, so it may refuse less.
+      }
+      const { serial, notAfterMs, authorityKeyId } = whole;
+      if (!authorityKeyId) {
+        return assert.throws(() => parseIssuedFacts(bytes), { kind: "malformed" });
+      }
+      const issuerKeyId = encodeHex(authorityKeyId);
+      assert.deepEqual(parseIssuedFacts(bytes), { serial, notAfterMs, issuerKeyId });
+    },
+  ));
+});
+
+test("parseIssuedFacts() refuses every truncation, and a certificate that names no issuer's key", async () => {
+  for (let length = 0; length < user.der.length; length++) {
+    assert.throws(() => parseIssuedFacts(user.der.subarray(0, length)), {
+      kind: "malformed",
+    });
+  }
+  const draft = { ...draftUser("alice", ca.issuing.key), authorityKeyId: null };
+  const nameless = await signDraft(draft, ca.issuing);
+  assert.throws(() => parseIssuedFacts(nameless), {
+    kind: "malformed",
+    message: "cannot read certificate: no key identifier of its issuer",
+  });
 });
