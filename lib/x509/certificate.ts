@@ -1,6 +1,6 @@
 /**
  * Reads an X.509 certificate (RFC 5280, section 4) from DER into plain values. It says what is
- * written there; whether to believe it is decided in `chain.ts`.
+ * written there; whether to believe it is decided in `path.ts` and `chain.ts`.
  */
 
 import { type Bytes, copyBytes, encodeHex, sha256 } from "../base/bytes.ts";
@@ -12,54 +12,49 @@ import {
   DerReader,
   type Element,
   encodeOid,
-  parseBoolean,
   parseNamedBits,
-  parseOid,
   parseSmallInteger,
   parseTime,
   parseWholeBits,
   readWhole,
   TAG,
 } from "./der.ts";
+import { parseCommonNames } from "./distinguished_names.ts";
+import {
+  type AuthorityInfoAccess,
+  type AuthorityKeyId,
+  type BasicConstraints,
+  type DistributionPoint,
+  type Extension,
+  type NameConstraints,
+  OID,
+  parseAuthorityInfoAccess,
+  parseAuthorityKeyId,
+  parseBasicConstraints,
+  parseCertificatePolicies,
+  parseCrlDistributionPoints,
+  parseExtendedKeyUsage,
+  parseExtensions,
+  parseInhibitAnyPolicy,
+  parseNameConstraints,
+  parsePolicyConstraints,
+  parsePolicyMappings,
+  type PolicyConstraints,
+  type PolicyInformation,
+  type PolicyMapping,
+} from "./extensions.ts";
+import { type GeneralName, parseGeneralNames } from "./general_names.ts";
 
-/** Extensions and usages by object identifier (RFC 5280, sections 4.2.1.1 to 4.2.1.12). */
-export const OID = {
-  subjectKeyId: "2.5.29.14",
-  keyUsage: "2.5.29.15",
-  subjectAltName: "2.5.29.17",
-  basicConstraints: "2.5.29.19",
-  nameConstraints: "2.5.29.30",
-  authorityKeyId: "2.5.29.35",
-  extendedKeyUsage: "2.5.29.37",
-  serverAuth: "1.3.6.1.5.5.7.3.1",
-  clientAuth: "1.3.6.1.5.5.7.3.2",
-  extensionRequest: "1.2.840.113549.1.9.14",
-  commonName: "2.5.4.3",
-} as const;
-
-/** Bits of KeyUsage as {@link Certificate.keyUsage} holds them (RFC 5280, section 4.2.1.3). */
-export const KEY_USAGE = {
-  digitalSignature: 1 << 0,
-  keyCertSign: 1 << 5,
-  crlSign: 1 << 6,
-} as const;
-
-export interface Extension {
-  readonly oid: string;
-  readonly critical: boolean;
-  readonly value: Uint8Array;
-}
-
-/** A GeneralName (RFC 5280, section 4.2.1.6); `other` covers the forms that we never use. */
-export type GeneralName =
-  | { readonly type: "dns" | "email" | "uri"; readonly value: string }
-  | { readonly type: "ip"; readonly value: Uint8Array }
-  | { readonly type: "other"; readonly tag: number };
-
-export interface NameConstraints {
-  readonly permitted: readonly GeneralName[];
-  readonly excluded: readonly GeneralName[];
-}
+// Where certificates are read, these are needed with them.
+export { parseCommonNames } from "./distinguished_names.ts";
+export {
+  type Extension,
+  KEY_USAGE,
+  type NameConstraints,
+  OID,
+  parseExtensions,
+} from "./extensions.ts";
+export { type GeneralName, parseGeneralNames } from "./general_names.ts";
 
 export interface Certificate {
   readonly der: Bytes;
@@ -69,7 +64,7 @@ export interface Certificate {
   readonly signature: Uint8Array;
   /** The serial number's content bytes in hex, as it stands there. */
   readonly serial: string;
-  /** DER of the names; compared as bytes, since we make all of them. */
+  /** DER of the names; `distinguished_names.ts` compares them. */
   readonly issuer: Uint8Array;
   readonly subject: Uint8Array;
   readonly commonNames: readonly string[];
@@ -78,136 +73,26 @@ export interface Certificate {
   readonly notAfterMs: number;
   readonly spki: Uint8Array;
   readonly extensions: ReadonlyMap<string, Extension>;
-  readonly basicConstraints: { readonly isCa: boolean; readonly pathLength?: number } | undefined;
+  readonly basicConstraints: BasicConstraints | undefined;
   readonly keyUsage: number | undefined;
   readonly extendedKeyUsage: readonly string[] | undefined;
   readonly names: readonly GeneralName[];
+  readonly issuerNames: readonly GeneralName[];
   readonly nameConstraints: NameConstraints | undefined;
   readonly subjectKeyId: Uint8Array | undefined;
   readonly authorityKeyId: Uint8Array | undefined;
+  /** The issuer's certificate by its issuer and serial number: a hint, not followed. */
+  readonly authorityCertificate: AuthorityKeyId["certificate"];
+  readonly policies: readonly PolicyInformation[] | undefined;
+  readonly policyMappings: readonly PolicyMapping[] | undefined;
+  readonly policyConstraints: PolicyConstraints | undefined;
+  readonly inhibitAnyPolicy: number | undefined;
+  readonly crlDistributionPoints: readonly DistributionPoint[] | undefined;
+  readonly authorityInfoAccess: AuthorityInfoAccess | undefined;
 }
 
 function malformed(what: string): PkiError {
   return new PkiError("malformed", `cannot read certificate: ${what}`);
-}
-
-function parseIa5(content: Uint8Array): string {
-  if (content.some((byte) => byte > 0x7e || byte < 0x20)) {
-    throw malformed("a name with odd characters");
-  }
-  return String.fromCharCode(...content);
-}
-
-function parseGeneralName({ tag, content }: Element): GeneralName {
-  switch (tag) {
-    case contextTag(1, false):
-      return { type: "email", value: parseIa5(content) };
-    case contextTag(2, false):
-      return { type: "dns", value: parseIa5(content) };
-    case contextTag(6, false):
-      return { type: "uri", value: parseIa5(content) };
-    case contextTag(7, false):
-      return { type: "ip", value: content };
-    default:
-      return { type: "other", tag };
-  }
-}
-
-/** GeneralNames, never empty (RFC 5280, section 4.2.1.6). */
-export function parseGeneralNames(value: Uint8Array): readonly GeneralName[] {
-  const reader = new DerReader(readWhole(value, TAG.sequence).content);
-  const names: GeneralName[] = [];
-  while (!reader.isAtEnd) names.push(parseGeneralName(reader.read()));
-  if (names.length === 0) throw malformed("an empty list of names");
-  return names;
-}
-
-function parseSubtrees(element: Element | undefined): readonly GeneralName[] {
-  const names: GeneralName[] = [];
-  if (!element) return names;
-  const reader = new DerReader(element.content);
-  while (!reader.isAtEnd) {
-    const subtree = reader.enter(TAG.sequence);
-    names.push(parseGeneralName(subtree.read()));
-    subtree.end(); // minimum is 0 and maximum absent (RFC 5280, section 4.2.1.10), so DER omits both
-  }
-  return names;
-}
-
-function parseNameConstraints(value: Uint8Array): NameConstraints {
-  const reader = new DerReader(readWhole(value, TAG.sequence).content);
-  const permitted = parseSubtrees(reader.readOptional(contextTag(0, true)));
-  const excluded = parseSubtrees(reader.readOptional(contextTag(1, true)));
-  reader.end();
-  return { permitted, excluded };
-}
-
-function parseBasicConstraints(value: Uint8Array): NonNullable<Certificate["basicConstraints"]> {
-  const reader = new DerReader(readWhole(value, TAG.sequence).content);
-  const ca = reader.readOptional(TAG.boolean);
-  const isCa = ca !== undefined && parseBoolean(ca.content);
-  if (ca && !isCa) throw malformed("a default value that DER leaves out");
-  const pathLength = reader.readOptional(TAG.integer);
-  reader.end();
-  if (pathLength && !isCa) throw malformed("a path length without a CA");
-  return pathLength ? { isCa, pathLength: parseSmallInteger(pathLength.content) } : { isCa };
-}
-
-function parseExtendedKeyUsage(value: Uint8Array): readonly string[] {
-  const reader = new DerReader(readWhole(value, TAG.sequence).content);
-  const usages: string[] = [];
-  while (!reader.isAtEnd) usages.push(parseOid(reader.read(TAG.oid).content));
-  if (usages.length === 0) throw malformed("an empty list of usages");
-  return usages;
-}
-
-function parseAuthorityKeyId(value: Uint8Array): Uint8Array | undefined {
-  const reader = new DerReader(readWhole(value, TAG.sequence).content);
-  return reader.readOptional(contextTag(0, false))?.content;
-}
-
-/** Extensions of a certificate or of a request: none twice (RFC 5280, section 4.2). */
-export function parseExtensions(reader: DerReader): ReadonlyMap<string, Extension> {
-  const extensions = new Map<string, Extension>();
-  while (!reader.isAtEnd) {
-    const one = reader.enter(TAG.sequence);
-    const oid = parseOid(one.read(TAG.oid).content);
-    const criticalElement = one.readOptional(TAG.boolean);
-    const critical = criticalElement !== undefined && parseBoolean(criticalElement.content);
-    if (criticalElement && !critical) throw malformed("a default value that DER leaves out");
-    const value = one.read(TAG.octetString).content;
-    one.end();
-    if (extensions.has(oid)) throw malformed(`extension ${oid} twice`);
-    extensions.set(oid, { oid, critical, value });
-  }
-  return extensions;
-}
-
-const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** The common names in a Name; those in other character sets than UTF-8 and its subsets are refused. */
-export function parseCommonNames(name: Uint8Array): readonly string[] {
-  const reader = new DerReader(readWhole(name, TAG.sequence).content);
-  const commonNames: string[] = [];
-  while (!reader.isAtEnd) {
-    const set = reader.enter(TAG.set);
-    while (!set.isAtEnd) {
-      const attribute = set.enter(TAG.sequence);
-      const oid = parseOid(attribute.read(TAG.oid).content);
-      const value = attribute.read();
-      attribute.end();
-      if (oid !== OID.commonName) continue;
-      const isText = value.tag === TAG.utf8String || value.tag === TAG.printableString ||
-        value.tag === TAG.ia5String;
-      if (!isText) throw malformed("a common name of an odd type");
-      try {
-        commonNames.push(textDecoder.decode(value.content));
-      } catch {
-        throw malformed("a common name that is not UTF-8");
-      }
-    }
-  }
-  return commonNames;
 }
 
 /** The version, which must be 3, and the serial number in hex. */
@@ -276,8 +161,9 @@ export function parseIssuedFacts(der: Uint8Array): IssuedFacts {
     const extension = new DerReader(content);
     extension.read(TAG.oid);
     extension.readOptional(TAG.boolean);
-    const keyId = parseAuthorityKeyId(extension.read(TAG.octetString).content);
-    if (keyId) return { serial, notAfterMs, issuerKeyId: encodeHex(keyId) };
+    const authority = readWhole(extension.read(TAG.octetString).content, TAG.sequence);
+    const keyId = new DerReader(authority.content).readOptional(contextTag(0, false));
+    if (keyId) return { serial, notAfterMs, issuerKeyId: encodeHex(keyId.content) };
     break;
   }
   throw malformed("no key identifier of its issuer");
@@ -319,6 +205,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
     const extension = extensions.get(oid);
     return extension ? parse(extension.value) : undefined;
   };
+  const authority = read(OID.authorityKeyId, parseAuthorityKeyId);
   return {
     der,
     tbs: tbsElement.whole,
@@ -339,9 +226,17 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
     ),
     extendedKeyUsage: read(OID.extendedKeyUsage, parseExtendedKeyUsage),
     names: read(OID.subjectAltName, parseGeneralNames) ?? [],
+    issuerNames: read(OID.issuerAltName, parseGeneralNames) ?? [],
     nameConstraints: read(OID.nameConstraints, parseNameConstraints),
     subjectKeyId: read(OID.subjectKeyId, (value) => readWhole(value, TAG.octetString).content),
-    authorityKeyId: read(OID.authorityKeyId, parseAuthorityKeyId),
+    authorityKeyId: authority?.keyId,
+    authorityCertificate: authority?.certificate,
+    policies: read(OID.certificatePolicies, parseCertificatePolicies),
+    policyMappings: read(OID.policyMappings, parsePolicyMappings),
+    policyConstraints: read(OID.policyConstraints, parsePolicyConstraints),
+    inhibitAnyPolicy: read(OID.inhibitAnyPolicy, parseInhibitAnyPolicy),
+    crlDistributionPoints: read(OID.crlDistributionPoints, parseCrlDistributionPoints),
+    authorityInfoAccess: read(OID.authorityInfoAccess, parseAuthorityInfoAccess),
   };
 }
 
