@@ -18,6 +18,11 @@ const TOOLS: Readonly<Record<string, string>> = {
   tmux: "tmux",
   file: "file",
   sqlite3: "sqlite3",
+  certtool: "gnutls-bin",
+  ocsptool: "gnutls-bin",
+  certutil: "libnss3-tools",
+  crlutil: "libnss3-tools",
+  keytool: "openjdk-17-jre-headless",
 };
 
 function step(title: string, command: string, args: readonly string[]): void {
@@ -43,7 +48,7 @@ function isInstalled(program: string): boolean {
 function installTools(): void {
   const missing = Object.keys(TOOLS).filter((program) => !isInstalled(program));
   if (missing.length === 0) return;
-  const packages = missing.map((program) => TOOLS[program] ?? program);
+  const packages = [...new Set(missing.map((program) => TOOLS[program] ?? program))];
   if (!isInstalled("apt-get") || process.getuid?.() !== 0) {
     console.log(`== without ${missing.join(", ")}: tests that need them are skipped`);
     return;

@@ -49,6 +49,20 @@ export function encodeHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
 }
 
+/**
+ * Reads hex: whole bytes, lower case.
+ * @throws {PkiError} `malformed`
+ */
+export function parseHex(text: string): Bytes {
+  if (!/^(?:[0-9a-f]{2})*$/.test(text)) {
+    throw new PkiError(
+      "malformed",
+      "cannot read hex: it is not pairs of the digits 0 to 9, a to f",
+    );
+  }
+  return copyBytes(Buffer.from(text, "hex"));
+}
+
 export function encodeBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }

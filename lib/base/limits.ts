@@ -42,6 +42,8 @@ export const LIMITS = {
   idCharactersMax: 63,
   /** DER of a CSR or a certificate: RSA-4096 with generous extensions takes 3 KB. */
   derBytesMax: 16_384,
+  /** DER of a CRL: 400,000 revoked certificates, and what the reader's lengths of three bytes can say. */
+  crlBytesMax: 16 * 1024 * 1024,
   /** A PEM or password file that we read. */
   fileBytesMax: 262_144,
   /** A password, in characters; the shortest is checked where one is chosen. */

@@ -7,7 +7,7 @@
  * reader something else than another.
  */
 
-import { type Bytes, concatBytes, copyBytes } from "../base/bytes.ts";
+import { type Bytes, concatBytes, copyBytes, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 
 /** Tags that X.509 uses; `CONTEXT` and `CONSTRUCTED` are added to a number. */
@@ -18,6 +18,7 @@ export const TAG = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   printableString: 0x13,
   ia5String: 0x16,
@@ -194,27 +195,58 @@ export function parseNamedBits(content: Uint8Array): number {
 const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
 const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
 
-/** UTCTime up to 2049, GeneralizedTime from 2050 on (RFC 5280, section 4.1.2.5), as milliseconds. */
-export function parseTime(element: Element): number {
-  const text = String.fromCharCode(...element.content.subarray(0, 20));
-  const isUtc = element.tag === TAG.utcTime;
-  if (!isUtc && element.tag !== TAG.generalizedTime) throw malformed("a time of another type");
-  const match = (isUtc ? UTC_TIME : GENERALIZED_TIME).exec(text);
-  if (!match) throw malformed("a time of a forbidden form");
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1).map(
-    Number,
-  );
-  const fullYear = isUtc ? (year < 50 ? 2000 + year : 1900 + year) : year;
-  if (!isUtc && fullYear < 2050) throw malformed("a year that belongs into a UTCTime");
-  const time = Date.UTC(fullYear, month - 1, day, hour, minute, second);
+/** Milliseconds since 1970 of a year and what a match of the patterns above has behind it. */
+function parseTimeFields(year: number, fields: readonly string[]): number {
+  const [month = 0, day = 0, hour = 0, minute = 0, second = 0] = fields.map(Number);
+  const time = Date.UTC(year, month - 1, day, hour, minute, second);
   const back = new Date(time);
   if (
+    back.getUTCFullYear() !== year || // the years 0 to 99 become others
     back.getUTCMonth() !== month - 1 || back.getUTCDate() !== day || hour > 23 || minute > 59 ||
     second > 59
   ) {
     throw malformed("a time that does not exist");
   }
   return time;
+}
+
+function matchTime({ content }: Element, pattern: RegExp): readonly string[] {
+  const match = pattern.exec(String.fromCharCode(...content.subarray(0, 20)));
+  if (!match) throw malformed("a time of a forbidden form");
+  return match.slice(1);
+}
+
+/** UTCTime up to 2049, GeneralizedTime from 2050 on (RFC 5280, section 4.1.2.5), as milliseconds. */
+export function parseTime(element: Element): number {
+  if (element.tag === TAG.generalizedTime) {
+    const [year] = matchTime(element, GENERALIZED_TIME);
+    if (Number(year) < 2050) throw malformed("a year that belongs into a UTCTime");
+    return parseGeneralizedTime(element);
+  }
+  if (element.tag !== TAG.utcTime) throw malformed("a time of another type");
+  const [year, ...fields] = matchTime(element, UTC_TIME);
+  return parseTimeFields((Number(year) < 50 ? 2000 : 1900) + Number(year), fields);
+}
+
+/** GeneralizedTime of any year (RFC 5280, section 4.1.2.5.2), as milliseconds. */
+export function parseGeneralizedTime(element: Element): number {
+  if (element.tag !== TAG.generalizedTime) throw malformed("a time of another type");
+  const [year, ...fields] = matchTime(element, GENERALIZED_TIME);
+  return parseTimeFields(Number(year), fields);
+}
+
+/**
+ * Runs a parser and names in its refusals what was being read, where a shared one names less.
+ * @throws {PkiError} `malformed`
+ */
+export function readAs<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof PkiError) || cause.kind !== "malformed") throw cause;
+    const reason = cause.message.replace(/^cannot read [^:]*: /, "");
+    throw new PkiError("malformed", `cannot read ${what}: ${reason}`, { cause });
+  }
 }
 
 /** Writes one element. */
@@ -282,10 +314,19 @@ export function encodeNamedBits(bits: readonly number[]): Bytes {
   return encodeElement(TAG.bitString, Uint8Array.of(7 - last, byte));
 }
 
+/** `20261101120000`: what both types of time are made of. */
+function timeDigits(timeMs: number): string {
+  return new Date(timeMs).toISOString().replace(/\.\d+Z$/, "").replace(/[-:T]/g, "");
+}
+
 /** UTCTime up to 2049, GeneralizedTime from 2050 on (RFC 5280, section 4.1.2.5). */
 export function encodeTime(timeMs: number): Bytes {
-  const digits = new Date(timeMs).toISOString().replace(/\.\d+Z$/, "").replace(/[-:T]/g, "");
-  const isUtc = Number(digits.slice(0, 4)) < 2050;
-  const text = isUtc ? `${digits.slice(2)}Z` : `${digits}Z`;
-  return encodeElement(isUtc ? TAG.utcTime : TAG.generalizedTime, new TextEncoder().encode(text));
+  const digits = timeDigits(timeMs);
+  if (Number(digits.slice(0, 4)) >= 2050) return encodeGeneralizedTime(timeMs);
+  return encodeElement(TAG.utcTime, utf8(`${digits.slice(2)}Z`));
+}
+
+/** GeneralizedTime of any year, whole seconds (RFC 5280, section 4.1.2.5.2). */
+export function encodeGeneralizedTime(timeMs: number): Bytes {
+  return encodeElement(TAG.generalizedTime, utf8(`${timeDigits(timeMs)}Z`));
 }

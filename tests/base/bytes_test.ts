@@ -10,6 +10,7 @@ import {
   encodeHex,
   isEqualBytes,
   parseBase64,
+  parseHex,
   parseUtf8,
   sha256,
   utf8,
@@ -69,6 +70,18 @@ for (
     });
   });
 }
+
+test("parseHex() reads what encodeHex() wrote, and nothing else", () => {
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    assert.deepEqual(parseHex(encodeHex(bytes)), new Uint8Array(bytes));
+  }));
+  for (const text of ["0", "0g", "AB", " 00", "00\n", "0x00", "00:00"]) {
+    assert.throws(() => parseHex(text), {
+      kind: "malformed",
+      message: "cannot read hex: it is not pairs of the digits 0 to 9, a to f",
+    });
+  }
+});
 
 test("the encoders see only the part that a view shows", () => {
   const view = Uint8Array.of(1, 2, 3, 4).subarray(1, 3);

@@ -2,22 +2,26 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type Bytes, encodeHex, utf8 } from "../../lib/base/bytes.ts";
+import { PkiError } from "../../lib/base/errors.ts";
 import {
   checkInteger,
   contextTag,
   DerReader,
   encodeElement,
+  encodeGeneralizedTime,
   encodeInteger,
   encodeNull,
   encodeOctetString,
   encodeOid,
   encodeSequence,
   parseBoolean,
+  parseGeneralizedTime,
   parseNamedBits,
   parseOid,
   parseSmallInteger,
   parseTime,
   parseWholeBits,
+  readAs,
   readWhole,
   TAG,
 } from "../../lib/x509/der.ts";
@@ -309,3 +313,40 @@ for (const { tag, text, want, refused } of TIMES) {
     else assert.equal(new Date(parseTime(element)).toISOString(), want);
   });
 }
+
+const GENERALIZED_TIMES: readonly TimeRow[] = [
+  { tag: UTC, text: "260101000000Z", refused: "a time of another type" },
+  { tag: GENERAL, text: "20260101000000.5Z", refused: TIME_FORM },
+  { tag: GENERAL, text: "202601010000Z", refused: TIME_FORM },
+  { tag: GENERAL, text: "20260230000000Z", refused: NO_TIME },
+  { tag: GENERAL, text: "00500101000000Z", refused: NO_TIME },
+  { tag: GENERAL, text: "19700101000000Z", want: "1970-01-01T00:00:00.000Z" },
+  { tag: GENERAL, text: "20261231235959Z", want: "2026-12-31T23:59:59.000Z" },
+  { tag: GENERAL, text: "20500101000000Z", want: "2050-01-01T00:00:00.000Z" },
+];
+
+for (const { tag, text, want, refused } of GENERALIZED_TIMES) {
+  const name = `tag 0x${tag.toString(16)} ${JSON.stringify(text)}`;
+  test(`parseGeneralizedTime() ${refused === undefined ? "reads" : "refuses"} ${name}`, () => {
+    const bytes = encodeElement(tag, utf8(text));
+    const read = () => parseGeneralizedTime(readWhole(bytes, tag));
+    if (refused !== undefined) return assert.throws(read, malformed(refused));
+    const time = read();
+    assert.equal(new Date(time).toISOString(), want);
+    assert.deepEqual(encodeGeneralizedTime(time), bytes);
+  });
+}
+
+test("readAs() names what was read in a refusal, and leaves other errors alone", () => {
+  const refusal = { kind: "malformed", message: "cannot read CRL: it ends too early" };
+  assert.throws(() => readAs("CRL", () => readWhole(new Uint8Array(), TAG.null)), refusal);
+  const other = new PkiError("internal", "cannot read DER: x");
+  assert.throws(
+    () =>
+      readAs("CRL", () => {
+        throw other;
+      }),
+    other,
+  );
+  assert.equal(readAs("CRL", () => 7), 7);
+});

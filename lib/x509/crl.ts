@@ -1,0 +1,434 @@
+/**
+ * Certificate revocation lists (RFC 5280, section 5): read strictly, and written in pieces, so that
+ * a server keeps the encoded entries and only puts them together when a list is due.
+ *
+ * What is read here is a complete list or a delta of one issuer; indirect lists, lists for some
+ * reasons only, and everything critical that is not understood are refused, since "not in the list"
+ * would mean something else there. Whether a list is the right and newest one is decided by whoever
+ * judges a chain.
+ */
+
+import type { KeyObject } from "node:crypto";
+import { type Bytes, copyBytes, encodeHex, isEqualBytes, parseHex } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import {
+  type Certificate,
+  type Extension,
+  KEY_USAGE,
+  OID,
+  parseExtensions,
+} from "./certificate.ts";
+import {
+  checkInteger,
+  contextTag,
+  DerReader,
+  type Element,
+  encodeElement,
+  encodeInteger,
+  encodeSequence,
+  encodeTime,
+  parseBoolean,
+  parseGeneralizedTime,
+  parseSmallInteger,
+  parseTime,
+  parseWholeBits,
+  readAs,
+  readWhole,
+  TAG,
+} from "./der.ts";
+import {
+  encodeAuthorityKeyId,
+  encodeExtension,
+  encodeSignatureAlgorithm,
+  keyIdOf,
+  signTbs,
+} from "./encode.ts";
+import { isSignatureValid, parsePublicKey } from "./keys.ts";
+
+/** CRLReason by its name in RFC 5280, section 5.3.1. */
+export const REVOCATION_REASONS = {
+  unspecified: 0,
+  keyCompromise: 1,
+  cACompromise: 2,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+  certificateHold: 6,
+  removeFromCRL: 8,
+  privilegeWithdrawn: 9,
+  aACompromise: 10,
+} as const;
+
+export type RevocationReason = keyof typeof REVOCATION_REASONS;
+
+const REASONS = Object.keys(REVOCATION_REASONS) as RevocationReason[];
+const REASON_OF_CODE: ReadonlyMap<number, RevocationReason> = new Map(
+  REASONS.map((reason) => [REVOCATION_REASONS[reason], reason]),
+);
+
+/** Extensions of lists and of their entries (RFC 5280, sections 5.2 and 5.3). */
+const CRL_OID = {
+  issuerAltName: "2.5.29.18",
+  crlNumber: "2.5.29.20",
+  reasonCode: "2.5.29.21",
+  invalidityDate: "2.5.29.24",
+  deltaCrlIndicator: "2.5.29.27",
+  issuingDistributionPoint: "2.5.29.28",
+  certificateIssuer: "2.5.29.29",
+  freshestCrl: "2.5.29.46",
+} as const;
+
+const UNDERSTOOD = new Set<string>([
+  OID.authorityKeyId,
+  CRL_OID.issuerAltName,
+  CRL_OID.crlNumber,
+  CRL_OID.deltaCrlIndicator,
+  CRL_OID.issuingDistributionPoint,
+  CRL_OID.freshestCrl,
+]);
+
+const UNDERSTOOD_IN_ENTRY = new Set<string>([CRL_OID.reasonCode, CRL_OID.invalidityDate]);
+
+/** RFC 5280, section 5.2.3: CRL numbers of up to 20 bytes must be read. */
+const NUMBER_BYTES_MAX = 20;
+
+export interface Revocation {
+  /** Milliseconds since 1970. */
+  readonly revokedMs: number;
+  /** `unspecified` where none is given. */
+  readonly reason: RevocationReason;
+  /** Since when the key is thought not to be its owner's alone, if that is said. */
+  readonly invalidityMs?: number;
+}
+
+export interface CrlEntry extends Revocation {
+  /** Content bytes in hex, as {@link Certificate.serial}. */
+  readonly serial: string;
+}
+
+/** IssuingDistributionPoint (RFC 5280, section 5.2.5): what a list that has it is limited to. */
+export interface CrlScope {
+  /** DER of the DistributionPointName. */
+  readonly distributionPoint: Uint8Array | undefined;
+  readonly onlyUsers: boolean;
+  readonly onlyCas: boolean;
+}
+
+export interface Crl {
+  readonly der: Bytes;
+  /** The signed part, as it stands in `der`. */
+  readonly tbs: Uint8Array;
+  readonly signatureAlgorithm: Element;
+  readonly signature: Uint8Array;
+  /** DER of the name. */
+  readonly issuer: Uint8Array;
+  /** Milliseconds since 1970. */
+  readonly thisUpdateMs: number;
+  readonly nextUpdateMs: number | undefined;
+  readonly number: bigint | undefined;
+  /** The number of the list that this one, a delta, adds to; `undefined` in a complete list. */
+  readonly deltaBase: bigint | undefined;
+  readonly authorityKeyId: Uint8Array | undefined;
+  /** `undefined`: all certificates of the issuer. */
+  readonly scope: CrlScope | undefined;
+  readonly extensions: ReadonlyMap<string, Extension>;
+  readonly entryCount: number;
+  /** @param serial content bytes in lower-case hex */
+  readonly find: (serial: string) => Revocation | undefined;
+  /** In the order of the list; each is read when it is asked for. */
+  readonly entries: () => Iterable<CrlEntry>;
+}
+
+function malformed(what: string): PkiError {
+  return new PkiError("malformed", `cannot read CRL: ${what}`);
+}
+
+function parseNumber(value: Uint8Array): bigint {
+  const content = checkInteger(readWhole(value, TAG.integer).content);
+  if (content.length > NUMBER_BYTES_MAX || (content[0] ?? 0) >= 0x80) {
+    throw malformed("a number out of range");
+  }
+  return BigInt(`0x${encodeHex(content)}`);
+}
+
+function parseReason(value: Uint8Array): RevocationReason {
+  const reason = REASON_OF_CODE.get(parseSmallInteger(readWhole(value, TAG.enumerated).content));
+  if (!reason) throw malformed("an unknown reason");
+  return reason;
+}
+
+function parseEntryExtensions(reader: DerReader): Omit<Revocation, "revokedMs"> {
+  if (reader.isAtEnd) throw malformed("an empty list of extensions");
+  const extensions = parseExtensions(reader);
+  for (const { oid, critical } of extensions.values()) {
+    if (oid === CRL_OID.certificateIssuer) {
+      throw malformed("an indirect list, with certificates of several issuers");
+    }
+    if (critical && !UNDERSTOOD_IN_ENTRY.has(oid)) {
+      throw malformed(`the unknown critical extension ${oid} of an entry`);
+    }
+  }
+  const reason = extensions.get(CRL_OID.reasonCode);
+  const invalidity = extensions.get(CRL_OID.invalidityDate);
+  return {
+    reason: reason ? parseReason(reason.value) : "unspecified",
+    // Always GeneralizedTime, whatever the year (RFC 5280, section 5.3.2).
+    ...(invalidity
+      ? { invalidityMs: parseGeneralizedTime(readWhole(invalidity.value, TAG.generalizedTime)) }
+      : {}),
+  };
+}
+
+function parseEntry(content: Uint8Array): CrlEntry {
+  const reader = new DerReader(content);
+  const serial = encodeHex(checkInteger(reader.read(TAG.integer).content));
+  const revokedMs = parseTime(reader.read());
+  if (reader.isAtEnd) return { serial, revokedMs, reason: "unspecified" };
+  const extensions = parseEntryExtensions(reader.enter(TAG.sequence));
+  reader.end();
+  return { serial, revokedMs, ...extensions };
+}
+
+function readFlag(reader: DerReader, number: number): boolean {
+  const element = reader.readOptional(contextTag(number, false));
+  if (element && !parseBoolean(element.content)) {
+    throw malformed("a default value that DER leaves out");
+  }
+  return element !== undefined;
+}
+
+function parseScope(value: Uint8Array): CrlScope {
+  const reader = new DerReader(readWhole(value, TAG.sequence).content);
+  const distributionPoint = reader.readOptional(contextTag(0, true))?.content;
+  const onlyUsers = readFlag(reader, 1);
+  const onlyCas = readFlag(reader, 2);
+  const onlySomeReasons = reader.readOptional(contextTag(3, false)) !== undefined;
+  const isIndirect = readFlag(reader, 4);
+  const onlyAttributes = readFlag(reader, 5);
+  reader.end();
+  if (isIndirect) throw malformed("an indirect list, with certificates of several issuers");
+  if (onlySomeReasons) throw malformed("a list for some reasons only");
+  if (onlyAttributes || onlyUsers && onlyCas) throw malformed("a list for no certificates");
+  return { distributionPoint, onlyUsers, onlyCas };
+}
+
+function parseKeyId(value: Uint8Array): Uint8Array | undefined {
+  const reader = new DerReader(readWhole(value, TAG.sequence).content);
+  return reader.readOptional(contextTag(0, false))?.content;
+}
+
+/** Where the entry of each serial number begins in the list, in bytes. */
+function indexEntries(list: Uint8Array, isDelta: boolean): ReadonlyMap<string, number> {
+  const index = new Map<string, number>();
+  const reader = new DerReader(list);
+  while (!reader.isAtEnd) {
+    const { content, whole } = reader.read(TAG.sequence);
+    const { serial, reason } = parseEntry(content);
+    if (index.has(serial)) throw malformed("a serial number twice");
+    if (reason === "removeFromCRL" && !isDelta) {
+      throw malformed("a removal in a list that is complete");
+    }
+    index.set(serial, whole.byteOffset - list.byteOffset);
+  }
+  return index;
+}
+
+function readExtensions(tbs: DerReader): ReadonlyMap<string, Extension> {
+  const element = tbs.readOptional(contextTag(0, true));
+  if (!element) return new Map();
+  const reader = new DerReader(readWhole(element.content, TAG.sequence).content);
+  if (reader.isAtEnd) throw malformed("an empty list of extensions");
+  const extensions = parseExtensions(reader);
+  for (const { oid, critical } of extensions.values()) {
+    if (critical && !UNDERSTOOD.has(oid)) throw malformed(`the unknown critical extension ${oid}`);
+  }
+  return extensions;
+}
+
+function isTime(tag: number | undefined): boolean {
+  return tag === TAG.utcTime || tag === TAG.generalizedTime;
+}
+
+/**
+ * Reads a certificate list of version 2, every entry of it.
+ * @throws {PkiError} `malformed`, also for what is well formed and not supported (see above)
+ */
+export function parseCrl(bytes: Uint8Array): Crl {
+  if (bytes.length > LIMITS.crlBytesMax) {
+    throw malformed(`${bytes.length} bytes, at most ${LIMITS.crlBytesMax} accepted`);
+  }
+  return readAs("CRL", () => readCrl(copyBytes(bytes)));
+}
+
+function readCrl(der: Bytes): Crl {
+  const outer = new DerReader(readWhole(der, TAG.sequence).content);
+  const tbsElement = outer.read(TAG.sequence);
+  const signatureAlgorithm = outer.read(TAG.sequence);
+  const signature = parseWholeBits(outer.read(TAG.bitString).content);
+  outer.end();
+
+  const tbs = new DerReader(tbsElement.content);
+  const version = tbs.readOptional(TAG.integer); // absent in version 1
+  if (!version || parseSmallInteger(version.content) !== 1) throw malformed("not of version 2");
+  if (!isEqualBytes(tbs.read(TAG.sequence).whole, signatureAlgorithm.whole)) {
+    throw malformed("two different signature algorithms");
+  }
+  const issuer = tbs.read(TAG.sequence).whole;
+  const thisUpdateMs = parseTime(tbs.read());
+  const nextUpdateMs = isTime(tbs.peekTag()) ? parseTime(tbs.read()) : undefined;
+  if (nextUpdateMs !== undefined && nextUpdateMs < thisUpdateMs) {
+    throw malformed("its next update is before this one");
+  }
+  // An empty list should be left out (RFC 5280, section 5.1.2.6); GnuTLS writes it all the same.
+  const list = tbs.readOptional(TAG.sequence);
+  const extensions = readExtensions(tbs);
+  tbs.end();
+
+  const read = <T>(oid: string, parse: (value: Uint8Array) => T): T | undefined => {
+    const extension = extensions.get(oid);
+    return extension ? parse(extension.value) : undefined;
+  };
+  const deltaBase = read(CRL_OID.deltaCrlIndicator, parseNumber);
+  const entries = list?.content ?? new Uint8Array();
+  const index = list ? indexEntries(entries, deltaBase !== undefined) : new Map<string, number>();
+  const entryAt = (offset: number) =>
+    parseEntry(new DerReader(entries.subarray(offset)).read(TAG.sequence).content);
+  return {
+    der,
+    tbs: tbsElement.whole,
+    signatureAlgorithm,
+    signature,
+    issuer,
+    thisUpdateMs,
+    nextUpdateMs,
+    number: read(CRL_OID.crlNumber, parseNumber),
+    deltaBase,
+    authorityKeyId: read(OID.authorityKeyId, parseKeyId),
+    scope: read(CRL_OID.issuingDistributionPoint, parseScope),
+    extensions,
+    entryCount: index.size,
+    find: (serial) => {
+      const offset = index.get(serial);
+      return offset === undefined ? undefined : entryAt(offset);
+    },
+    entries: function* () {
+      for (const offset of index.values()) yield entryAt(offset);
+    },
+  };
+}
+
+/**
+ * Whether a list is this CA's: its name, its key, a key that may sign lists (RFC 5280, section
+ * 6.3.3 (f) and (g)), and the signature.
+ * @throws {PkiError} `malformed` for a signature algorithm that is not accepted or not the key's
+ */
+export function isCrlSignedBy(crl: Crl, issuer: Certificate): boolean {
+  const { authorityKeyId, signatureAlgorithm: algorithm, tbs: data, signature } = crl;
+  const { subjectKeyId, keyUsage = KEY_USAGE.crlSign } = issuer;
+  if (!isEqualBytes(crl.issuer, issuer.subject)) return false;
+  if (authorityKeyId && subjectKeyId && !isEqualBytes(authorityKeyId, subjectKeyId)) return false;
+  if ((keyUsage & KEY_USAGE.crlSign) === 0) return false;
+  return isSignatureValid({ algorithm, data, signature, key: parsePublicKey(issuer.spki) });
+}
+
+/**
+ * One entry of the list (RFC 5280, section 5.3). A reason of `unspecified` is left out, as section
+ * 5.3.1 wants.
+ * @param entry.serial content bytes of the serial number, or these in hex
+ * @throws {PkiError} `malformed` for hex that is none
+ */
+export function encodeCrlEntry(
+  { serial, revokedMs, reason }: {
+    readonly serial: Uint8Array | string;
+    readonly revokedMs: number;
+    readonly reason: RevocationReason;
+  },
+): Bytes {
+  return encodeSequence(
+    encodeElement(TAG.integer, typeof serial === "string" ? parseHex(serial) : serial),
+    encodeTime(revokedMs),
+    ENTRY_EXTENSIONS[reason],
+  );
+}
+
+/** The extensions of an entry by its reason: there are only so many. */
+const ENTRY_EXTENSIONS = Object.fromEntries(REASONS.map((reason) => {
+  const code = encodeElement(TAG.enumerated, Uint8Array.of(REVOCATION_REASONS[reason]));
+  const extensions = encodeSequence(encodeExtension(CRL_OID.reasonCode, false, code));
+  return [reason, reason === "unspecified" ? new Uint8Array() : extensions];
+})) as Readonly<Record<RevocationReason, Bytes>>;
+
+/** As many parts as a list has entries: too many for the arguments of a function. */
+function concatMany(parts: readonly Uint8Array[]): Bytes {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function encodeNumber(value: bigint): Bytes {
+  const hex = value.toString(16);
+  const even = hex.length % 2 === 0 ? hex : `0${hex}`;
+  const signed = /^[89a-f]/.test(even) ? `00${even}` : even;
+  return encodeElement(TAG.integer, parseHex(signed));
+}
+
+/** What a list says; its issuer is the CA whose key will sign it. */
+export interface CrlTemplate {
+  readonly issuer: Certificate;
+  /** Goes up with every list (RFC 5280, section 5.2.3). */
+  readonly number: bigint;
+  /** Milliseconds since 1970, whole seconds. */
+  readonly thisUpdateMs: number;
+  readonly nextUpdateMs: number;
+  /** From {@link encodeCrlEntry}, or several of them in one; each serial number once. */
+  readonly entries: readonly Uint8Array[];
+}
+
+/**
+ * The part of a list that is signed (RFC 5280, section 5.1.2), with the extensions that every list
+ * must have: the issuer's key and the list's number.
+ */
+export function encodeTbsCrl(
+  { issuer, number, thisUpdateMs, nextUpdateMs, entries }: CrlTemplate,
+): Bytes {
+  const issuerKeyId = issuer.subjectKeyId ?? keyIdOf(issuer.spki);
+  const list = concatMany(entries);
+  return encodeSequence(
+    encodeInteger(1),
+    encodeSignatureAlgorithm(parsePublicKey(issuer.spki)),
+    issuer.subject,
+    encodeTime(thisUpdateMs),
+    encodeTime(nextUpdateMs),
+    list.length > 0 ? encodeSequence(list) : list,
+    encodeElement(
+      contextTag(0, true),
+      encodeSequence(
+        encodeExtension(OID.authorityKeyId, false, encodeAuthorityKeyId(issuerKeyId)),
+        encodeExtension(CRL_OID.crlNumber, false, encodeNumber(number)),
+      ),
+    ),
+  );
+}
+
+/**
+ * Signs what {@link encodeTbsCrl} made for the same CA. It looks at the start of it, so that nothing
+ * else that a CA's key can sign (a certificate, above all) is signed by this way.
+ * @throws {PkiError} `internal` for anything but a list of this CA
+ */
+export function signCrl(
+  tbs: Uint8Array,
+  { key, certificate }: { readonly key: KeyObject; readonly certificate: Certificate },
+): Bytes {
+  const reader = new DerReader(readWhole(tbs, TAG.sequence).content);
+  const version = reader.readOptional(TAG.integer);
+  const isList = version !== undefined && isEqualBytes(version.content, Uint8Array.of(1)) &&
+    isEqualBytes(reader.read(TAG.sequence).whole, encodeSignatureAlgorithm(key)) &&
+    isEqualBytes(reader.read(TAG.sequence).whole, certificate.subject);
+  if (!isList) throw new PkiError("internal", "cannot sign CRL: it is not a list of this CA");
+  return signTbs(tbs, key);
+}
