@@ -27,6 +27,11 @@ export function parseUtf8(bytes: Uint8Array): string {
 }
 
 export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
+  return concatAll(parts);
+}
+
+/** As above, for more parts than a function takes arguments. */
+export function concatAll(parts: readonly Uint8Array[]): Bytes {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -9,16 +9,17 @@
  */
 
 import type { KeyObject } from "node:crypto";
-import { type Bytes, copyBytes, encodeHex, isEqualBytes, parseHex } from "../base/bytes.ts";
+import {
+  type Bytes,
+  concatAll,
+  copyBytes,
+  encodeHex,
+  isEqualBytes,
+  parseHex,
+} from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import {
-  type Certificate,
-  type Extension,
-  KEY_USAGE,
-  OID,
-  parseExtensions,
-} from "./certificate.ts";
+import type { Certificate } from "./certificate.ts";
 import {
   checkInteger,
   contextTag,
@@ -37,6 +38,7 @@ import {
   readWhole,
   TAG,
 } from "./der.ts";
+import { isSameName } from "./distinguished_names.ts";
 import {
   encodeAuthorityKeyId,
   encodeExtension,
@@ -44,28 +46,18 @@ import {
   keyIdOf,
   signTbs,
 } from "./encode.ts";
+import {
+  type Extension,
+  KEY_USAGE,
+  OID,
+  parseAuthorityKeyId,
+  parseExtensions,
+} from "./extensions.ts";
 import { isSignatureValid, parsePublicKey } from "./keys.ts";
+import { encodeReason, parseReason, REASONS, type RevocationReason } from "./revocation_reason.ts";
 
-/** CRLReason by its name in RFC 5280, section 5.3.1. */
-export const REVOCATION_REASONS = {
-  unspecified: 0,
-  keyCompromise: 1,
-  cACompromise: 2,
-  affiliationChanged: 3,
-  superseded: 4,
-  cessationOfOperation: 5,
-  certificateHold: 6,
-  removeFromCRL: 8,
-  privilegeWithdrawn: 9,
-  aACompromise: 10,
-} as const;
-
-export type RevocationReason = keyof typeof REVOCATION_REASONS;
-
-const REASONS = Object.keys(REVOCATION_REASONS) as RevocationReason[];
-const REASON_OF_CODE: ReadonlyMap<number, RevocationReason> = new Map(
-  REASONS.map((reason) => [REVOCATION_REASONS[reason], reason]),
-);
+// Where lists are read and written, these are needed with them.
+export { REVOCATION_REASONS, type RevocationReason } from "./revocation_reason.ts";
 
 /** Extensions of lists and of their entries (RFC 5280, sections 5.2 and 5.3). */
 const CRL_OID = {
@@ -152,12 +144,6 @@ function parseNumber(value: Uint8Array): bigint {
   return BigInt(`0x${encodeHex(content)}`);
 }
 
-function parseReason(value: Uint8Array): RevocationReason {
-  const reason = REASON_OF_CODE.get(parseSmallInteger(readWhole(value, TAG.enumerated).content));
-  if (!reason) throw malformed("an unknown reason");
-  return reason;
-}
-
 function parseEntryExtensions(reader: DerReader): Omit<Revocation, "revokedMs"> {
   if (reader.isAtEnd) throw malformed("an empty list of extensions");
   const extensions = parseExtensions(reader);
@@ -211,11 +197,6 @@ function parseScope(value: Uint8Array): CrlScope {
   if (onlySomeReasons) throw malformed("a list for some reasons only");
   if (onlyAttributes || onlyUsers && onlyCas) throw malformed("a list for no certificates");
   return { distributionPoint, onlyUsers, onlyCas };
-}
-
-function parseKeyId(value: Uint8Array): Uint8Array | undefined {
-  const reader = new DerReader(readWhole(value, TAG.sequence).content);
-  return reader.readOptional(contextTag(0, false))?.content;
 }
 
 /** Where the entry of each serial number begins in the list, in bytes. */
@@ -304,7 +285,7 @@ function readCrl(der: Bytes): Crl {
     nextUpdateMs,
     number: read(CRL_OID.crlNumber, parseNumber),
     deltaBase,
-    authorityKeyId: read(OID.authorityKeyId, parseKeyId),
+    authorityKeyId: read(OID.authorityKeyId, parseAuthorityKeyId)?.keyId,
     scope: read(CRL_OID.issuingDistributionPoint, parseScope),
     extensions,
     entryCount: index.size,
@@ -326,7 +307,7 @@ function readCrl(der: Bytes): Crl {
 export function isCrlSignedBy(crl: Crl, issuer: Certificate): boolean {
   const { authorityKeyId, signatureAlgorithm: algorithm, tbs: data, signature } = crl;
   const { subjectKeyId, keyUsage = KEY_USAGE.crlSign } = issuer;
-  if (!isEqualBytes(crl.issuer, issuer.subject)) return false;
+  if (!isSameName(crl.issuer, issuer.subject)) return false;
   if (authorityKeyId && subjectKeyId && !isEqualBytes(authorityKeyId, subjectKeyId)) return false;
   if ((keyUsage & KEY_USAGE.crlSign) === 0) return false;
   return isSignatureValid({ algorithm, data, signature, key: parsePublicKey(issuer.spki) });
@@ -354,21 +335,11 @@ export function encodeCrlEntry(
 
 /** The extensions of an entry by its reason: there are only so many. */
 const ENTRY_EXTENSIONS = Object.fromEntries(REASONS.map((reason) => {
-  const code = encodeElement(TAG.enumerated, Uint8Array.of(REVOCATION_REASONS[reason]));
-  const extensions = encodeSequence(encodeExtension(CRL_OID.reasonCode, false, code));
+  const extensions = encodeSequence(
+    encodeExtension(CRL_OID.reasonCode, false, encodeReason(reason)),
+  );
   return [reason, reason === "unspecified" ? new Uint8Array() : extensions];
 })) as Readonly<Record<RevocationReason, Bytes>>;
-
-/** As many parts as a list has entries: too many for the arguments of a function. */
-function concatMany(parts: readonly Uint8Array[]): Bytes {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
 
 function encodeNumber(value: bigint): Bytes {
   const hex = value.toString(16);
@@ -397,7 +368,7 @@ export function encodeTbsCrl(
   { issuer, number, thisUpdateMs, nextUpdateMs, entries }: CrlTemplate,
 ): Bytes {
   const issuerKeyId = issuer.subjectKeyId ?? keyIdOf(issuer.spki);
-  const list = concatMany(entries);
+  const list = concatAll(entries);
   return encodeSequence(
     encodeInteger(1),
     encodeSignatureAlgorithm(parsePublicKey(issuer.spki)),
