@@ -90,6 +90,8 @@ export const LIMITS = {
   snapshotBytesMin: 4 * 1024 * 1024,
   /** A checkpoint, as a signed note: twice a trust domain of 200 characters, a root, a signature. */
   checkpointBytesMax: 2048,
+  /** Between two copies of one user's certificates: a person sees no difference, a disk does. */
+  copyPauseMs: SECOND_MS / 4,
   /** Until the copy of a certificate that could not be written is tried again. */
   copyRetryMs: 5 * SECOND_MS,
   /** Until a snapshot that failed is tried again. */

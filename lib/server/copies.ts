@@ -1,6 +1,9 @@
 /**
  * The copies in the folder `certs`: each user's newest certificate, under the user's id. They follow
  * from the log, so one that cannot be written now is written later, and nobody is refused for it.
+ *
+ * A copy is written before the answer. Of a user who gets one certificate after the other only the
+ * newest counts: after the first they wait, and the last of them is written.
  */
 
 import { parseBase64 } from "../base/bytes.ts";
@@ -31,17 +34,47 @@ export class CertificateCopies {
   readonly #options: CopiesOptions;
   /** Whose copy could not be written. */
   readonly #missing = new Set<string>();
+  /** Whose copy was written a moment ago. */
+  readonly #recent = new Set<string>();
+  /** What has come since then for one of those. */
+  readonly #waiting = new Map<string, readonly Uint8Array[]>();
   #isClosed = false;
   #isMending = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #turn: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: CopiesOptions) {
     this.#options = options;
     makeFolder(options.files.certificates);
   }
 
-  /** Not synced: after a power cut the log makes it again. */
+  /** Writes a copy now, or in a moment if it has just written one for this user. */
   save(id: string, certificates: readonly Uint8Array[]): void {
+    if (this.#recent.has(id)) {
+      this.#waiting.set(id, certificates);
+      return;
+    }
+    this.#recent.add(id);
+    this.#turn ??= setTimeout(() => this.#endTurn(), LIMITS.copyPauseMs);
+    this.#save(id, certificates);
+  }
+
+  #endTurn(): void {
+    this.#turn = undefined;
+    this.#recent.clear();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const [id, certificates] of waiting) this.save(id, certificates);
+  }
+
+  /** Writes what waits for its moment. */
+  saveWaiting(): void {
+    for (const [id, certificates] of this.#waiting) this.#save(id, certificates);
+    this.#waiting.clear();
+  }
+
+  /** Not synced: after a power cut the log makes it again. */
+  #save(id: string, certificates: readonly Uint8Array[]): void {
     try {
       this.#write(id, encodeCertificatesPem(certificates));
     } catch (error) {
@@ -61,7 +94,7 @@ export class CertificateCopies {
     this.#retry = undefined;
     for (const id of [...this.#missing]) {
       try {
-        this.save(id, this.#certificatesOf(id));
+        this.#save(id, this.#certificatesOf(id));
       } catch (error) {
         this.#options.warn(`the copy of "${id}" is not written: ${messageOf(error)}`);
         this.#missing.delete(id);
@@ -90,7 +123,7 @@ export class CertificateCopies {
         const certificates = this.#certificatesOf(id);
         const isThere =
           readCopy(certificateCopy(files, id)) === encodeCertificatesPem(certificates);
-        if (!isThere) this.save(id, certificates);
+        if (!isThere) this.#save(id, certificates);
       } catch (error) {
         warn(`the copy of "${id}" is not written: ${messageOf(error)}`);
       }
@@ -100,12 +133,14 @@ export class CertificateCopies {
 
   /** Whether no copy is known to be missing. A start looks for copies only behind the last snapshot. */
   get isComplete(): boolean {
-    return !this.#isMending && this.#missing.size === 0;
+    return !this.#isMending && this.#missing.size === 0 && this.#waiting.size === 0;
   }
 
-  /** Tries what is missing a last time. */
+  /** Writes what waits, and tries what is missing a last time. */
   close(): void {
     this.#isClosed = true;
+    clearTimeout(this.#turn);
+    this.saveWaiting();
     this.#saveMissing();
     clearTimeout(this.#retry);
   }

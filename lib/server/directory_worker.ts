@@ -76,7 +76,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const copies = new CertificateCopies({ files, state, log, issuingDer: issuing.der, warn });
   // Whoever died before us may have died between the log and the copy.
   if (index.size > snapshotSize) void copies.mend(snapshotSize);
-  const snapshots = makeSnapshotKeeper(opened, { files, warn });
+  const snapshots = makeSnapshotKeeper(opened, { files, copies, warn });
   snapshots.consider();
   const caller = new Caller<ToAuthority, FromAuthority>(authority);
   const certify = async (asked: ToAuthority) => {
@@ -97,8 +97,10 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     certifyUser: (id, csr) => certify({ type: "certify-user", id, csr }),
     certifyServer: (spki) => certify({ type: "certify-server", spki }),
     saveCopy: (id, certificates) => copies.save(id, certificates),
-    // A snapshot stands for the copies too: behind it they are not looked at again.
-    onChange: () => copies.isComplete && snapshots.consider(),
+    // Not at once: the copy of what has just been logged comes after this.
+    onChange: () => {
+      if (snapshots.isDue) setImmediate(() => snapshots.consider());
+    },
     onLoss: async (loss, checkpoint) => {
       // For the next start, which must not forget it again.
       await log.keepLoss(checkpoint).catch((error) => warn(messageOf(error)));
@@ -111,13 +113,18 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
 
 function makeSnapshotKeeper(
   { log, index, snapshotSize, snapshotBytes }: OpenedLog,
-  { files, warn }: Pick<Running, "files" | "warn">,
+  { files, copies, warn }: Pick<Running, "files" | "copies" | "warn">,
 ): SnapshotKeeper {
   const covered = snapshotSize === 0 ? 0 : bytesBefore(index, snapshotSize);
   return new SnapshotKeeper({
     snapshotBytes,
     coveredBytes: covered,
     logBytes: () => log.bytes,
+    // A snapshot stands for the copies too: behind it they are not looked at again.
+    isReady: () => {
+      copies.saveWaiting();
+      return copies.isComplete;
+    },
     describe: () => ({
       logFolder: files.log,
       snapshotPath: files.snapshot,

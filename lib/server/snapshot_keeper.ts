@@ -19,6 +19,8 @@ export interface SnapshotKeeperOptions {
   readonly coveredBytes: number;
   /** How long the log is now. */
   readonly logBytes: () => number;
+  /** Asked when one is due: brings in order what a snapshot stands for, and says whether it is. */
+  readonly isReady?: () => boolean;
   /** What to take a snapshot of. */
   readonly describe: () => ToSnapshot;
   /** Takes it; default in a worker of its own. */
@@ -43,11 +45,17 @@ export class SnapshotKeeper {
     this.#coveredBytes = options.coveredBytes;
   }
 
+  /** Whether the log has grown enough, and none is being taken or has just failed. */
+  get isDue(): boolean {
+    const grownBytes = this.#options.logBytes() - this.#coveredBytes;
+    return grownBytes >= Math.max(BYTES_MIN, this.#snapshotBytes) &&
+      this.#running === undefined && this.#now() >= this.#retryAtMs;
+  }
+
   /** To be called after each change; takes no time. */
   consider(): void {
-    const grownBytes = this.#options.logBytes() - this.#coveredBytes;
-    if (grownBytes < Math.max(BYTES_MIN, this.#snapshotBytes)) return;
-    if (this.#running !== undefined || this.#now() < this.#retryAtMs) return;
+    if (!this.isDue) return;
+    if (this.#options.isReady?.() === false) return;
     this.#running = this.#take().finally(() => this.#running = undefined);
   }
 

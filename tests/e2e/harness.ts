@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 
 export const ROOT = join(import.meta.dirname ?? ".", "..", "..");
@@ -284,4 +284,25 @@ export function hasProgram(name: string): boolean {
 export function needs(...names: readonly string[]): { skip?: string } {
   const missing = names.filter((name) => !hasProgram(name));
   return missing.length > 0 ? { skip: `needs ${missing.join(", ")}` } : {};
+}
+
+/** Waits until files, which are all in one folder, have the content that is wanted of each. */
+export async function untilRead(
+  paths: readonly string[],
+  isWanted: (text: string | undefined, at: number) => boolean,
+): Promise<void> {
+  const read = (path: string) => fs.existsSync(path) ? fs.readFileSync(path, "utf8") : undefined;
+  const isThere = () => paths.every((path, at) => isWanted(read(path), at));
+  const changed = Promise.withResolvers<void>();
+  const timer = setTimeout(
+    () => changed.reject(new Error(`they stay as they are: ${paths}`)),
+    60_000,
+  );
+  const watcher = fs.watch(dirname(paths[0] ?? ""), () => isThere() && changed.resolve());
+  try {
+    if (!isThere()) await changed.promise;
+  } finally {
+    clearTimeout(timer);
+    watcher.close();
+  }
 }

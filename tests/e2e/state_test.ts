@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
 import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { parseCertificatesPem } from "../../lib/x509/pem.ts";
-import { inWorld, needs, PKI_FAULTS, ROOT, runProgram, type World } from "./harness.ts";
+import { inWorld, needs, PKI_FAULTS, ROOT, runProgram, untilRead, type World } from "./harness.ts";
 import { publish } from "./publish.ts";
 import { type Message, RawClient, withClient } from "./raw_client.ts";
 
@@ -285,21 +285,6 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
     }));
 }
 
-/** Waits until files, which are all in one folder, have this content. */
-async function untilRead(paths: readonly string[], wanted: readonly string[]): Promise<void> {
-  const read = (path: string) => fs.existsSync(path) ? fs.readFileSync(path, "utf8") : undefined;
-  const isThere = () => paths.every((path, i) => read(path) === wanted[i]);
-  const changed = Promise.withResolvers<void>();
-  const timer = setTimeout(() => changed.reject(new Error("they were not made again")), 60_000);
-  const watcher = fs.watch(dirname(paths[0] ?? ""), () => isThere() && changed.resolve());
-  try {
-    if (!isThere()) await changed.promise;
-  } finally {
-    clearTimeout(timer);
-    watcher.close();
-  }
-}
-
 test("copies that are damaged or gone after a kill are made again", () =>
   inWorld(async (world) => {
     await world.withUsers("alice", "bob");
@@ -309,6 +294,6 @@ test("copies that are damaged or gone after a kill are made again", () =>
       await world.server.running.end("SIGKILL");
       paths.forEach(damage);
       await world.serve();
-      await untilRead(paths, before);
+      await untilRead(paths, (text, i) => text === before[i]);
     }
   }));

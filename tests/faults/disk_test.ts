@@ -11,7 +11,7 @@ import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { encodePem } from "../../lib/x509/pem.ts";
-import { inWorld, type World } from "../e2e/harness.ts";
+import { inWorld, untilRead, type World } from "../e2e/harness.ts";
 import { publish } from "../e2e/publish.ts";
 import { RawClient, withClient } from "../e2e/raw_client.ts";
 
@@ -173,8 +173,9 @@ test(
         const next = await issue(client, csr);
         assert.ok(typeof next !== "string", `refused with space: ${next}`);
         acknowledged.push(next);
-        const copy = fs.readFileSync(join(dataOf(disk), "certs", "alice.pem"), "utf8");
-        assert.ok(copy.startsWith(encodePem("CERTIFICATE", parseBase64(next.certificate))));
+        const pem = encodePem("CERTIFICATE", parseBase64(next.certificate));
+        const copy = join(dataOf(disk), "certs", "alice.pem");
+        await untilRead([copy], (text) => text?.startsWith(pem) ?? false);
       }
       const newest = acknowledged.at(-1) ?? first;
       assert.equal(await publish(client, newest.certificate, key), "OK");

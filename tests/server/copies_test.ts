@@ -74,6 +74,51 @@ test("CertificateCopies.save() writes leaf and issuing CA under the id, for the 
     copies.close();
   }));
 
+test("CertificateCopies.save() writes one user's first copy at once and later the newest of the rest", () =>
+  inFolder(async ({ copies, issue, read }) => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      const [first, second, third] = [await issue("a"), await issue("a"), await issue("a")];
+      copies.save("a", first.chain);
+      copies.save("a", second.chain);
+      copies.save("a", third.chain);
+      const other = await issue("b");
+      copies.save("b", other.chain);
+      assert.equal(read("b"), other.pem, "nobody waits for another user");
+      assert.equal(read("a"), first.pem);
+      assert.equal(copies.isComplete, false);
+      mock.timers.tick(LIMITS.copyPauseMs - 1);
+      assert.equal(read("a"), first.pem);
+      mock.timers.tick(1);
+      assert.equal(read("a"), third.pem);
+      assert.ok(copies.isComplete);
+      const fourth = await issue("a");
+      copies.save("a", fourth.chain);
+      assert.equal(read("a"), third.pem, "the turn after the first has begun");
+      mock.timers.tick(LIMITS.copyPauseMs);
+      mock.timers.tick(LIMITS.copyPauseMs);
+      const fifth = await issue("a");
+      copies.save("a", fifth.chain);
+      assert.equal(read("a"), fifth.pem, "after a pause it is written at once again");
+      copies.close();
+    } finally {
+      mock.timers.reset();
+    }
+  }));
+
+test("CertificateCopies.saveWaiting() and close() write what waits", () =>
+  inFolder(async ({ copies, issue, read }) => {
+    for (const act of [() => copies.saveWaiting(), () => copies.close()]) {
+      copies.save("alice", (await issue("alice")).chain);
+      const { chain, pem } = await issue("alice");
+      copies.save("alice", chain);
+      assert.notEqual(read("alice"), pem);
+      act();
+      assert.equal(read("alice"), pem);
+      assert.ok(copies.isComplete);
+    }
+  }));
+
 test("a copy that cannot be written is warned of once, tried again, and made from the newest", () =>
   inFolder(async ({ copies, issue, read, block, free, warnings }) => {
     mock.timers.enable({ apis: ["setTimeout"] });

@@ -7,7 +7,9 @@ import { SnapshotKeeper } from "../../lib/server/snapshot_keeper.ts";
 const MIN = LIMITS.snapshotBytesMin;
 
 /** A keeper whose log grows and whose snapshots end when the test says so. */
-function makeKeeper({ snapshotBytes = 0, coveredBytes = 0 } = {}) {
+function makeKeeper(
+  { snapshotBytes = 0, coveredBytes = 0, isReady = (): boolean => true } = {},
+) {
   const log = { bytes: coveredBytes };
   const clock = { nowMs: 0 };
   const warnings: string[] = [];
@@ -17,6 +19,7 @@ function makeKeeper({ snapshotBytes = 0, coveredBytes = 0 } = {}) {
     snapshotBytes,
     coveredBytes,
     logBytes: () => log.bytes,
+    isReady,
     describe: () => ({
       logFolder: "log",
       snapshotPath: "state.db",
@@ -112,4 +115,25 @@ test("SnapshotKeeper.close() waits for the one that is being taken", async () =>
   assert.equal(isClosed, false);
   await world.succeed(1);
   await closed;
+});
+
+test("SnapshotKeeper.consider() takes none while what it stands for is not ready, and asks only when one is due", () => {
+  const asked: boolean[] = [];
+  let isReady = false;
+  const world = makeKeeper({
+    isReady: () => {
+      asked.push(isReady);
+      return isReady;
+    },
+  });
+  assert.equal(world.grow(MIN - 1), 0);
+  assert.equal(world.keeper.isDue, false);
+  assert.deepEqual(asked, []);
+  assert.equal(world.grow(1), 0);
+  assert.ok(world.keeper.isDue);
+  isReady = true;
+  assert.equal(world.grow(1), 1);
+  assert.equal(world.keeper.isDue, false, "one is being taken");
+  world.grow(10 * MIN);
+  assert.deepEqual(asked, [false, true]);
 });
