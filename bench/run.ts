@@ -9,36 +9,14 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
-import { connectServer, logIn, type ServerConnection } from "../lib/client/server_connection.ts";
-import { publish } from "../lib/client/operations.ts";
-import { generatePrivateKey } from "../lib/x509/keys.ts";
-import { makeCsr } from "../lib/x509/make_csr.ts";
-import {
-  type BenchServer,
-  cpuSeconds,
-  measureRate,
-  PKI,
-  type Rate,
-  startBenchServer,
-} from "./server.ts";
+import { connectServer, logIn } from "../lib/client/server_connection.ts";
+import { findBun } from "./engine.ts";
+import { benchIssue, benchLookup } from "./issue.ts";
+import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
 import { measureStart } from "./startup.ts";
-
-const SECONDS = 5;
-const CLIENTS = 8;
 
 function show(what: string, figures: string): void {
   console.log(`${what.padEnd(34)} ${figures}`);
-}
-
-function showRate(what: string, { perSecond, p50Ms, p99Ms }: Rate): void {
-  show(what, `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`);
-}
-
-async function clientsOf(server: BenchServer): Promise<ServerConnection[]> {
-  return await Promise.all(
-    Array.from({ length: CLIENTS }, (_, i) => server.user(`user${i}`)),
-  );
 }
 
 async function withServer(work: (server: BenchServer) => Promise<void>): Promise<void> {
@@ -64,58 +42,6 @@ function benchStart(): Promise<void> {
   show("openssl version, the same way", `${timeOf("openssl", ["version"]).toFixed(0)} ms`);
   return Promise.resolve();
 }
-
-const benchIssue = () =>
-  withServer(async (server) => {
-    const clients = await clientsOf(server);
-    const key = await generatePrivateKey("p256");
-    const requests = new Map<ServerConnection, string>();
-    for (const [i, client] of clients.entries()) {
-      requests.set(client, encodeBase64(await makeCsr(key, `user${i}`)));
-    }
-    const rate = await measureRate(
-      clients,
-      SECONDS,
-      (client) => client.request("CSR", { csr: requests.get(client) ?? "" }),
-    );
-    showRate(`certificates, durable, ${CLIENTS} clients`, rate);
-    for (const client of clients) client.close();
-    benchPeers(rate);
-  });
-
-/** cfssl and step-ca, where the script that measures them is there. */
-function benchPeers(ours: Rate): void {
-  const script = join(import.meta.dirname ?? ".", "..", "..", "shared", "peers", "run");
-  if (!fs.existsSync(script)) {
-    show("peers", "not measured: their script is not here");
-    return;
-  }
-  for (const peer of ["cfssl", "cfssl-sqlite", "step-ca"]) {
-    const { stdout } = spawnSync(script, [peer, String(CLIENTS), String(SECONDS)], {
-      encoding: "utf8",
-    });
-    const rate = Number(/certs_per_s=(\d+)/.exec(stdout ?? "")?.[1] ?? NaN);
-    show(`  ${peer}`, `${rate}/s; ours is ${(ours.perSecond / rate).toFixed(2)} times that`);
-  }
-}
-
-const benchLookup = () =>
-  withServer(async (server) => {
-    const clients = await clientsOf(server);
-    const [first] = clients;
-    if (!first) return;
-    const key = await generatePrivateKey("p256");
-    const { certificate } = await first.request("CSR", {
-      csr: encodeBase64(await makeCsr(key, "user0")),
-    });
-    await publish(first, { certificate: parseBase64(certificate), key });
-    const rate = await measureRate(clients, SECONDS, (client) =>
-      client.request("CERTREQ", { id: "user0" }));
-    showRate(`lookups, ${CLIENTS} clients`, rate);
-    for (const client of clients) {
-      client.close();
-    }
-  });
 
 const benchLogin = () =>
   withServer(async (server) => {
@@ -244,18 +170,6 @@ const benchPipe = () =>
     fs.rmSync(folder, { recursive: true });
     show("  ncat --ssl, the same way", describe(ncat.seconds, ncat.bytes));
   });
-
-/** The engine of the executable, as a program. */
-function findBun(): string {
-  const store = join(import.meta.dirname ?? ".", "..", "node_modules", ".deno");
-  for (const name of fs.readdirSync(store).filter((name) => name.startsWith("@oven+bun-"))) {
-    const folder = join(store, name, "node_modules", "@oven");
-    const [variant = ""] = fs.readdirSync(folder);
-    const path = join(folder, variant, "bin", "bun");
-    if (spawnSync(path, ["--version"]).status === 0) return path;
-  }
-  throw new Error("the engine is not installed: deno install");
-}
 
 /** Durable appends, beside SQLite. */
 function benchAppend(): Promise<void> {

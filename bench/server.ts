@@ -70,38 +70,6 @@ export async function startBenchServer(): Promise<BenchServer> {
   };
 }
 
-export interface Rate {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-}
-
-/** Runs work on each of the clients, one after the other on each, for some seconds. */
-export async function measureRate(
-  clients: readonly ServerConnection[],
-  seconds: number,
-  work: (client: ServerConnection) => Promise<unknown>,
-): Promise<Rate> {
-  const latencies: number[] = [];
-  const startMs = performance.now();
-  const endMs = startMs + seconds * 1000;
-  await Promise.all(clients.map(async (client) => {
-    while (performance.now() < endMs) {
-      const beganMs = performance.now();
-      await work(client);
-      latencies.push(performance.now() - beganMs);
-    }
-  }));
-  const elapsedSeconds = (performance.now() - startMs) / 1000;
-  latencies.sort((a, b) => a - b);
-  const quantile = (q: number) => latencies[Math.floor(latencies.length * q)] ?? NaN;
-  return {
-    perSecond: latencies.length / elapsedSeconds,
-    p50Ms: quantile(0.5),
-    p99Ms: quantile(0.99),
-  };
-}
-
 /** CPU seconds that a process has used, of all its threads (Linux). */
 export function cpuSeconds(pid: number): number {
   const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
