@@ -5,6 +5,7 @@ import { answerCalls } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
 import { type Authority, createAuthority } from "../ca/authority.ts";
+import { parseProfiles } from "../ca/profile_config.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey } from "../x509/keys.ts";
@@ -25,7 +26,12 @@ async function answer(question: ToAuthority): Promise<FromAuthority> {
       question.passphrase,
       files.issuingKey,
     );
-    authority = createAuthority({ issuing, key, domain: domainOf(issuing) });
+    const domain = domainOf(issuing);
+    authority = createAuthority({
+      issuing: { certificate: issuing, key },
+      domain,
+      profiles: parseProfiles(undefined, domain),
+    });
     answerCalls(question.directory, answer);
     return {};
   }

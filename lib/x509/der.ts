@@ -249,6 +249,26 @@ export function readAs<T>(what: string, read: () => T): T {
   }
 }
 
+/** Orders as DER wants the members of a SET OF: by their bytes (X.690, 11.6). */
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shared = Math.min(a.length, b.length);
+  for (let i = 0; i < shared; i++) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+/** Checks that the members of a SET OF are in order, as DER wants them (X.690, 11.6). */
+export function checkSetOrder(members: readonly Uint8Array[]): void {
+  for (let i = 1; i < members.length; i++) {
+    if (compareBytes(members[i - 1] ?? EMPTY, members[i] ?? EMPTY) > 0) {
+      throw malformed("a set whose members are not in order");
+    }
+  }
+}
+
+const EMPTY = new Uint8Array();
 /** Writes one element. */
 export function encodeElement(tag: number, ...contents: readonly Uint8Array[]): Bytes {
   const length = contents.reduce((sum, part) => sum + part.length, 0);

@@ -70,3 +70,18 @@ export function parseUserUri(uri: string, domain: string): string | undefined {
   const id = uri.slice(prefix.length);
   return isId(id) ? id : undefined;
 }
+
+/** SPIFFE ID of a service: a program that is a client of others. */
+export function serviceUri(name: string, domain: string): string {
+  return `spiffe://${domain}/service/${name}`;
+}
+
+/** DNS name of a service, below the domain as users' are. */
+export function serviceDns(name: string, domain: string): string {
+  return `${name}.service.${domain}`;
+}
+
+/** Whether a DNS name is another or below it. */
+export function isDnsAtOrBelow(name: string, base: string): boolean {
+  return name === base || name.endsWith(`.${base}`);
+}

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { utf8 } from "../../lib/base/bytes.ts";
 import { createAuthority } from "../../lib/ca/authority.ts";
+import { parseProfiles } from "../../lib/ca/profile_config.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { judgeServer, judgeUser } from "../../lib/x509/chain.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
@@ -13,7 +14,11 @@ const ca = await makeTestCa();
 const key = await generatePrivateKey("p256");
 const csr = await makeCsr(key, "alice");
 const issuing = ca.issuing.certificate;
-const options = { issuing, key: ca.issuing.key, domain: DOMAIN };
+const options = {
+  issuing: ca.issuing,
+  domain: DOMAIN,
+  profiles: parseProfiles(undefined, DOMAIN),
+};
 const authority = createAuthority({ ...options, now: () => NOW_MS });
 
 test("certifyUser() takes nothing from a request but its key", () => {
@@ -116,7 +121,7 @@ test("an authority whose certificate has expired certifies nobody", () => {
 });
 
 test("createAuthority() refuses a key that is not the certificate's", () => {
-  assert.throws(() => createAuthority({ ...options, key }), {
+  assert.throws(() => createAuthority({ ...options, issuing: { ...ca.issuing, key } }), {
     kind: "storage",
     message: "cannot use the issuing CA: its key is not the certificate's",
   });

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { issueCertificate, type IssueRequest, prepareCertificate } from "../../lib/ca/issue.ts";
-import { type ProfileName, PROFILES } from "../../lib/ca/profile.ts";
+import {
+  issueCertificate,
+  type IssueRequest,
+  prepareCertificate,
+  type ProfileName,
+} from "../../lib/ca/issue.ts";
 import { OID, parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
+import type { CertificateTemplate } from "../../lib/x509/make.ts";
 import { DOMAIN, makeTestCa, NOW_MS } from "../fakes/ca.ts";
 
 const DAY_MS = 86_400_000;
@@ -80,6 +85,8 @@ test("prepareCertificate() counts days from whole seconds, begins early, ends wi
   assert.equal(prepareCertificate({ ...GOOD, issuerNotAfterMs }).notAfterMs, issuerNotAfterMs);
 });
 
+const NOTHING = { dns: [], emails: [], uris: [], ranges: [] };
+
 const PROFILE_ROWS: Readonly<
   Record<ProfileName, {
     readonly days: number;
@@ -87,7 +94,9 @@ const PROFILE_ROWS: Readonly<
     readonly uris: readonly string[];
     readonly dns: readonly string[];
     readonly usages: readonly string[];
-    readonly ca?: { readonly pathLength: number; readonly permittedDomain?: string };
+    readonly addresses?: readonly Uint8Array[];
+    readonly policies?: readonly string[];
+    readonly ca?: CertificateTemplate["ca"];
   }>
 > = {
   root: {
@@ -104,13 +113,41 @@ const PROFILE_ROWS: Readonly<
     uris: [],
     dns: [],
     usages: [],
-    ca: { pathLength: 0, permittedDomain: DOMAIN },
+    policies: ["2.5.29.32.0"],
+    ca: {
+      pathLength: 0,
+      constraints: {
+        permitted: { ...NOTHING, dns: [DOMAIN], emails: [DOMAIN] },
+        excluded: { ...NOTHING, ranges: [new Uint8Array(8), new Uint8Array(32)] },
+      },
+    },
+  },
+  outside: {
+    days: 1825,
+    commonName: `${DOMAIN} outside CA`,
+    uris: [],
+    dns: [],
+    usages: [],
+    policies: ["2.5.29.32.0"],
+    ca: {
+      pathLength: 0,
+      constraints: {
+        permitted: {
+          ...NOTHING,
+          dns: ["example.org"],
+          emails: ["example.org"],
+          ranges: [Uint8Array.of(10, 0, 0, 0, 255, 0, 0, 0)],
+        },
+        excluded: { ...NOTHING, uris: [DOMAIN], ranges: [new Uint8Array(32)] },
+      },
+    },
   },
   user: {
     days: 30,
     commonName: "alice",
     uris: [`spiffe://${DOMAIN}/user/alice`],
     dns: [`alice.user.${DOMAIN}`],
+    addresses: [],
     usages: [OID.clientAuth, OID.serverAuth],
   },
   server: {
@@ -118,24 +155,23 @@ const PROFILE_ROWS: Readonly<
     commonName: `server.${DOMAIN}`,
     uris: [`spiffe://${DOMAIN}/server`],
     dns: [`server.${DOMAIN}`],
+    addresses: [],
     usages: [OID.serverAuth],
   },
 };
 
-for (const profile of Object.keys(PROFILES) as ProfileName[]) {
+for (const profile of Object.keys(PROFILE_ROWS) as ProfileName[]) {
   test(`prepareCertificate() says of a ${profile} exactly what its profile says`, () => {
     const { issuerNotAfterMs: _, ...request } = GOOD;
-    const { days, commonName, uris, dns, usages, ca } = PROFILE_ROWS[profile];
-    assert.deepEqual(prepareCertificate({ ...request, profile }), {
+    const { days, usages, ...fields } = PROFILE_ROWS[profile];
+    const permitted = { dns: ["Example.org"], addresses: ["10.0.0.0/8"] };
+    assert.deepEqual(prepareCertificate({ ...request, profile, permitted }), {
       serial: Uint8Array.of(0x47, ...new Uint8Array(19).fill(7)),
-      commonName,
       notBeforeMs: NOW_MS - 60_000,
       notAfterMs: NOW_MS + days * DAY_MS,
       spki: GOOD.spki,
-      uris,
-      dns,
       extendedKeyUsage: usages,
-      ...(ca ? { ca } : {}),
+      ...fields,
     });
   });
 }
@@ -157,6 +193,6 @@ test("issueCertificate() gives nobody what is not as it was prepared", () => {
   const half = { ...template, notAfterMs: template.notAfterMs + 500 }; // X.509 has whole seconds
   assert.throws(() => issueCertificate(half, ca.issuing), {
     kind: "internal",
-    message: "a certificate is not as it was prepared",
+    message: "cannot sign: another end",
   });
 });

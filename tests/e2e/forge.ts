@@ -6,8 +6,7 @@
 import { type KeyObject, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
-import type { ProfileName } from "../../lib/ca/profile.ts";
+import { issueCertificate, prepareCertificate, type ProfileName } from "../../lib/ca/issue.ts";
 import { serverFiles } from "../../lib/server/files.ts";
 import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey, encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";

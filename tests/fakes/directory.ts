@@ -10,6 +10,7 @@ import { type Bytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { createAuthority } from "../../lib/ca/authority.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
+import { parseProfiles } from "../../lib/ca/profile_config.ts";
 import { encodeLeaf, type Entry } from "../../lib/log/entry.ts";
 import { encodeVerifierKey, type NoteKey, parseVerifierKey } from "../../lib/log/note.ts";
 import { formatOrigin } from "../../lib/log/origin.ts";
@@ -178,9 +179,9 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     before: (entry) => log.before(entry),
   });
   const authority = createAuthority({
-    issuing: ca.issuing,
-    key: ca.issuingKey,
+    issuing: { certificate: ca.issuing, key: ca.issuingKey },
     domain: DOMAIN,
+    profiles: parseProfiles(undefined, DOMAIN),
     now: () => clock.nowMs,
   });
   const directory = new Directory({
