@@ -4,6 +4,7 @@ import { buildCommand } from "@stricli/core";
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
 import { PUBLIC_MODE, readText, writeFileAtomic } from "../lib/base/files.ts";
+import { printable } from "../lib/base/printable.ts";
 import type { Home } from "../lib/client/home.ts";
 import { type Certified, certify } from "../lib/client/operations.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
@@ -110,12 +111,16 @@ async function certifyForeign(
 ): Promise<void> {
   const nowMs = surroundings.context.now();
   const certified = await certify(connection, { csr: der, spki }, { id, anchor, log, nowMs });
+  const { ignored } = certified;
+  if (ignored.length > 0) {
+    surroundings.note(`not taken from the request: ${ignored.map(printable).join(", ")}`);
+  }
   const pem = encodeCertificatesPem(certified.ders);
   if (out !== undefined) {
     writeFileAtomic(out, pem, { mode: PUBLIC_MODE });
     surroundings.note(`wrote ${out}`);
   }
-  surroundings.result({ ...describe(certified), pem }, out === undefined ? pem : "");
+  surroundings.result({ ...describe(certified), ignored, pem }, out === undefined ? pem : "");
 }
 
 export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {

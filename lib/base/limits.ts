@@ -52,6 +52,19 @@ export const LIMITS = {
   /** Nonces for `CERTUP` that a session may hold unspent. */
   publishNoncesMax: 8,
 
+  /** An OCSP request (RFC 6960) about a certificate, with a nonce; the answer, of an RSA 4096 CA. */
+  ocspRequestBytesMax: 1024,
+  ocspResponseBytesMax: 4096,
+  /** How long an OCSP response is good for, and how long one without a nonce is answered again. */
+  ocspValidityMs: 60 * MINUTE_MS,
+  ocspReuseMs: 5 * MINUTE_MS,
+  /** What one answer carries of a revocation list. */
+  crlChunkBytesMax: 45_000,
+  /** How long a revocation list is good for; it is made again when half of that is over. */
+  crlValidityMs: DAY_MS,
+  /** From a revocation to a list that has it, at least; more are gathered meanwhile. */
+  crlDelayMs: 2 * SECOND_MS,
+
   /** Validity of the certificates that we make. */
   rootDays: 20 * 365,
   issuingDays: 5 * 365,

@@ -40,6 +40,11 @@ function judgeAnswer(
   return { ...judged, ders };
 }
 
+/** What a request got, and what it asked for and did not get, a phrase each. */
+export interface CertifiedRequest extends Certified {
+  readonly ignored: readonly string[];
+}
+
 /** A certificate that was not recorded for everybody to see is not believed. */
 async function checkLogged(
   { id, leaf }: Certified,
@@ -56,14 +61,14 @@ export async function certify(
   connection: ServerConnection,
   { csr, spki }: { readonly csr: Uint8Array; readonly spki: Uint8Array },
   asking: Asking,
-): Promise<Certified> {
+): Promise<CertifiedRequest> {
   const answer = await connection.request("CSR", { csr: encodeBase64(csr) });
   const certified = judgeAnswer(answer, asking);
   if (!isEqualBytes(certified.leaf.spki, spki)) {
     throw new PkiError("untrusted", "the server certified another key than the one in the request");
   }
   await checkLogged(certified, { index: answer.index, log: asking.log });
-  return certified;
+  return { ...certified, ignored: answer.ignored };
 }
 
 /**

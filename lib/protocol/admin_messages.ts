@@ -8,19 +8,100 @@
 
 import * as v from "valibot";
 import { utf8 } from "../base/bytes.ts";
+import { LIMITS } from "../base/limits.ts";
 import { ERROR_KINDS, kindOfWireCode, packError, PkiError } from "../base/errors.ts";
 import { encodeFrame } from "./frame.ts";
 import { parseObject } from "./messages.ts";
 
 export const ADMIN_SOCKET_NAME = "admin.sock";
 
+/** Why an administrator revokes; `certificateHold` and `removeFromCRL` would need a way back. */
+export const ADMIN_REASONS = [
+  "unspecified",
+  "keyCompromise",
+  "cACompromise",
+  "affiliationChanged",
+  "superseded",
+  "cessationOfOperation",
+  "privilegeWithdrawn",
+  "aACompromise",
+] as const;
+
 /** Enough for any sentence of ours with a path in it; an answer has to fit into a frame. */
 const MESSAGE_CHARACTERS_MAX = 8192;
+
+/** Rows of a list that fit into a frame: 63 characters of an id, 40 of a serial number, and more. */
+export const LIST_ROWS_MAX = 120;
+/** Names in one certificate. */
+const NAMES_MAX = 100;
+
+const serial = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/));
+const names = v.pipe(v.array(v.pipe(v.string(), v.maxLength(253))), v.maxLength(NAMES_MAX));
+const der = v.pipe(v.string(), v.maxLength(Math.ceil(LIMITS.derBytesMax / 3) * 4));
+const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const row = v.object({
+  entry: index,
+  serial,
+  profile: v.string(),
+  id: v.nullable(v.string()),
+  issuedMs: milliseconds,
+  notAfterMs: milliseconds,
+  revokedMs: v.nullable(milliseconds),
+  reason: v.nullable(v.string()),
+  issuerKeyId: v.string(),
+});
+/** Where the next page of a list begins. */
+const place = v.strictObject({ notAfterMs: milliseconds, entry: index });
 
 /** What each request carries besides `seq` and `type`, and what its `OK` answer does. */
 const MESSAGES = {
   STATUS: { body: v.strictObject({}), answer: v.looseObject({}) },
   BACKUP: { body: v.strictObject({}), answer: v.looseObject({}) },
+  /** Certifies a key for names that no user can ask for. */
+  ISSUE: {
+    body: v.strictObject({
+      profile: v.picklist(["server", "service"]),
+      /** Of a service. */
+      name: v.optional(v.pipe(v.string(), v.maxLength(63))),
+      dns: v.optional(names),
+      addresses: v.optional(names),
+      /** One of both, DER in base64: a request, or a public key. */
+      csr: v.optional(der),
+      spki: v.optional(der),
+      days: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+    }),
+    answer: v.object({
+      certificate: v.string(),
+      issuing: v.string(),
+      index,
+      ignored: v.array(v.string()),
+    }),
+  },
+  /** A page of certificates. */
+  LIST: {
+    body: v.strictObject({
+      id: v.optional(v.pipe(v.string(), v.maxLength(63))),
+      serial: v.optional(serial),
+      profile: v.optional(v.pipe(v.string(), v.maxLength(32))),
+      state: v.optional(v.picklist(["valid", "expired", "revoked"])),
+      endsBeforeMs: v.optional(milliseconds),
+      after: v.optional(place),
+      limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+    }),
+    answer: v.object({ certificates: v.array(row), next: v.optional(place) }),
+  },
+  /** Revokes a certificate, or all of a user. */
+  REVOKE: {
+    body: v.strictObject({
+      serial: v.optional(serial),
+      id: v.optional(v.pipe(v.string(), v.maxLength(63))),
+      reason: v.picklist(ADMIN_REASONS),
+    }),
+    answer: v.object({ revoked: v.array(row), more: index }),
+  },
+  /** The CAs or the profiles of the data folder have changed. */
+  RELOAD: { body: v.strictObject({}), answer: v.object({ issuing: v.string() }) },
 } as const;
 
 export type AdminType = keyof typeof MESSAGES;

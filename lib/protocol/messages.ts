@@ -22,6 +22,8 @@ const NOTE_CHARACTERS_MAX = 2048;
 const VERIFIER_KEY_CHARACTERS_MAX = 512;
 /** A log of 2^63 entries has no longer inclusion proof (RFC 9162, section 2.1.3); our sizes end at 2^53. */
 const PROOF_HASHES_MAX = 64;
+/** How often the CAs of one trust domain may follow each other: every year for 16 years. */
+export const SUCCESSIONS_MAX = 16;
 /** A leaf of the log: its public part holds a certificate in base64 and little else. */
 const LEAF_BYTES_MAX = 32_768;
 
@@ -50,10 +52,36 @@ const der = base64(1, LIMITS.derBytesMax);
 const bytes32 = base64(32, 32);
 /** OPAQUE messages travel as their library makes them: base64url without padding. */
 const opaque = v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
+/** A serial number's content bytes in hex (RFC 5280, section 4.1.2.2). */
+const serial = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/, "not a serial number in hex"));
+/** SHA-256 in hex: of a CA's certificate. */
+const fingerprint = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "not a fingerprint"));
+const time = v.pipe(v.string(), v.isoTimestamp());
+/** Why an owner revokes; the other reasons of RFC 5280 (section 5.3.1) are for administrators. */
+export const OWNER_REASONS = [
+  "unspecified",
+  "keyCompromise",
+  "affiliationChanged",
+  "superseded",
+  "cessationOfOperation",
+] as const;
 /** The size of the log, or the index of an entry. */
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+/** A CRL's number in decimal: up to 20 bytes (RFC 5280, section 5.2.3). */
+const crlNumber = v.pipe(v.string(), v.regex(/^\d{1,49}$/, "not a number"));
 const note = v.pipe(v.string(), v.minLength(1), v.maxLength(NOTE_CHARACTERS_MAX));
 const proof = v.pipe(v.array(bytes32), v.maxLength(PROOF_HASHES_MAX));
+/** How a CA that comes later is vouched for by one that was there before; see `docs/protocol.md`. */
+export const successionSchema = v.object({
+  kind: v.picklist(["issuing", "root"]),
+  /** The CA that comes later. */
+  certificate: der,
+  /** SHA-256 of the certificate of the CA that vouches, in hex. */
+  by: fingerprint,
+  signature: base64(1, 1024),
+});
+/** What was asked for and not taken from a request, a phrase each. */
+const ignored = v.pipe(v.array(v.pipe(v.string(), v.maxLength(200))), v.maxLength(64));
 
 const REQUESTS = {
   HELLO: v.strictObject({ seq, type: v.literal("HELLO") }),
@@ -65,6 +93,11 @@ const REQUESTS = {
     type: v.literal("LOGIN_FINISH"),
     finish: opaque,
     binding: bytes32,
+    checkpoint: v.optional(note),
+  }),
+  LOGIN_CERTIFICATE: v.strictObject({
+    seq,
+    type: v.literal("LOGIN_CERTIFICATE"),
     checkpoint: v.optional(note),
   }),
   CSR: v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
@@ -82,6 +115,24 @@ const REQUESTS = {
     type: v.literal("PROOF"),
     from: v.optional(count),
     index: v.optional(count),
+  }),
+  STATUS: v.strictObject({
+    seq,
+    type: v.literal("STATUS"),
+    request: base64(1, LIMITS.ocspRequestBytesMax),
+  }),
+  CRL: v.strictObject({
+    seq,
+    type: v.literal("CRL"),
+    issuer: v.optional(fingerprint),
+    number: v.optional(crlNumber),
+    offset: v.optional(count),
+  }),
+  REVOKE: v.strictObject({
+    seq,
+    type: v.literal("REVOKE"),
+    serial,
+    reason: v.optional(v.picklist(OWNER_REASONS)),
   }),
 } as const;
 
@@ -107,12 +158,19 @@ const ANSWERS = {
       key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
       signature: base64(1, 1024),
     }),
+    successions: v.optional(v.pipe(v.array(successionSchema), v.maxLength(SUCCESSIONS_MAX)), []),
   }),
   REGISTER: v.object({ response: opaque, suite: v.string() }),
   REGISTER_FINISH: v.object({}),
   LOGIN: v.object({ response: opaque, suite: v.string() }),
   LOGIN_FINISH: v.object({ id }),
-  CSR: v.object({ certificate: der, issuing: der, index: count }),
+  LOGIN_CERTIFICATE: v.object({ id }),
+  CSR: v.object({
+    certificate: der,
+    issuing: der,
+    index: count,
+    ignored: v.optional(ignored, []),
+  }),
   CERTUP: v.object({ nonce: bytes32 }),
   CERTUP_FINISH: v.object({}),
   CERTREQ: v.object({ certificate: der, issuing: der, index: count }),
@@ -122,6 +180,14 @@ const ANSWERS = {
     leaf: v.optional(base64(1, LEAF_BYTES_MAX)),
     inclusion: v.optional(proof),
   }),
+  STATUS: v.object({ response: base64(1, LIMITS.ocspResponseBytesMax) }),
+  CRL: v.object({
+    number: crlNumber,
+    bytes: count,
+    offset: count,
+    chunk: base64(0, LIMITS.crlChunkBytesMax),
+  }),
+  REVOKE: v.object({ serial, time }),
 } as const;
 
 export type AnswerOf<T extends RequestType> = v.InferOutput<(typeof ANSWERS)[T]>;

@@ -32,28 +32,44 @@ const GREETED: Step = { onSuccess: "greeted", onFailure: "greeted" };
 const PROVING: Step = { onSuccess: "proving", onFailure: "greeted" };
 const PROVEN: Step = { onSuccess: "open", onFailure: "greeted" };
 const OPEN: Step = { onSuccess: "open", onFailure: "open" };
-/** For `PROOF`: asking about the log disturbs no dialogue that is under way. */
-function stay(state: SessionState): Step {
-  return { onSuccess: state, onFailure: state };
+/** What anybody may ask disturbs no dialogue that is under way. */
+function askIn(state: SessionState): Partial<Record<RequestType, Step>> {
+  const stay: Step = { onSuccess: state, onFailure: state };
+  return { PROOF: stay, STATUS: stay, CRL: stay };
 }
 
 /** What may come in which state; what is not listed is refused and changes nothing. */
 export const STEPS: Readonly<Record<SessionState, Partial<Record<RequestType, Step>>>> = {
   new: { HELLO: GREETING },
-  greeted: { HELLO: GREETED, REGISTER: REGISTERING, LOGIN: PROVING, PROOF: stay("greeted") },
+  greeted: {
+    HELLO: GREETED,
+    REGISTER: REGISTERING,
+    LOGIN: PROVING,
+    LOGIN_CERTIFICATE: PROVEN,
+    ...askIn("greeted"),
+  },
   registering: {
     REGISTER: REGISTERING,
     REGISTER_FINISH: GREETED,
     LOGIN: PROVING,
-    PROOF: stay("registering"),
+    LOGIN_CERTIFICATE: PROVEN,
+    ...askIn("registering"),
   },
   proving: {
     REGISTER: REGISTERING,
     LOGIN: PROVING,
+    LOGIN_CERTIFICATE: PROVEN,
     LOGIN_FINISH: PROVEN,
-    PROOF: stay("proving"),
+    ...askIn("proving"),
   },
-  open: { CSR: OPEN, CERTUP: OPEN, CERTUP_FINISH: OPEN, CERTREQ: OPEN, PROOF: OPEN },
+  open: {
+    CSR: OPEN,
+    CERTUP: OPEN,
+    CERTUP_FINISH: OPEN,
+    CERTREQ: OPEN,
+    REVOKE: OPEN,
+    ...askIn("open"),
+  },
 };
 
 const WHY_NOT: Readonly<Record<SessionState, string>> = {

@@ -1,45 +1,130 @@
-/** Entry of the authority worker: the only thread that ever has the issuing CA's key. */
+/**
+ * Entry of the authority worker: the only thread that ever has the keys of the CAs. It writes all
+ * that it signs itself.
+ */
 
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { type MessagePort, parentPort } from "node:worker_threads";
+import { type Bytes, isEqualBytes } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
-import { readText } from "../base/files.ts";
-import { type Authority, createAuthority } from "../ca/authority.ts";
+import { fileExists, readText, readTextIfThere } from "../base/files.ts";
+import { type Authority, createAuthority, type Issuer } from "../ca/authority.ts";
 import { parseProfiles } from "../ca/profile_config.ts";
-import { parseCertificate } from "../x509/certificate.ts";
+import type { Certificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
-import { decryptPrivateKey } from "../x509/keys.ts";
+import { encodeTbsCrl, signCrl } from "../x509/crl.ts";
+import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
+import { encodeOcspResponse } from "../x509/ocsp.ts";
 import { parsePemBlock } from "../x509/pem.ts";
-import { serverFiles } from "./files.ts";
-import type { FromAuthority, ToAuthority } from "./ports.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
+import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
+import type { FromAuthority, ListToSign, StatusToSign, ToAuthority } from "./ports.ts";
 
-let authority: Authority | undefined;
+interface Opened {
+  readonly authority: Authority;
+  /** By the key identifier in hex. */
+  readonly issuers: ReadonlyMap<string, Issuer>;
+}
+
+let opened: Opened | undefined;
+/** For `reload`: a CA that was added is opened with the same passphrase. */
+let source: { readonly files: ServerFiles; readonly passphrase: string } | undefined;
+
+/**
+ * The key of a CA. After a rotation that was cut short `issuing.key` may be of another CA than
+ * `issuing.crt`; then the key is still where it was made or put aside.
+ */
+async function openKey(
+  files: ServerFiles,
+  certificate: Certificate,
+  { passphrase, isCurrent }: { readonly passphrase: string; readonly isCurrent: boolean },
+): Promise<KeyObject> {
+  const aside = issuerFiles(files, issuerName(certificate)).key;
+  const paths = (isCurrent ? [files.issuingKey, aside] : [aside]).filter(fileExists);
+  for (const path of paths) {
+    const key = await decryptPrivateKey(readText(path), passphrase, path);
+    if (isEqualBytes(encodeSpki(createPublicKey(key)), certificate.spki)) return key;
+  }
+  throw new PkiError(
+    "storage",
+    `cannot use the issuing CA: ${isCurrent ? files.issuingKey : aside} is not its key`,
+  );
+}
+
+async function open(files: ServerFiles, passphrase: string): Promise<Opened> {
+  const current = parseCertificate(
+    parsePemBlock(readText(files.issuingCertificate), ["CERTIFICATE"], files.issuingCertificate),
+  );
+  const domain = domainOf(current);
+  const issuers = loadIssuers(files, domain);
+  const known = opened?.issuers;
+  const all = await Promise.all(
+    allIssuers(issuers).map(async (certificate): Promise<Issuer> => {
+      const keyId = keyIdHex(certificate);
+      const key = known?.get(keyId)?.key ??
+        await openKey(files, certificate, {
+          passphrase,
+          isCurrent: certificate === issuers.current,
+        });
+      return { certificate, key };
+    }),
+  );
+  const [issuing, ...others] = all;
+  if (!issuing) throw new PkiError("internal", "there is no issuing CA");
+  const profiles = parseProfiles(readTextIfThere(files.profiles), domain);
+  return {
+    authority: createAuthority({ issuing, others, domain, profiles }),
+    issuers: new Map(all.map((issuer) => [keyIdHex(issuer.certificate), issuer])),
+  };
+}
+
+function issuerOf({ issuers }: Opened, keyId: string): Issuer {
+  const issuer = issuers.get(keyId);
+  if (!issuer) throw new PkiError("internal", "the authority has no such CA");
+  return issuer;
+}
+
+function signStatus(running: Opened, { issuerKeyId, answers, nonce }: StatusToSign): Bytes {
+  const { certificate, key } = issuerOf(running, issuerKeyId);
+  const { subjectKeyId } = certificate;
+  if (!subjectKeyId) throw new PkiError("internal", "the CA has no key identifier");
+  return encodeOcspResponse({
+    responderKeyId: subjectKeyId,
+    producedAtMs: Date.now(),
+    answers,
+    ...(nonce === undefined ? {} : { nonce }),
+  }, key);
+}
+
+function signList(running: Opened, { issuerKeyId, ...list }: ListToSign): Bytes {
+  const issuer = issuerOf(running, issuerKeyId);
+  return signCrl(encodeTbsCrl({ issuer: issuer.certificate, ...list }), issuer);
+}
 
 async function answer(question: ToAuthority): Promise<FromAuthority> {
   if (question.type === "start") {
-    const files = serverFiles(question.folder);
-    const issuing = parseCertificate(
-      parsePemBlock(readText(files.issuingCertificate), ["CERTIFICATE"], files.issuingCertificate),
-    );
-    const key = await decryptPrivateKey(
-      readText(files.issuingKey),
-      question.passphrase,
-      files.issuingKey,
-    );
-    const domain = domainOf(issuing);
-    authority = createAuthority({
-      issuing: { certificate: issuing, key },
-      domain,
-      profiles: parseProfiles(undefined, domain),
-    });
-    answerCalls(question.directory, answer);
+    const { folder, passphrase, directory } = question;
+    source = { files: serverFiles(folder), passphrase };
+    opened = await open(source.files, passphrase);
+    answerCalls(directory, answer);
     return {};
   }
-  if (!authority) throw new PkiError("internal", "the authority has not started");
-  const certificate = question.type === "certify-user"
-    ? authority.certifyUser(question.id, question.csr)
-    : authority.certifyServer(question.spki);
-  return { certificate };
+  if (!opened || !source) throw new PkiError("internal", "the authority has not started");
+  switch (question.type) {
+    case "reload":
+      opened = await open(source.files, source.passphrase);
+      return {};
+    case "certify":
+      return { certified: opened.authority.certify(question.certification) };
+    case "certify-server":
+      return { certificate: opened.authority.certifyServer(question.spki) };
+    case "status":
+      return { signed: signStatus(opened, question.status) };
+    case "list":
+      return { signed: signList(opened, question.list) };
+  }
 }
 
 answerCalls(parentPort as MessagePort, answer);

@@ -5,12 +5,12 @@
  */
 
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { PkiError, reportError } from "../base/errors.ts";
+import { kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID, FAULT_LOGIN_MS, HAS_FAULTS } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import { ServerSession } from "../protocol/session.ts";
-import type { FromConnection, Settled, ToConnection } from "./ports.ts";
+import type { FromConnection, FromSession, SessionEnd, Settled, ToConnection } from "./ports.ts";
 
 /** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
 declare const PKI_FAULTS: boolean | undefined;
@@ -83,11 +83,19 @@ function settle({ seq, outcome }: Settled): void {
   work();
 }
 
+/** The directory has ended this session. */
+function endSession({ end: { code, message } }: SessionEnd): void {
+  finish(new PkiError(kindOfWireCode(code), message));
+}
+
 main.on("message", (message: ToConnection) => {
   switch (message.type) {
     case "start":
       directory = message.directory;
-      directory.on("message", settle);
+      directory.on("message", (said: FromSession) => {
+        if ("end" in said) endSession(said);
+        else settle(said);
+      });
       setDeadline();
       return;
     case "bytes":

@@ -13,7 +13,7 @@ import { LIMITS } from "../base/limits.ts";
 import { encodeCertificatesPem } from "../x509/pem.ts";
 import type { DirectoryLog } from "./directory.ts";
 import { certificateCopy, type ServerFiles } from "./files.ts";
-import { certificateOf, type State } from "../store/state.ts";
+import { certificateOf, type IssuedCertificate, type State } from "../store/state.ts";
 
 /** The system writes to disk what is this old, also where nobody asked for it. */
 const UNSYNCED_MS = 60 * 60_000;
@@ -25,7 +25,8 @@ export interface CopiesOptions {
   readonly files: ServerFiles;
   readonly state: State;
   readonly log: Pick<DirectoryLog, "read">;
-  readonly issuingDer: Uint8Array;
+  /** The CA that signed a certificate. */
+  readonly issuerOf: (issued: IssuedCertificate) => Uint8Array | undefined;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
 }
@@ -103,9 +104,10 @@ export class CertificateCopies {
   }
 
   #certificatesOf(id: string): readonly Uint8Array[] {
-    const { state, log, issuingDer } = this.#options;
+    const { state, log, issuerOf } = this.#options;
     const newest = state.newestOf(id);
-    return newest ? [parseBase64(certificateOf(log.read(newest.entry))), issuingDer] : [];
+    const issuer = newest && issuerOf(newest);
+    return issuer ? [parseBase64(certificateOf(log.read(newest.entry))), issuer] : [];
   }
 
   /**

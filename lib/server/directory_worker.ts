@@ -5,6 +5,7 @@
 
 import process from "node:process";
 import { type MessagePort, parentPort } from "node:worker_threads";
+import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls, Caller } from "../base/call.ts";
 import { messageOf, packError, PkiError, reportError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
@@ -17,14 +18,16 @@ import { lost } from "../store/open_state.ts";
 import type { SignedLog } from "../store/signed_log.ts";
 import { encodeSnapshot } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
-import { parseCertificate } from "../x509/certificate.ts";
+import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptText } from "../x509/keys.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import { parseSecrets } from "./accounts.ts";
 import { CertificateCopies } from "./copies.ts";
-import { Directory } from "./directory.ts";
+import { Directory, type DirectoryAuthority } from "./directory.ts";
+import { carryOut } from "./directory_orders.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
+import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
 import { type OpenedLog, openLog } from "./open_log.ts";
 import type {
   DirectoryEvent,
@@ -35,7 +38,9 @@ import type {
   ToAuthority,
   ToDirectory,
 } from "./ports.ts";
+import { RevocationLists } from "./revocation_lists.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
+import { loadSuccessions } from "./successions.ts";
 
 interface Running {
   readonly directory: Directory;
@@ -44,12 +49,15 @@ interface Running {
   readonly log: SignedLog;
   readonly copies: CertificateCopies;
   readonly snapshots: SnapshotKeeper;
+  readonly lists: RevocationLists;
+  readonly root: Certificate;
+  readonly domain: string;
   readonly files: ServerFiles;
   readonly warn: (text: string) => void;
 }
 
 let running: Running | undefined;
-const channels = new Map<number, MessagePort>();
+const channels = new Map<number, { readonly port: MessagePort; readonly close: () => void }>();
 
 function readCertificate(path: string): Uint8Array {
   return parsePemBlock(readText(path), ["CERTIFICATE"], path);
@@ -62,8 +70,8 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   await Promise.all([loadOpaque(), loadSqlite()]);
   const files = serverFiles(folder);
   const root = checkRoot(readCertificate(files.rootCertificate), Date.now());
-  const issuing = parseCertificate(readCertificate(files.issuingCertificate));
-  const domain = domainOf(issuing);
+  const domain = domainOf(parseCertificate(readCertificate(files.issuingCertificate)));
+  const issuers = loadIssuers(files, domain);
   const secrets = parseSecrets(
     await decryptText(readText(files.opaqueKey), passphrase, files.opaqueKey),
     files.opaqueKey,
@@ -73,29 +81,30 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     nowMs: Date.now(),
   });
   const { log, state, index, key, snapshotSize } = opened;
-  const copies = new CertificateCopies({ files, state, log, issuingDer: issuing.der, warn });
+  const copies = new CertificateCopies({
+    ...{ files, state, log, warn },
+    issuerOf: ({ issuerKeyId }) =>
+      allIssuers(running?.directory.issuers ?? issuers)
+        .find((issuer) => keyIdHex(issuer) === issuerKeyId)?.der,
+  });
   // Whoever died before us may have died between the log and the copy.
   if (index.size > snapshotSize) void copies.mend(snapshotSize);
   const snapshots = makeSnapshotKeeper(opened, { files, copies, warn });
   snapshots.consider();
-  const caller = new Caller<ToAuthority, FromAuthority>(authority);
-  const certify = async (asked: ToAuthority) => {
-    const { certificate } = await caller.ask(asked);
-    if (!certificate) {
-      throw new PkiError("internal", "the authority answered without a certificate");
-    }
-    return certificate;
-  };
+  const signer = callAuthority(authority);
+  const lists = new RevocationLists({ state, authority: signer, warn });
   const directory = new Directory({
     root,
-    issuing,
+    issuers,
     domain,
     secrets,
     state,
     log,
     logStatement: key.statement,
-    certifyUser: (id, csr) => certify({ type: "certify-user", id, csr }),
-    certifyServer: (spki) => certify({ type: "certify-server", spki }),
+    successions: loadSuccessions(files),
+    authority: signer,
+    onRevoked: (issuerKeyId) => lists.changed(issuerKeyId),
+    readList: (question) => lists.read(question),
     saveCopy: (id, certificates) => copies.save(id, certificates),
     // Not at once: the copy of what has just been logged comes after this.
     onChange: () => {
@@ -107,8 +116,71 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
       tell({ type: "fault", error: packError(lost(`${loss} (a client's checkpoint)`)) });
     },
   });
-  running = { directory, state, index, log, copies, snapshots, files, warn };
+  running = { directory, state, index, log, copies, snapshots, lists, root, domain, files, warn };
+  await logIssuers(running);
+  keepLists(running);
   return {};
+}
+
+/** The authority, by messages. */
+function callAuthority(port: MessagePort): DirectoryAuthority {
+  const caller = new Caller<ToAuthority, FromAuthority>(port);
+  const demand = <T>(answer: T | undefined): T => {
+    if (answer === undefined) {
+      throw new PkiError("internal", "the authority answered what was not asked");
+    }
+    return answer;
+  };
+  return {
+    certify: async (certification) =>
+      demand((await caller.ask({ type: "certify", certification })).certified),
+    certifyServer: async (spki) =>
+      demand((await caller.ask({ type: "certify-server", spki })).certificate),
+    signStatus: async (status) => demand((await caller.ask({ type: "status", status })).signed),
+    reload: async () => void await caller.ask({ type: "reload" }),
+    signList: async (list) => {
+      const parts = list.entries.map(({ buffer }) => buffer);
+      return demand((await caller.ask({ type: "list", list }, parts)).signed);
+    },
+  };
+}
+
+/** Every CA that came after the first is in the log, so that none is made in secret. */
+async function logIssuers({ directory, state }: Running): Promise<void> {
+  const { current, earlier, outside } = directory.issuers;
+  const later = [...(earlier.length > 0 ? [current, ...earlier] : []), ...outside]
+    .filter(({ serial }) => !state.issued(serial))
+    .sort((a, b) => a.notBeforeMs - b.notBeforeMs);
+  for (const { der } of later) {
+    await directory.commit({
+      type: "issued",
+      public: { profile: "issuing", certificate: encodeBase64(der) },
+      private: null,
+    });
+  }
+}
+
+/** The lists of all CAs are made and kept from now on. */
+function keepLists({ directory: { issuers }, lists, root, files }: Running): void {
+  lists.use(
+    allIssuers(issuers).map((issuer) => ({
+      fingerprint: fingerprintOf(issuer.der),
+      issuerKeyId: keyIdHex(issuer),
+      path: issuer === issuers.current
+        ? files.issuingList
+        : issuerFiles(files, issuerName(issuer)).list,
+    })),
+    { rootDer: root.der, path: files.rootList },
+  );
+}
+
+/** In this order: what a CA has signed is never seen before the CA is known here. */
+async function reload(now: Running): Promise<void> {
+  const { directory, domain, files } = now;
+  directory.useIssuers(loadIssuers(files, domain), loadSuccessions(files));
+  await logIssuers(now);
+  await directory.options.authority.reload();
+  keepLists(now);
 }
 
 function makeSnapshotKeeper(
@@ -153,8 +225,12 @@ function describe({ log, index }: Running): DurableLog {
 }
 
 function open({ directory }: Running, { channel, port, visitor }: ToDirectory & { type: "open" }) {
-  const session = directory.openSession(visitor);
-  channels.set(channel, port);
+  const session = directory.openSession(visitor, (end) => port.postMessage(end));
+  const close = () => {
+    directory.closeSession(session);
+    port.close();
+  };
+  channels.set(channel, { port, close });
   port.on("message", async (request: Request) => {
     const { seq } = request;
     try {
@@ -170,7 +246,10 @@ function open({ directory }: Running, { channel, port, visitor }: ToDirectory & 
   });
 }
 
-async function stop({ log, state, index, copies, snapshots, files, warn }: Running): Promise<void> {
+async function stop(
+  { log, state, index, copies, snapshots, lists, files, warn }: Running,
+): Promise<void> {
+  lists.close();
   copies.close();
   await log.close();
   await snapshots.close();
@@ -199,6 +278,11 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return { certificate: await running.directory.certifyServer(question.spki) };
     case "describe":
       return { durable: describe(running) };
+    case "admin":
+      return { answer: await carryOut(running.directory, question.request) };
+    case "reload":
+      await reload(running);
+      return {};
     case "stop":
       await stop(running);
       return {};

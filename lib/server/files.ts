@@ -13,6 +13,13 @@ export interface ServerFiles {
   readonly opaqueKey: string;
   readonly logKey: string;
   readonly logPublic: string;
+  /** List of what the current issuing CA has revoked, and of what the root has. */
+  readonly issuingList: string;
+  readonly rootList: string;
+  /** Folder of the CAs that are not the current issuing CA. */
+  readonly issuers: string;
+  /** What certificates say and for how long; may be missing. */
+  readonly profiles: string;
   readonly certificates: string;
   readonly log: string;
   readonly snapshot: string;
@@ -31,6 +38,10 @@ export function serverFiles(folder: string): ServerFiles {
     opaqueKey: join(folder, "opaque.key"),
     logKey: join(folder, "log.key"),
     logPublic: join(folder, "log.pub"),
+    issuingList: join(folder, "issuing.crl"),
+    rootList: join(folder, "root.crl"),
+    issuers: join(folder, "issuers"),
+    profiles: join(folder, "profiles.json"),
     certificates: join(folder, "certs"),
     log: join(folder, "log"),
     snapshot: join(folder, "state.db"),

@@ -1,7 +1,10 @@
 /** What the server's threads say to each other; `docs/architecture.md` draws the picture. */
 
 import type { MessagePort } from "node:worker_threads";
-import type { PackedError } from "../base/errors.ts";
+import type { ErrorReport, PackedError } from "../base/errors.ts";
+import type { Certification, Certified } from "../ca/authority.ts";
+import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
+import type { OcspAnswer } from "../x509/ocsp.ts";
 import type { Outcome } from "../protocol/session.ts";
 import type { Segment } from "../store/log_index.ts";
 
@@ -37,6 +40,13 @@ export interface Settled {
   readonly outcome: Outcome;
 }
 
+/** Directory to a connection worker: this session is over, say why and close. */
+export interface SessionEnd {
+  readonly end: ErrorReport;
+}
+
+export type FromSession = Settled | SessionEnd;
+
 /** Main thread to the directory worker, as questions. */
 export type ToDirectory =
   | {
@@ -59,6 +69,9 @@ export type ToDirectory =
   | { readonly type: "closed"; readonly channel: number }
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
   | { readonly type: "describe" }
+  | { readonly type: "admin"; readonly request: DirectoryOrder }
+  /** The CAs or the profiles of the data folder have changed; the authority is told, too. */
+  | { readonly type: "reload" }
   | { readonly type: "stop" };
 
 /** The directory's answers to the main thread. */
@@ -67,7 +80,17 @@ export interface FromDirectory {
   readonly certificate?: Uint8Array<ArrayBuffer>;
   /** After `describe`. */
   readonly durable?: DurableLog;
+  /** After `admin`. */
+  readonly answer?: AdminAnswer<AdminType>;
 }
+
+/** What an administrator asks of the directory. */
+export type DirectoryOrder = {
+  readonly [T in "ISSUE" | "LIST" | "REVOKE"]: {
+    readonly type: T;
+    readonly body: AdminBody<T>;
+  };
+}["ISSUE" | "LIST" | "REVOKE"];
 
 /** What of the log is durable at a moment: everything that was acknowledged until then. */
 export interface DurableLog {
@@ -105,9 +128,37 @@ export type ToAuthority =
     readonly passphrase: string;
     readonly directory: MessagePort;
   }
-  | { readonly type: "certify-user"; readonly id: string; readonly csr: Uint8Array }
-  | { readonly type: "certify-server"; readonly spki: Uint8Array };
+  | { readonly type: "certify"; readonly certification: Certification }
+  | { readonly type: "certify-server"; readonly spki: Uint8Array }
+  | { readonly type: "status"; readonly status: StatusToSign }
+  | { readonly type: "list"; readonly list: ListToSign }
+  /** The CAs or the profiles of the data folder have changed. */
+  | { readonly type: "reload" };
+
+/**
+ * Answers to an OCSP request. The authority writes what it signs itself, so that nobody can have it
+ * sign a certificate by another name.
+ */
+export interface StatusToSign {
+  /** Which of the CAs, by its key identifier in hex. */
+  readonly issuerKeyId: string;
+  readonly answers: readonly OcspAnswer[];
+  readonly nonce?: Uint8Array;
+}
+
+/** A revocation list that is due. */
+export interface ListToSign {
+  readonly issuerKeyId: string;
+  readonly number: bigint;
+  readonly thisUpdateMs: number;
+  readonly nextUpdateMs: number;
+  /** Encoded entries, one behind the other, in parts. */
+  readonly entries: readonly Uint8Array<ArrayBuffer>[];
+}
 
 export interface FromAuthority {
+  readonly certified?: Certified;
   readonly certificate?: Uint8Array<ArrayBuffer>;
+  /** After `status` and `list`: DER. */
+  readonly signed?: Uint8Array<ArrayBuffer>;
 }

@@ -17,15 +17,22 @@ import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
 import { startWorker } from "../base/worker.ts";
+import type {
+  AdminAnswer,
+  AdminRequest,
+  AdminRequestOf,
+  AdminType,
+} from "../protocol/admin_messages.ts";
 import { encodeError, PROTOCOL } from "../protocol/messages.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
-import { checkRoot, domainOf } from "../x509/chain.ts";
+import { checkRoot, domainOf, isIssuedBy } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import type {
   DirectoryEvent,
+  DurableLog,
   FromAuthority,
   FromDirectory,
   ToAuthority,
@@ -74,7 +81,8 @@ class Core {
   readonly #relays = new Map<number, Relay>();
   readonly #sockets = new Set<Socket>();
   readonly #pool: WorkerPool;
-  readonly #issuingDer: Uint8Array;
+  #issuing: Certificate;
+  #server: TlsServer | undefined;
   #identity: Identity | undefined;
   #channels = 0;
   #isStopping = false;
@@ -82,15 +90,16 @@ class Core {
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#files = serverFiles(options.folder);
-    this.#issuingDer = parsePemBlock(
-      readText(this.#files.issuingCertificate),
-      ["CERTIFICATE"],
-      this.#files.issuingCertificate,
-    );
+    this.#issuing = this.#readIssuing();
     this.#authorityWorker = this.#startCritical("authority");
     this.#directoryWorker = this.#startCritical("directory");
     this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
     this.#pool = new WorkerPool(LIMITS.spareWorkers);
+  }
+
+  #readIssuing(): Certificate {
+    const path = this.#files.issuingCertificate;
+    return parseCertificate(parsePemBlock(readText(path), ["CERTIFICATE"], path));
   }
 
   /** A worker that the server cannot be without. */
@@ -151,7 +160,7 @@ class Core {
     }
     writeFileAtomic(
       this.#files.serverCertificate,
-      encodeCertificatesPem([certificate, this.#issuingDer]),
+      encodeCertificatesPem([certificate, this.#issuing.der]),
     );
     return parseCertificate(certificate);
   }
@@ -160,31 +169,53 @@ class Core {
     const { key, certificate } = this.identity;
     return {
       key: key.export({ format: "pem", type: "pkcs8" }) as string,
-      cert: encodeCertificatesPem([certificate.der, this.#issuingDer]),
+      cert: encodeCertificatesPem([certificate.der, this.#issuing.der]),
     };
   }
 
   /** What an administrator may ask of a running server. */
   listenToAdmins(): Promise<AdminListener> {
-    return listenAdmin(this.#files.adminSocket, async ({ type }) => {
-      const { durable } = await this.#directory.ask({ type: "describe" });
-      if (!durable) throw new PkiError("internal", "the directory answered without a log");
-      switch (type) {
-        case "BACKUP":
-          return { ...durable };
-        case "STATUS":
-          return {
-            pid: process.pid,
-            connections: this.#relays.size,
-            size: durable.size,
-            checkpoint: durable.checkpoint,
-          };
+    return listenAdmin(this.#files.adminSocket, (request) => this.order(request));
+  }
+
+  /** Does what an administrator asks for. */
+  async order(request: AdminRequest): Promise<AdminAnswer<AdminType>> {
+    switch (request.type) {
+      case "BACKUP":
+        return { ...await this.#describeLog() };
+      case "STATUS": {
+        const { size, checkpoint } = await this.#describeLog();
+        return { pid: process.pid, connections: this.#relays.size, size, checkpoint };
       }
-    });
+      case "RELOAD":
+        return { issuing: fingerprintOf((await this.reload()).der) };
+      case "ISSUE":
+      case "LIST":
+      case "REVOKE": {
+        const { answer } = await this.#directory.ask({ type: "admin", request });
+        if (!answer) throw new PkiError("internal", "the directory answered what was not asked");
+        return answer;
+      }
+    }
+  }
+
+  async #describeLog(): Promise<DurableLog> {
+    const { durable } = await this.#directory.ask({ type: "describe" });
+    if (!durable) throw new PkiError("internal", "the directory answered without a log");
+    return durable;
+  }
+
+  /** Takes over what was changed in the data folder: CAs, profiles. Returns the issuing CA. */
+  async reload(): Promise<Certificate> {
+    const before = this.#issuing;
+    await this.#directory.ask({ type: "reload" });
+    this.#issuing = this.#readIssuing();
+    if (fingerprintOf(before.der) !== fingerprintOf(this.#issuing.der)) await this.#renew();
+    return this.#issuing;
   }
 
   get domain(): string {
-    return domainOf(parseCertificate(this.#issuingDer));
+    return domainOf(this.#issuing);
   }
 
   get identity(): Identity {
@@ -193,21 +224,29 @@ class Core {
   }
 
   /** Renews the server's own certificate when its time comes; connections under way keep the old one. */
-  async renewIfDue(server: TlsServer | undefined): Promise<void> {
-    const { identity } = this;
-    const leftMs = identity.certificate.notAfterMs - Date.now();
-    if (leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
+  async renewIfDue(): Promise<void> {
+    const { certificate } = this.identity;
+    // After a rotation that a crash cut short it may be of the CA before.
+    const isOfCurrent = isIssuedBy(certificate, this.#issuing);
+    const leftMs = certificate.notAfterMs - Date.now();
+    if (isOfCurrent && leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
     // A new one could not last longer than the issuing CA does.
-    if (parseCertificate(this.#issuingDer).notAfterMs <= identity.certificate.notAfterMs) {
+    if (isOfCurrent && this.#issuing.notAfterMs <= certificate.notAfterMs) {
       this.#options.log("warning: the issuing CA ends soon, and the server's certificate with it");
       return;
     }
+    await this.#renew();
+  }
+
+  async #renew(): Promise<void> {
+    const { identity } = this;
     identity.certificate = await this.#certifySelf(identity.key);
-    server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
+    this.#server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
     this.#options.log("the server's own certificate was renewed");
   }
 
-  listen(): Promise<{ server: TlsServer; port: number }> {
+  /** Returns the port. */
+  listen(): Promise<number> {
     const { host, port } = this.#options;
     const server = createServer({
       ...TLS_OPTIONS,
@@ -216,6 +255,7 @@ class Core {
       ALPNProtocols: [PROTOCOL],
       handshakeTimeout: LIMITS.handshakeMs,
     }, (socket) => this.#accept(socket));
+    this.#server = server;
     // A handshake that fails is the client's affair. One that took too long is only reported by the
     // engines, so the socket has to be ended here.
     server.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -225,7 +265,7 @@ class Core {
       server.listen(port, host, () => {
         server.on("error", (error) => this.#options.log(`warning: ${messageOf(error)}`));
         const address = server.address();
-        resolve({ server, port: typeof address === "object" && address ? address.port : port });
+        resolve(typeof address === "object" && address ? address.port : port);
       });
     });
   }
@@ -295,9 +335,9 @@ class Core {
     });
   }
 
-  async stop(server: TlsServer): Promise<void> {
+  async stop(): Promise<void> {
     this.#isStopping = true;
-    server.close();
+    this.#server?.close();
     for (const relay of this.#relays.values()) relay.finish();
     const deadline = Date.now() + LIMITS.drainMs;
     while (this.#relays.size > 0 && Date.now() < deadline) {
@@ -357,6 +397,41 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
 }
 
+/**
+ * Does what an administrator asks for where no server runs: opens all that a server would, answers,
+ * and closes it again. The folder's lock is held by the caller.
+ * @throws {PkiError} as {@link startServer}, and what the order fails with
+ */
+export async function orderOffline<T extends AdminType>(
+  options: Omit<ServerOptions, "host" | "port" | "onFault">,
+  request: AdminRequestOf<T>,
+): Promise<AdminAnswer<T>> {
+  const fault = Promise.withResolvers<never>();
+  const core = new Core({ ...options, host: "", port: 0, onFault: fault.reject });
+  try {
+    return await Promise.race([fault.promise, carryOutOffline(core, request)]);
+  } catch (error) {
+    throw startError(error);
+  }
+}
+
+async function carryOutOffline<T extends AdminType>(
+  core: Core,
+  request: AdminRequestOf<T>,
+): Promise<AdminAnswer<T>> {
+  try {
+    await core.startWorkers();
+  } catch (error) {
+    await core.endWorkers();
+    throw error;
+  }
+  try {
+    return await core.order(request as AdminRequest) as AdminAnswer<T>;
+  } finally {
+    await core.stop();
+  }
+}
+
 async function start(options: ServerOptions): Promise<RunningServer> {
   const files = serverFiles(options.folder);
   const root = checkRoot(
@@ -364,21 +439,20 @@ async function start(options: ServerOptions): Promise<RunningServer> {
     Date.now(),
   );
   const core = new Core(options);
-  let listening;
+  let port: number;
   let admins: AdminListener | undefined;
   try {
     await core.startWorkers();
     admins = await core.listenToAdmins();
-    await core.renewIfDue(undefined);
-    listening = await core.listen();
+    await core.renewIfDue();
+    port = await core.listen();
   } catch (error) {
     await admins?.close();
     await core.endWorkers();
     throw error;
   }
-  const { server, port } = listening;
   const renewal = setInterval(() => {
-    core.renewIfDue(server).catch((error) =>
+    core.renewIfDue().catch((error) =>
       options.log(`warning: cannot renew the server's certificate: ${messageOf(error)}`)
     );
   }, HAS_FAULTS ? FAULT_RENEW_CHECK_MS : LIMITS.serverRenewCheckMs);
@@ -389,7 +463,7 @@ async function start(options: ServerOptions): Promise<RunningServer> {
     stop: async () => {
       clearInterval(renewal);
       await admins?.close();
-      await core.stop(server);
+      await core.stop();
     },
   };
 }

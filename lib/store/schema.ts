@@ -50,6 +50,16 @@ const MIGRATIONS: readonly Migration[] = [
       ) STRICT;
       CREATE TABLE log_segments (first INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;`,
   },
+  // Which CA signed a certificate stands in the certificate alone, and that is in the log.
+  {
+    needsLog: true,
+    sql: `
+      CREATE TABLE issuers (issuer INTEGER PRIMARY KEY, key_id TEXT NOT NULL UNIQUE) STRICT;
+      ALTER TABLE certificates ADD COLUMN issuer INTEGER REFERENCES issuers (issuer);
+      CREATE INDEX certificates_by_end ON certificates (not_after_ms, entry);
+      CREATE INDEX certificates_revoked ON certificates (issuer, entry)
+        WHERE revoked_ms IS NOT NULL;`,
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -110,6 +110,20 @@ export class SignedLog {
     return this.#attached.read(index);
   }
 
+  /**
+   * Makes what is remembered of the newest checkpoint durable: from here on nobody can put back an
+   * older copy of the folder unnoticed, also after a power cut.
+   */
+  async witness(): Promise<void> {
+    await Promise.all(this.#files.map(async (file) => {
+      try {
+        await file.sync();
+      } catch (error) {
+        this.#warn(`a checkpoint file cannot be synced: ${messageOf(error)}`);
+      }
+    }));
+  }
+
   get #attached(): Journal {
     if (!this.#journal) throw new PkiError("internal", "the log has no journal");
     return this.#journal;

@@ -8,7 +8,7 @@
 import { parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import type { Entry, StoredEntry } from "../log/entry.ts";
-import { parseSerialAndEnd } from "../x509/certificate.ts";
+import { parseIssuedFacts } from "../x509/certificate.ts";
 import { Database } from "./database.ts";
 import { migrate } from "./schema.ts";
 
@@ -29,10 +29,16 @@ export interface IssuedCertificate {
   readonly notAfterMs: number;
   readonly issuedMs: number;
   readonly revokedMs: number | null;
+  /** Why it was revoked, as RFC 5280 names it (section 5.3.1). */
+  readonly reason: string | null;
+  /** Key identifier of the CA that signed it, in hex. */
+  readonly issuerKeyId: string;
 }
 
-const CERTIFICATE_COLUMNS = `entry, serial, profile, id, not_after_ms AS notAfterMs,
-  issued_ms AS issuedMs, revoked_ms AS revokedMs`;
+/** The columns of an {@link IssuedCertificate}, for queries on the table `certificates`. */
+export const CERTIFICATE_COLUMNS = `entry, serial, profile, id, not_after_ms AS notAfterMs,
+  issued_ms AS issuedMs, revoked_ms AS revokedMs, reason,
+  (SELECT key_id FROM issuers WHERE issuers.issuer = certificates.issuer) AS issuerKeyId`;
 
 function damaged(what: string): PkiError {
   return new PkiError("storage", `cannot read the log: ${what}`);
@@ -53,6 +59,8 @@ export function certificateOf(entry: StoredEntry): string {
 export class State {
   /** For the snapshot, which stores more than what entries add up to. */
   readonly database: Database;
+  /** Numbers of CAs by key identifier, as the table has them. */
+  readonly #issuers = new Map<string, number>();
 
   private constructor(database: Database) {
     this.database = database;
@@ -69,12 +77,13 @@ export class State {
   }
 
   /**
-   * Takes one durable entry in. What was redacted is left out, but counts.
+   * Takes one durable entry in. What was redacted is left out, but counts; a revocation stays one.
    * @param index of the entry in the log
    * @throws {PkiError} `storage` if it cannot follow what was there before
    */
   apply(entry: StoredEntry, index: number): void {
     if (entry.private !== "redacted") this.#apply(entry, index);
+    else if (entry.type === "revoked") this.#apply({ ...entry, private: null, salt: null }, index);
   }
 
   #apply(entry: Entry, index: number): void {
@@ -98,11 +107,13 @@ export class State {
         ]);
         return;
       case "issued": {
-        const { serial, notAfterMs } = parseSerialAndEnd(parseBase64(certificateOf(entry)));
+        const { serial, notAfterMs, issuerKeyId } = parseIssuedFacts(
+          parseBase64(certificateOf(entry)),
+        );
         const id = entry.public["id"];
         this.#run(
-          `INSERT INTO certificates (entry, serial, profile, id, not_after_ms, issued_ms)
-           VALUES (?, ?, ?, ?, ?, ?)`,
+          `INSERT INTO certificates (entry, serial, profile, id, not_after_ms, issued_ms, issuer)
+           VALUES (?, ?, ?, ?, ?, ?, ?)`,
           [
             index,
             serial,
@@ -110,6 +121,7 @@ export class State {
             typeof id === "string" ? id : null,
             notAfterMs,
             entry.timeMs,
+            this.#issuerNumber(issuerKeyId),
           ],
         );
         return;
@@ -124,7 +136,8 @@ export class State {
         return;
       case "revoked":
         this.#run(
-          "UPDATE certificates SET revoked_ms = ?, reason = ? WHERE serial = ?",
+          `UPDATE certificates SET revoked_ms = ?, reason = ?
+           WHERE serial = ? AND revoked_ms IS NULL`,
           [
             entry.timeMs,
             typeof entry.private?.["reason"] === "string" ? entry.private["reason"] : null,
@@ -138,6 +151,20 @@ export class State {
         ]);
         return;
     }
+  }
+
+  /** The number that stands for a CA in the table; there are few of them. */
+  #issuerNumber(keyId: string): number {
+    const find = this.database.query<{ issuer: number }, [string]>(
+      "SELECT issuer FROM issuers WHERE key_id = ?",
+    );
+    const known = this.#issuers.get(keyId) ?? find.get(keyId)?.issuer;
+    if (known === undefined) {
+      this.database.query("INSERT INTO issuers (key_id) VALUES (?)").run(keyId);
+    }
+    const number = known ?? find.get(keyId)?.issuer ?? 0;
+    this.#issuers.set(keyId, number);
+    return number;
   }
 
   /** Every entry changes exactly one row. */

@@ -77,7 +77,8 @@ function checkSignature(certificate: Certificate, issuer: Certificate, who: stri
   }
 }
 
-function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
+/** Whether a certificate names this CA as its issuer; its signature is not looked at. */
+export function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
   const { authorityKeyId } = certificate;
   return isEqualBytes(certificate.issuer, issuer.subject) &&
     authorityKeyId !== undefined && issuer.subjectKeyId !== undefined &&

@@ -11,7 +11,7 @@ import {
   parseRequest,
   type Request,
 } from "../../lib/protocol/messages.ts";
-import type { DirectorySession } from "../../lib/server/directory.ts";
+import type { DirectorySession } from "../../lib/server/directory_session.ts";
 
 export class FakeSocket extends EventEmitter {
   readonly requests: Request[] = [];

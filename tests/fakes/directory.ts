@@ -17,7 +17,8 @@ import { formatOrigin } from "../../lib/log/origin.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
 import type { Answer, RequestBody, RequestType } from "../../lib/protocol/messages.ts";
 import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
-import { Directory, type DirectorySession } from "../../lib/server/directory.ts";
+import { Directory } from "../../lib/server/directory.ts";
+import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import type { Visitor } from "../../lib/server/ports.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
 import type { Appended, Journal } from "../../lib/store/journal.ts";
@@ -25,7 +26,9 @@ import { LogIndex } from "../../lib/store/log_index.ts";
 import { SignedLog } from "../../lib/store/signed_log.ts";
 import { State } from "../../lib/store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
+import { encodeTbsCrl, signCrl } from "../../lib/x509/crl.ts";
 import { encodeSpki, generatePrivateKey, signLabelled } from "../../lib/x509/keys.ts";
+import { encodeOcspResponse } from "../../lib/x509/ocsp.ts";
 
 export const DOMAIN = "pki.test";
 export const NOW_MS = Date.UTC(2026, 6, 31, 12);
@@ -122,6 +125,12 @@ export interface TestDirectory {
   open(visitor?: Partial<Visitor>): DirectorySession;
 }
 
+/** As another thread would answer: later, also with what it throws. */
+async function settle<T>(work: () => T): Promise<T> {
+  await Promise.resolve();
+  return work();
+}
+
 /** A record of the log takes some space; how much does not matter here. */
 const RECORD_BYTES = 100;
 
@@ -178,22 +187,37 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     verifier,
     before: (entry) => log.before(entry),
   });
+  const issuer = { certificate: ca.issuing, key: ca.issuingKey };
   const authority = createAuthority({
-    issuing: { certificate: ca.issuing, key: ca.issuingKey },
+    issuing: issuer,
     domain: DOMAIN,
     profiles: parseProfiles(undefined, DOMAIN),
     now: () => clock.nowMs,
   });
   const directory = new Directory({
     root: ca.root,
-    issuing: ca.issuing,
+    issuers: { current: ca.issuing, earlier: [], outside: [] },
     domain: DOMAIN,
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },
     state,
     log: signedLog,
     logStatement: { key: verifierText, signature: logSignature },
-    certifyUser: (id, csr) => Promise.resolve(authority.certifyUser(id, csr)),
-    certifyServer: (spki) => Promise.resolve(authority.certifyServer(spki)),
+    authority: {
+      certify: (certification) => settle(() => authority.certify(certification)),
+      certifyServer: (spki) => settle(() => authority.certifyServer(spki)),
+      signStatus: ({ answers, nonce }) =>
+        settle(() =>
+          encodeOcspResponse({
+            responderKeyId: ca.issuing.subjectKeyId ?? new Uint8Array(),
+            producedAtMs: clock.nowMs,
+            answers,
+            ...(nonce === undefined ? {} : { nonce }),
+          }, issuer.key)
+        ),
+      signList: ({ issuerKeyId: _, ...list }) =>
+        settle(() => signCrl(encodeTbsCrl({ issuer: ca.issuing, ...list }), issuer)),
+      reload: () => Promise.resolve(),
+    },
     saveCopy: (id, certificates) => void copies.set(id, certificates),
     onChange: () => void changes.count++,
     onLoss: (loss, checkpoint) => void losses.push([loss, checkpoint]),

@@ -37,6 +37,10 @@ const GOOD: { readonly [T in RequestType]: Request & { readonly type: T } } = {
   },
   CERTREQ: { seq: 7, type: "CERTREQ", id: "alice" },
   PROOF: { seq: 7, type: "PROOF" },
+  LOGIN_CERTIFICATE: { seq: 7, type: "LOGIN_CERTIFICATE" },
+  STATUS: { seq: 7, type: "STATUS", request: "AQID" },
+  CRL: { seq: 7, type: "CRL" },
+  REVOKE: { seq: 7, type: "REVOKE", serial: "07ff" },
 };
 
 const json = (value: unknown) => utf8(JSON.stringify(value));
@@ -136,7 +140,7 @@ const REFUSALS:
 
     // No type.
     ["no type", '{"seq":7}', BAD_TYPE],
-    ["an unknown type", '{"seq":7,"type":"STATUS"}', BAD_TYPE],
+    ["an unknown type", '{"seq":7,"type":"SHUTDOWN"}', BAD_TYPE],
     ["a type in small letters", '{"seq":7,"type":"hello"}', BAD_TYPE],
     ["a type with a space", '{"seq":7,"type":"HELLO "}', BAD_TYPE],
     ["a type with a NUL", '{"seq":7,"type":"HELLO\\u0000"}', BAD_TYPE],
@@ -294,6 +298,18 @@ const FIELDS: readonly {
     good: ["AA==", ...[2, 3, 16_384].map(base64Of)],
   })),
   {
+    type: "STATUS",
+    field: "request",
+    bad: [...NOT_BASE64, ...[1025, 1026, 1027].map(base64Of)],
+    good: ["AA==", ...[2, 1024].map(base64Of)],
+  },
+  {
+    type: "REVOKE",
+    field: "serial",
+    bad: ["", "0", "000", "0G", "FF", "ff".repeat(21), " 00"],
+    good: ["00", "ff".repeat(20)],
+  },
+  {
     type: "CERTUP_FINISH",
     field: "signature",
     bad: [...NOT_BASE64, ...[1025, 1026, 1027].map(base64Of)],
@@ -324,6 +340,26 @@ const OPTIONAL_FIELDS: readonly {
   readonly good: readonly unknown[];
 }[] = [
   { type: "LOGIN_FINISH", field: "checkpoint", bad: NOT_NOTES, good: GOOD_NOTES },
+  { type: "LOGIN_CERTIFICATE", field: "checkpoint", bad: NOT_NOTES, good: GOOD_NOTES },
+  {
+    type: "REVOKE",
+    field: "reason",
+    bad: [null, 1, "", "because", "keycompromise", "cACompromise", "certificateHold", "__proto__"],
+    good: ["unspecified", "keyCompromise", "superseded"],
+  },
+  {
+    type: "CRL",
+    field: "issuer",
+    bad: [null, 1, "", "0".repeat(63), "0".repeat(65), "G".repeat(64), "A".repeat(64)],
+    good: ["0".repeat(64), "f".repeat(64)],
+  },
+  {
+    type: "CRL",
+    field: "number",
+    bad: [null, 1, "", "-1", "1.5", "0x1", "1e3", " 1", "9".repeat(50)],
+    good: ["0", "9".repeat(49)],
+  },
+  { type: "CRL", field: "offset", bad: NOT_COUNTS, good: GOOD_COUNTS },
   { type: "PROOF", field: "from", bad: NOT_COUNTS, good: GOOD_COUNTS },
   { type: "PROOF", field: "index", bad: NOT_COUNTS, good: GOOD_COUNTS },
 ];
@@ -488,6 +524,7 @@ const BAD_CERTIFICATES: readonly (readonly [string, unknown])[] = [
   ...[undefined, ...NOT_COUNTS].map((value) => ["index", value] as const),
 ];
 const LOG = { key: "log+00000000+AQID", signature: "AQID" };
+const SUCCESSION = { kind: "issuing", certificate: "AQID", by: "f".repeat(64), signature: "AQID" };
 const PROOF = {
   checkpoint: "n".repeat(2048),
   consistency: Array(64).fill(NONCE),
@@ -517,8 +554,17 @@ const BODIES: {
       versions: ["pki/1"],
       time: "2026-07-31T00:00:00.000Z",
       log: LOG,
+      successions: [SUCCESSION],
     },
     bad: [
+      ...[
+        ...[null, {}, [null], Array(17).fill(SUCCESSION), [{ ...SUCCESSION, kind: "leaf" }]],
+        ...[undefined, 1, "", "!", base64Of(1025)].map((signature) => [
+          { ...SUCCESSION, signature },
+        ]),
+        ...[undefined, "", "f".repeat(63)].map((by) => [{ ...SUCCESSION, by }]),
+        ...[undefined, "", base64Of(16_385)].map((certificate) => [{ ...SUCCESSION, certificate }]),
+      ].map((value) => ["successions", value] as const),
       ...[
         ...[undefined, null, "log", [LOG], {}, { key: LOG.key }, { signature: LOG.signature }],
         ...[...NOT_TEXT, "", "k".repeat(513)].map((key) => ({ ...LOG, key })),
@@ -536,7 +582,15 @@ const BODIES: {
   REGISTER_FINISH: { good: {}, bad: [] },
   LOGIN: { good: DIALOGUE, bad: BAD_DIALOGUES },
   LOGIN_FINISH: { good: { id: "alice" }, bad: BAD_IDS.map((value) => ["id", value]) },
-  CSR: { good: CERTIFICATES, bad: BAD_CERTIFICATES },
+  CSR: {
+    good: { ...CERTIFICATES, ignored: ["attribute challengePassword"] },
+    bad: [
+      ...BAD_CERTIFICATES,
+      ...[null, "x", [1], ["x".repeat(201)], Array(65).fill("x")].map((value) =>
+        ["ignored", value] as const
+      ),
+    ],
+  },
   CERTUP: {
     good: { nonce: NONCE },
     bad: [...NOT_TEXT, ...NOT_BASE64, base64Of(31), base64Of(33)].map((value) => ["nonce", value]),
@@ -551,6 +605,27 @@ const BODIES: {
       ...[...NOT_TEXT.slice(1), ...NOT_BASE64, base64Of(32_769)].map((value) =>
         ["leaf", value] as const
       ),
+    ],
+  },
+  LOGIN_CERTIFICATE: { good: { id: "alice" }, bad: BAD_IDS.map((value) => ["id", value]) },
+  STATUS: {
+    good: { response: "AQID" },
+    bad: [...NOT_TEXT, ...NOT_BASE64, base64Of(4097)].map((value) => ["response", value]),
+  },
+  CRL: {
+    good: { number: "17", bytes: 5, offset: 0, chunk: base64Of(45_000) },
+    bad: [
+      ...[undefined, 17, "", "-1", "9".repeat(50)].map((value) => ["number", value] as const),
+      ...[undefined, ...NOT_COUNTS].map((value) => ["bytes", value] as const),
+      ...[undefined, ...NOT_COUNTS].map((value) => ["offset", value] as const),
+      ...[undefined, 1, "!", base64Of(45_001)].map((value) => ["chunk", value] as const),
+    ],
+  },
+  REVOKE: {
+    good: { serial: "07", time: "2026-07-31T00:00:00.000Z" },
+    bad: [
+      ...[undefined, 7, "", "0", "FF"].map((value) => ["serial", value] as const),
+      ...[...NOT_TEXT, "", "now"].map((value) => ["time", value] as const),
     ],
   },
 };

@@ -26,6 +26,10 @@ const BODIES: Readonly<Record<RequestType, Readonly<Record<string, string>>>> = 
   CERTUP_FINISH: { nonce: NONCE, clientNonce: NONCE, signature: "AAAA" },
   CERTREQ: { id: "bob" },
   PROOF: {},
+  LOGIN_CERTIFICATE: {},
+  STATUS: { request: "AAAA" },
+  CRL: {},
+  REVOKE: { serial: "07" },
 };
 
 const frameOf = (seq: number, type: RequestType) => encodeRequest(seq, type, BODIES[type] as never);
@@ -66,19 +70,31 @@ const ALLOWED: readonly (readonly [SessionState, RequestType, SessionState, Sess
   ["greeted", "REGISTER", "registering", "greeted"],
   ["greeted", "LOGIN", "proving", "greeted"],
   ["greeted", "PROOF", "greeted", "greeted"],
+  ["greeted", "STATUS", "greeted", "greeted"],
+  ["greeted", "CRL", "greeted", "greeted"],
+  ["greeted", "LOGIN_CERTIFICATE", "open", "greeted"],
   ["registering", "REGISTER", "registering", "greeted"],
   ["registering", "REGISTER_FINISH", "greeted", "greeted"],
   ["registering", "LOGIN", "proving", "greeted"],
   ["registering", "PROOF", "registering", "registering"],
+  ["registering", "STATUS", "registering", "registering"],
+  ["registering", "CRL", "registering", "registering"],
+  ["registering", "LOGIN_CERTIFICATE", "open", "greeted"],
   ["proving", "REGISTER", "registering", "greeted"],
   ["proving", "LOGIN", "proving", "greeted"],
   ["proving", "LOGIN_FINISH", "open", "greeted"],
   ["proving", "PROOF", "proving", "proving"],
+  ["proving", "STATUS", "proving", "proving"],
+  ["proving", "CRL", "proving", "proving"],
+  ["proving", "LOGIN_CERTIFICATE", "open", "greeted"],
   ["open", "CSR", "open", "open"],
   ["open", "CERTUP", "open", "open"],
   ["open", "CERTUP_FINISH", "open", "open"],
   ["open", "CERTREQ", "open", "open"],
   ["open", "PROOF", "open", "open"],
+  ["open", "STATUS", "open", "open"],
+  ["open", "CRL", "open", "open"],
+  ["open", "REVOKE", "open", "open"],
 ];
 
 const WHY_NOT: Readonly<Record<SessionState, string>> = {

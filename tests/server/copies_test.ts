@@ -24,7 +24,7 @@ async function makeWorld(folder: string) {
       files,
       state: directory.state,
       log: directory.signedLog,
-      issuingDer: CA.issuing.der,
+      issuerOf: () => CA.issuing.der,
       warn: (text) => void warnings.push(text),
     });
   return {

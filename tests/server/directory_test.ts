@@ -18,7 +18,7 @@ import {
 } from "../../lib/protocol/messages.ts";
 import { startLogin } from "../../lib/protocol/opaque.ts";
 import { LoginDialogue } from "../../lib/server/accounts.ts";
-import type { DirectorySession } from "../../lib/server/directory.ts";
+import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { judgeServer, judgeUser } from "../../lib/x509/chain.ts";
 import { encodeSpki, generatePrivateKey, signLabelled } from "../../lib/x509/keys.ts";
@@ -108,6 +108,7 @@ test("HELLO says who the server is, by the clock of the server", async () => {
       key: encodeVerifierKey(world.verifier.name, world.logKey),
       signature: world.logSignature,
     },
+    successions: [],
   });
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeBase64 } from "../../lib/base/bytes.ts";
+import { encodeBase64, encodeHex } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { type Entry, type EntryType, type JsonObject, redactEntry } from "../../lib/log/entry.ts";
 import { Database, loadSqlite } from "../../lib/store/database.ts";
@@ -84,6 +84,8 @@ test("State.apply() adds up what happened", () => {
     notAfterMs: parseCertificate(ALICE_2).notAfterMs,
     issuedMs: ENTRIES[6]?.timeMs,
     revokedMs: null,
+    reason: null,
+    issuerKeyId: encodeHex(CA.issuing.subjectKeyId ?? new Uint8Array()),
   };
   assert.deepEqual(state.published("alice"), newest);
   assert.equal(newest.notAfterMs, NOW_MS + LIMITS.userDays * LIMITS.dayMs);
@@ -109,6 +111,7 @@ test("State.apply() marks the certificate that was revoked, and no other", () =>
   state.apply(revoked, 8);
   assert.equal(state.issued(serialOf(ALICE_2))?.revokedMs, revoked.timeMs);
   assert.equal(state.published("alice")?.revokedMs, revoked.timeMs);
+  assert.equal(state.issued(serialOf(ALICE_2))?.reason, "keyCompromise");
   assert.equal(state.issued(serialOf(ALICE_1))?.revokedMs, null);
 });
 
@@ -118,6 +121,24 @@ test("State.apply() leaves out what was redacted", () => {
   assert.equal(state.account("alice"), undefined);
   state.apply(registered("bob"), 1);
   assert.ok(state.account("bob"));
+});
+
+test("State.apply() keeps a revocation whose reason was redacted", () => {
+  const state = stateOf(ENTRIES);
+  const revoked = entry("revoked", { serial: serialOf(ALICE_2) }, { reason: "keyCompromise" });
+  state.apply(redactEntry(revoked), 8);
+  assert.equal(state.issued(serialOf(ALICE_2))?.revokedMs, revoked.timeMs);
+  assert.equal(state.issued(serialOf(ALICE_2))?.reason, null);
+});
+
+test("State.apply() takes no certificate back twice", () => {
+  const state = stateOf(ENTRIES);
+  const revoked = entry("revoked", { serial: serialOf(ALICE_2) }, { reason: "keyCompromise" });
+  state.apply(revoked, 8);
+  assert.throws(() => state.apply({ ...revoked, timeMs: revoked.timeMs + 1 }, 9), {
+    kind: "storage",
+    message: /was never there$/,
+  });
 });
 
 test("State.recentlyCertified() names who got a certificate from an entry on, or lately", () => {

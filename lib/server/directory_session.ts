@@ -1,0 +1,281 @@
+/**
+ * What one connection may ask of the directory. Which user it belongs to follows from the login on
+ * this very channel, and from no field of a request.
+ */
+
+import { encodeBase64, parseBase64 } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
+import { type Answer, PROTOCOL, type Request, type RequestBody } from "../protocol/messages.ts";
+import { certificateOf, type IssuedCertificate } from "../store/state.ts";
+import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
+import { judgeUser } from "../x509/chain.ts";
+import { idTaken, LoginDialogue } from "./accounts.ts";
+import type { Directory } from "./directory.ts";
+import { allIssuers, domainIssuers, keyIdHex } from "./issuers.ts";
+import type { SessionEnd, Visitor } from "./ports.ts";
+import { Publications } from "./publications.ts";
+
+/** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
+declare const PKI_FAULTS: boolean | undefined;
+
+/** The certificate that a client showed in TLS, judged. */
+interface ShownCertificate {
+  readonly id: string;
+  readonly serial: string;
+}
+
+/** What one connection may do; its state is the proof of who it belongs to. */
+export class DirectorySession {
+  readonly #directory: Directory;
+  readonly #visitor: Visitor;
+  readonly #dialogue: LoginDialogue;
+  readonly #publications: Publications;
+  readonly #onEnd: (end: SessionEnd) => void;
+  #shown: ShownCertificate | undefined;
+  #user: string | undefined;
+  #end: SessionEnd | undefined;
+  #running = 0;
+
+  constructor(directory: Directory, visitor: Visitor, onEnd: (end: SessionEnd) => void) {
+    this.#directory = directory;
+    this.#visitor = visitor;
+    this.#onEnd = onEnd;
+    this.#publications = new Publications(directory, visitor.leafHash);
+    const { secrets, root, state } = directory.options;
+    this.#dialogue = new LoginDialogue({
+      secrets,
+      rootFingerprint: fingerprintOf(root.der),
+      find: (id) => state.account(id),
+    }, visitor.leafHash);
+  }
+
+  /** Who has logged in. */
+  get user(): string | undefined {
+    return this.#user;
+  }
+
+  /** The serial number of the certificate that the client showed, once it was judged. */
+  get shownSerial(): string | undefined {
+    return this.#shown?.serial;
+  }
+
+  /** Ends it: what runs is answered, then the client is told why and nothing more is done. */
+  end(end: SessionEnd): void {
+    if (this.#end) return;
+    this.#end = end;
+    if (this.#running === 0) this.#onEnd(end);
+  }
+
+  /** @throws {PkiError} what goes back to the client as an error */
+  async handle(request: Request): Promise<Answer> {
+    this.#checkGoesOn();
+    this.#running++;
+    try {
+      return await this.#carryOut(request);
+    } finally {
+      this.#running--;
+      // Behind the answer, which is posted when this promise has settled.
+      if (this.#end && this.#running === 0) setTimeout(this.#onEnd, 0, this.#end);
+    }
+  }
+
+  async #carryOut(request: Request): Promise<Answer> {
+    switch (request.type) {
+      case "HELLO":
+        return this.#hello();
+      case "REGISTER":
+        this.#checkAnonymous();
+        return this.#dialogue.startRegistration(request);
+      case "REGISTER_FINISH":
+        this.#checkAnonymous();
+        return await this.#finishRegistration(request);
+      case "LOGIN":
+        this.#checkAnonymous();
+        return this.#dialogue.startLogin(request);
+      case "LOGIN_FINISH":
+        this.#checkAnonymous();
+        return this.#logIn(this.#dialogue.finishLogin(request), request.checkpoint);
+      case "LOGIN_CERTIFICATE":
+        this.#checkAnonymous();
+        return this.#logIn(this.#idShown(), request.checkpoint);
+      case "PROOF":
+        return this.#prove(request);
+      case "STATUS":
+        return await this.#directory.revocation.answerStatus(parseBase64(request.request));
+      case "CRL":
+        return this.#readList(request);
+      case "CSR":
+        return await this.#certify(this.#loggedIn(), request);
+      case "CERTUP":
+        return this.#publications.start(this.#loggedIn(), request);
+      case "CERTUP_FINISH":
+        return await this.#publications.finish(this.#loggedIn(), request);
+      case "CERTREQ":
+        this.#loggedIn();
+        return this.#lookUp(request);
+      case "REVOKE":
+        return await this.#directory.revocation.revokeOwn(this.#loggedIn(), request);
+    }
+  }
+
+  #loggedIn(): string {
+    if (this.#user === undefined) throw new PkiError("refused", "cannot do this: log in first");
+    return this.#user;
+  }
+
+  #checkAnonymous(): void {
+    if (this.#user !== undefined) {
+      throw new PkiError("refused", "cannot do this: this session is logged in already");
+    }
+  }
+
+  #checkGoesOn(): void {
+    if (this.#end) throw new PkiError("refused", "cannot do this: this session has ended");
+  }
+
+  #hello(): Answer {
+    const { root, domain, logStatement } = this.#directory.options;
+    // A client need not show a certificate. One that does, and cannot be trusted, hears so at once.
+    this.#shown = this.#visitor.shown.length > 0 ? this.#judgeShown() : undefined;
+    return {
+      root: encodeBase64(root.der),
+      domain,
+      versions: [PROTOCOL],
+      time: new Date(this.#directory.nowMs).toISOString(),
+      log: logStatement,
+      successions: this.#directory.successions,
+    };
+  }
+
+  /** @throws {PkiError} `untrusted` */
+  #judgeShown(): ShownCertificate {
+    const { root, domain } = this.#directory.options;
+    const issuers = domainIssuers(this.#directory.issuers).map(({ der }) => der);
+    const { id, leaf } = judgeUser([...this.#visitor.shown, ...issuers], {
+      anchor: { root, domain },
+      nowMs: this.#directory.nowMs,
+    });
+    this.#checkOnRecord(leaf);
+    return { id, serial: leaf.serial };
+  }
+
+  /** After a loss there may be certificates that nobody could revoke any more: they do not count. */
+  #checkOnRecord({ serial }: Certificate): void {
+    const issued = this.#directory.options.state.issued(serial);
+    if (!issued) {
+      throw new PkiError("untrusted", "cannot trust the certificate: it is not in the log");
+    }
+    if (issued.revokedMs !== null) {
+      throw new PkiError("untrusted", "cannot trust the certificate: it is revoked");
+    }
+  }
+
+  /** Whose certificate the client has shown; judged anew, since it may have ended or been revoked. */
+  #idShown(): string {
+    if (this.#visitor.shown.length === 0) {
+      throw new PkiError("refused", "cannot log in: no certificate was shown");
+    }
+    this.#shown = this.#judgeShown();
+    const { id } = this.#shown;
+    if (!this.#directory.options.state.account(id)) {
+      throw new PkiError("refused", `cannot log in: there is no account "${id}"`);
+    }
+    return id;
+  }
+
+  async #finishRegistration(request: RequestBody<"REGISTER_FINISH">): Promise<Answer> {
+    const { id, credential, record } = this.#dialogue.finishRegistration(request);
+    await this.#directory.inTurn(id, async () => {
+      // Two may have started at the same moment; whoever gets here first has the id.
+      if (this.#directory.options.state.account(id)) throw idTaken(id);
+      await this.#directory.commit({
+        type: "registered",
+        public: {},
+        private: { id, credential, record, address: this.#visitor.address },
+      });
+    });
+    return {};
+  }
+
+  #logIn(id: string, checkpoint: string | undefined): Answer {
+    const { log, onLoss } = this.#directory.options;
+    const loss = checkpoint === undefined ? undefined : log.lossBy(checkpoint);
+    if (checkpoint !== undefined && loss !== undefined) {
+      onLoss(loss, checkpoint);
+      throw new PkiError(
+        "untrusted",
+        "cannot log in: the log has lost entries that you have seen; the server stops",
+      );
+    }
+    this.#user = id;
+    return { id };
+  }
+
+  /** What the log says of itself, to anybody; of its entries, to those who are logged in. */
+  #prove({ from, index }: RequestBody<"PROOF">): Answer {
+    const { log } = this.#directory.options;
+    if (index !== undefined) this.#loggedIn();
+    const encodeAll = (hashes: readonly Uint8Array[]) => hashes.map(encodeBase64);
+    const { leaf, proof } = index === undefined ? {} : log.proveInclusion(index);
+    return {
+      checkpoint: log.checkpoint,
+      ...(from === undefined ? {} : { consistency: encodeAll(log.proveConsistency(from)) }),
+      ...(leaf && proof ? { leaf: encodeBase64(leaf), inclusion: encodeAll(proof) } : {}),
+    };
+  }
+
+  #readList({ issuer, number, offset }: RequestBody<"CRL">): Answer {
+    const { readList } = this.#directory.options;
+    if (!readList) throw new PkiError("not-found", "cannot find the list: this server has none");
+    return readList({
+      ...(issuer === undefined ? {} : { issuer }),
+      ...(number === undefined ? {} : { number }),
+      ...(offset === undefined ? {} : { offset }),
+    });
+  }
+
+  /** The request is read, checked and verified by the authority; only its length is known here. */
+  async #certify(id: string, { csr }: RequestBody<"CSR">): Promise<Answer> {
+    const { authority, saveCopy } = this.#directory.options;
+    const { certificate: der, issuer, ignored } = await authority.certify({
+      profile: "user",
+      id,
+      csr: parseBase64(csr),
+    });
+    this.#checkGoesOn(); // ended meanwhile: then nothing of it is recorded
+    const certificate = encodeBase64(der);
+    const index = await this.#directory.commit({
+      type: "issued",
+      public: { profile: "user", id, certificate },
+      private: null,
+    });
+    saveCopy(id, [der, issuer]);
+    return { certificate, issuing: encodeBase64(issuer), index, ignored };
+  }
+
+  #lookUp({ id }: RequestBody<"CERTREQ">): Answer {
+    if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && id === DIRECTORY_FAULT_ID) {
+      causeFault(id);
+    }
+    const { state, log } = this.#directory.options;
+    const published = state.published(id);
+    if (!published || published.revokedMs !== null) {
+      throw new PkiError(
+        "not-found",
+        `cannot find "${id}": nobody has published a certificate under this id`,
+      );
+    }
+    return {
+      certificate: certificateOf(log.read(published.entry)),
+      issuing: encodeBase64(this.#issuerOf(published)),
+      index: published.entry,
+    };
+  }
+
+  #issuerOf({ issuerKeyId }: IssuedCertificate): Uint8Array {
+    const issuer = allIssuers(this.#directory.issuers).find((one) => keyIdHex(one) === issuerKeyId);
+    if (!issuer) throw new PkiError("storage", "cannot find the CA that signed a certificate");
+    return issuer.der;
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Revoking certificates, and saying whether one is revoked. A revocation is one entry of the log; it
+ * is durable, and remembered outside of the data folder, before anybody hears of it. From then on
+ * the certificate opens no session, and those that it opened have ended.
+ *
+ * Whether a certificate is good is answered as OCSP (RFC 6960), from the table of what was issued:
+ * a serial number that is not in it is unknown, never good.
+ */
+
+import { encodeBase64 } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import type { Answer, RequestBody } from "../protocol/messages.ts";
+import type { IssuedCertificate } from "../store/state.ts";
+import { REVOCATION_REASONS, type RevocationReason } from "../x509/crl.ts";
+import {
+  encodeOcspError,
+  matchesIssuer,
+  type OcspAnswer,
+  type OcspCertId,
+  parseOcspRequest,
+} from "../x509/ocsp.ts";
+import type { Directory } from "./directory.ts";
+import { allIssuers, keyIdHex } from "./issuers.ts";
+
+/** Responses that are kept for whoever asks next; the oldest goes first. */
+const RESPONSES_KEPT_MAX = 4096;
+
+interface KeptResponse {
+  readonly response: string;
+  readonly serial: string;
+  readonly untilMs: number;
+}
+
+export class Revocation {
+  readonly #directory: Directory;
+  /** By the request, which says all that the response depends on. */
+  readonly #kept = new Map<string, KeptResponse>();
+
+  constructor(directory: Directory) {
+    this.#directory = directory;
+  }
+
+  /** `REVOKE`: a user takes back one of the own certificates. */
+  async revokeOwn(
+    id: string,
+    { serial, reason = "unspecified" }: RequestBody<"REVOKE">,
+  ): Promise<Answer> {
+    const issued = this.#directory.options.state.issued(serial);
+    if (!issued || issued.id !== id || issued.profile !== "user") {
+      throw new PkiError("not-found", `cannot revoke ${serial}: no such certificate of "${id}"`);
+    }
+    const [revoked] = await this.revoke([issued], reason);
+    return { serial, time: new Date(revoked?.revokedMs ?? this.#directory.nowMs).toISOString() };
+  }
+
+  /**
+   * Revokes certificates and ends the sessions that they opened; those that were revoked before stay
+   * as they were.
+   * @throws {PkiError} `storage`
+   */
+  async revoke(
+    certificates: readonly IssuedCertificate[],
+    reason: RevocationReason,
+  ): Promise<readonly IssuedCertificate[]> {
+    const { state, log, onRevoked } = this.#directory.options;
+    await Promise.all(certificates.map(async ({ serial, issuerKeyId, id }) => {
+      await this.#directory.inTurn(id ?? serial, async () => {
+        if (state.issued(serial)?.revokedMs !== null) return;
+        await this.#directory.commit({
+          type: "revoked",
+          public: { serial },
+          private: { reason },
+        });
+        this.#forget(serial);
+        onRevoked?.(issuerKeyId);
+      });
+    }));
+    await log.witness();
+    const serials = new Set(certificates.map(({ serial }) => serial));
+    this.#directory.endSessions(
+      ({ shownSerial }) => shownSerial !== undefined && serials.has(shownSerial),
+      new PkiError("untrusted", "the session has ended: its certificate was revoked"),
+    );
+    return certificates.map((one) => state.issued(one.serial) ?? one);
+  }
+
+  #forget(serial: string): void {
+    for (const [request, kept] of this.#kept) {
+      if (kept.serial === serial) this.#kept.delete(request);
+    }
+  }
+
+  /** `STATUS`: an OCSP response to an OCSP request, whatever it is. */
+  async answerStatus(request: Uint8Array): Promise<Answer> {
+    const asked = encodeBase64(request);
+    const kept = this.#kept.get(asked);
+    if (kept && kept.untilMs > this.#directory.nowMs) return { response: kept.response };
+    return { response: await this.#makeStatus(request, asked) };
+  }
+
+  async #makeStatus(request: Uint8Array, asked: string): Promise<string> {
+    let parsed;
+    try {
+      parsed = parseOcspRequest(request);
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+      return encodeBase64(encodeOcspError("malformedRequest"));
+    }
+    const { certIds, nonce } = parsed;
+    const [first] = certIds;
+    const issuer = first &&
+      allIssuers(this.#directory.issuers).find((one) =>
+        certIds.every((certId) => matchesIssuer(certId, one))
+      );
+    // Of other CAs, also of the root, nothing is known here (RFC 6960, section 2.3).
+    if (!issuer) return encodeBase64(encodeOcspError("unauthorized"));
+    const issuerKeyId = keyIdHex(issuer);
+    const answers = certIds.map((certId) => this.#answer(certId, issuerKeyId));
+    const signed = await this.#directory.options.authority.signStatus({
+      issuerKeyId,
+      answers,
+      ...(nonce === undefined ? {} : { nonce }),
+    });
+    const response = encodeBase64(signed);
+    const isStill = answers.every((answer, i) =>
+      certIds[i] && this.#answer(certIds[i], issuerKeyId).status.type === answer.status.type
+    );
+    if (nonce === undefined && certIds.length === 1 && isStill) this.#keep(asked, first, response);
+    return response;
+  }
+
+  #answer(certId: OcspCertId, issuerKeyId: string): OcspAnswer {
+    const { nowMs } = this.#directory;
+    const thisUpdateMs = Math.floor(nowMs / 1000) * 1000;
+    const common = { certId, thisUpdateMs, nextUpdateMs: thisUpdateMs + LIMITS.ocspValidityMs };
+    const issued = this.#directory.options.state.issued(certId.serial);
+    if (!issued || issued.issuerKeyId !== issuerKeyId) {
+      return { ...common, status: { type: "unknown" } };
+    }
+    if (issued.revokedMs === null) return { ...common, status: { type: "good" } };
+    return {
+      ...common,
+      status: { type: "revoked", revokedMs: issued.revokedMs, reason: reasonOf(issued) },
+    };
+  }
+
+  #keep(asked: string, { serial }: OcspCertId, response: string): void {
+    if (this.#kept.size >= RESPONSES_KEPT_MAX) {
+      const [oldest] = this.#kept.keys();
+      if (oldest !== undefined) this.#kept.delete(oldest);
+    }
+    this.#kept.set(asked, {
+      response,
+      serial,
+      untilMs: this.#directory.nowMs + LIMITS.ocspReuseMs,
+    });
+  }
+}
+
+/** Why a certificate was revoked; what a later version wrote is unspecified here. */
+export function reasonOf({ reason }: { readonly reason: string | null }): RevocationReason {
+  return reason !== null && Object.hasOwn(REVOCATION_REASONS, reason)
+    ? reason as RevocationReason
+    : "unspecified";
+}
