@@ -42,15 +42,14 @@ async function openKey(
   { passphrase, isCurrent }: { readonly passphrase: string; readonly isCurrent: boolean },
 ): Promise<KeyObject> {
   const aside = issuerFiles(files, issuerName(certificate)).key;
-  const paths = (isCurrent ? [files.issuingKey, aside] : [aside]).filter(fileExists);
-  for (const path of paths) {
+  const due = isCurrent ? files.issuingKey : aside;
+  for (const path of [due, ...(isCurrent && fileExists(aside) ? [aside] : [])]) {
     const key = await decryptPrivateKey(readText(path), passphrase, path);
     if (isEqualBytes(encodeSpki(createPublicKey(key)), certificate.spki)) return key;
   }
-  throw new PkiError(
-    "storage",
-    `cannot use the issuing CA: ${isCurrent ? files.issuingKey : aside} is not its key`,
-  );
+  throw new PkiError("storage", `cannot use a CA: "${due}" is not its key`, {
+    hint: "put the file back, or the whole folder, from a backup (pki restore)",
+  });
 }
 
 async function open(files: ServerFiles, passphrase: string): Promise<Opened> {
