@@ -80,8 +80,12 @@ export const successionSchema = v.object({
   by: fingerprint,
   signature: base64(1, 1024),
 });
-/** What was asked for and not taken from a request, a phrase each. */
-const ignored = v.pipe(v.array(v.pipe(v.string(), v.maxLength(200))), v.maxLength(64));
+/** What was asked for and not taken from a request, a phrase each; some dozens say enough. */
+export const IGNORED_MAX = { phrases: 64, characters: 200 } as const;
+const ignored = v.pipe(
+  v.array(v.pipe(v.string(), v.maxLength(IGNORED_MAX.characters))),
+  v.maxLength(IGNORED_MAX.phrases),
+);
 
 const REQUESTS = {
   HELLO: v.strictObject({ seq, type: v.literal("HELLO") }),

@@ -6,7 +6,13 @@
 import { encodeBase64, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
-import { type Answer, PROTOCOL, type Request, type RequestBody } from "../protocol/messages.ts";
+import {
+  type Answer,
+  IGNORED_MAX,
+  PROTOCOL,
+  type Request,
+  type RequestBody,
+} from "../protocol/messages.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import { judgeUser } from "../x509/chain.ts";
@@ -251,7 +257,13 @@ export class DirectorySession {
       private: null,
     });
     saveCopy(id, [der, issuer]);
-    return { certificate, issuing: encodeBase64(issuer), index, ignored };
+    return {
+      certificate,
+      issuing: encodeBase64(issuer),
+      index,
+      ignored: ignored.slice(0, IGNORED_MAX.phrases)
+        .map((phrase) => phrase.slice(0, IGNORED_MAX.characters).toWellFormed()),
+    };
   }
 
   #lookUp({ id }: RequestBody<"CERTREQ">): Answer {
