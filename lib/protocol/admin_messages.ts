@@ -30,8 +30,8 @@ export const ADMIN_REASONS = [
 /** Enough for any sentence of ours with a path in it; an answer has to fit into a frame. */
 const MESSAGE_CHARACTERS_MAX = 8192;
 
-/** Rows of a list that fit into a frame: 63 characters of an id, 40 of a serial number, and more. */
-export const LIST_ROWS_MAX = 120;
+/** Rows of a list in one answer; fewer where they would not fit into a frame. */
+export const LIST_ROWS_MAX = 150;
 /** Names in one certificate. */
 const NAMES_MAX = 100;
 
@@ -45,6 +45,8 @@ const row = v.object({
   serial,
   profile: v.string(),
   id: v.nullable(v.string()),
+  /** Whom or what it is for, where that is no user. */
+  subject: v.nullable(v.string()),
   issuedMs: milliseconds,
   notAfterMs: milliseconds,
   revokedMs: v.nullable(milliseconds),
@@ -104,6 +106,8 @@ const MESSAGES = {
   RELOAD: { body: v.strictObject({}), answer: v.object({ issuing: v.string() }) },
 } as const;
 
+/** A certificate of a list. */
+export type ListedCertificate = v.InferOutput<typeof row>;
 export type AdminType = keyof typeof MESSAGES;
 export type AdminBody<T extends AdminType> = v.InferOutput<(typeof MESSAGES)[T]["body"]>;
 export type AdminAnswer<T extends AdminType> = v.InferOutput<(typeof MESSAGES)[T]["answer"]>;

@@ -4,21 +4,30 @@
  * asked who they are; what it says is checked all the same.
  */
 
-import { encodeBase64, parseBase64 } from "../base/bytes.ts";
+import { encodeBase64, parseBase64, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import {
   type AdminAnswer,
   type AdminBody,
   type AdminType,
   LIST_ROWS_MAX,
+  type ListedCertificate,
 } from "../protocol/admin_messages.ts";
 import { listCertificates } from "../store/certificate_list.ts";
-import type { IssuedCertificate } from "../store/state.ts";
+import { certificateOf, type IssuedCertificate } from "../store/state.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import { formatIp } from "../x509/general_names.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryOrder } from "./ports.ts";
 
 /** Certificates of one user that are revoked by one order; more are left for the next. */
 const REVOKED_AT_ONCE_MAX = 10_000;
+
+/** Rows of one answer in bytes: a frame has 65,536, and the rest of the answer takes some. */
+const ROWS_BYTES_MAX = 60_000;
+
+/** A DNS name has at most as many; a common name that is longer is cut. */
+const SUBJECT_CHARACTERS_MAX = 253;
 
 /** @throws {PkiError} what the administrator is told */
 export async function carryOut(
@@ -58,23 +67,54 @@ async function issue(
   return { certificate, issuing: encodeBase64(issuer), index, ignored: [...ignored] };
 }
 
+/** A common name, or else the first name, and how many more names there are. */
+function subjectOf(der: Uint8Array): string {
+  const { commonNames: [commonName], names } = parseCertificate(der);
+  const hosts = names.flatMap((name) =>
+    name.type === "dns" ? [name.value] : name.type === "ip" ? [formatIp(name.value)] : []
+  );
+  const first = commonName ?? hosts[0] ?? "";
+  const more = hosts.filter((host) => host !== first).length;
+  return first.slice(0, SUBJECT_CHARACTERS_MAX) + (more > 0 ? ` +${more} more` : "");
+}
+
+/** What an administrator is told of certificates: as many of them as fit into an answer. */
+function describeAll(
+  { options: { log } }: Directory,
+  certificates: readonly IssuedCertificate[],
+): ListedCertificate[] {
+  const rows: ListedCertificate[] = [];
+  let bytes = 0;
+  for (const one of certificates) {
+    // Of a user the tables say it all; what others are called stands in the certificate alone.
+    const subject = one.id === null
+      ? subjectOf(parseBase64(certificateOf(log.read(one.entry))))
+      : null;
+    const row = { ...one, subject };
+    bytes += utf8(JSON.stringify(row)).length + 1;
+    if (rows.length === LIST_ROWS_MAX || bytes > ROWS_BYTES_MAX) break;
+    rows.push(row);
+  }
+  return rows;
+}
+
 function list(
   directory: Directory,
   { limit = LIST_ROWS_MAX, after, ...filter }: AdminBody<"LIST">,
 ): AdminAnswer<"LIST"> {
-  const rows = Math.min(limit, LIST_ROWS_MAX);
-  const certificates = listCertificates(directory.options.state.database, {
+  const wanted = Math.min(limit, LIST_ROWS_MAX);
+  const found = listCertificates(directory.options.state.database, {
     ...filter,
     nowMs: directory.nowMs,
     after,
-    limit: rows,
+    limit: wanted,
   });
+  const certificates = describeAll(directory, found);
   const last = certificates.at(-1);
+  const isLast = found.length < wanted && certificates.length === found.length;
   return {
-    certificates: certificates.map((one) => ({ ...one })),
-    ...(last && certificates.length === rows
-      ? { next: { notAfterMs: last.notAfterMs, entry: last.entry } }
-      : {}),
+    certificates,
+    ...(last && !isLast ? { next: { notAfterMs: last.notAfterMs, entry: last.entry } } : {}),
   };
 }
 
@@ -90,10 +130,8 @@ async function revoke(
       new PkiError("refused", "the session has ended: its user's certificates were revoked"),
     );
   }
-  return {
-    revoked: revoked.slice(0, LIST_ROWS_MAX).map((one) => ({ ...one })),
-    more: Math.max(0, revoked.length - LIST_ROWS_MAX),
-  };
+  const told = describeAll(directory, revoked);
+  return { revoked: told, more: revoked.length - told.length };
 }
 
 function findMeant(
@@ -106,6 +144,9 @@ function findMeant(
   if (serial !== undefined) {
     const issued = state.issued(serial);
     if (!issued) throw new PkiError("not-found", `cannot revoke ${serial}: no such certificate`);
+    if (issued.profile === "issuing") {
+      throw new PkiError("refused", `cannot revoke ${serial}: only the root's key revokes a CA`);
+    }
     if (issued.revokedMs !== null) {
       throw new PkiError("conflict", `cannot revoke ${serial}: it is revoked already`);
     }

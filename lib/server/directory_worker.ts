@@ -118,7 +118,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   });
   running = { directory, state, index, log, copies, snapshots, lists, root, domain, files, warn };
   await logIssuers(running);
-  keepLists(running);
+  await keepLists(running);
   return {};
 }
 
@@ -161,8 +161,8 @@ async function logIssuers({ directory, state }: Running): Promise<void> {
 }
 
 /** The lists of all CAs are made and kept from now on. */
-function keepLists({ directory: { issuers }, lists, root, files }: Running): void {
-  lists.use(
+async function keepLists({ directory: { issuers }, lists, root, files }: Running): Promise<void> {
+  await lists.use(
     allIssuers(issuers).map((issuer) => ({
       fingerprint: fingerprintOf(issuer.der),
       issuerKeyId: keyIdHex(issuer),
@@ -180,7 +180,7 @@ async function reload(now: Running): Promise<void> {
   directory.useIssuers(loadIssuers(files, domain), loadSuccessions(files));
   await logIssuers(now);
   await directory.options.authority.reload();
-  keepLists(now);
+  await keepLists(now);
 }
 
 function makeSnapshotKeeper(
@@ -249,7 +249,7 @@ function open({ directory }: Running, { channel, port, visitor }: ToDirectory & 
 async function stop(
   { log, state, index, copies, snapshots, lists, files, warn }: Running,
 ): Promise<void> {
-  lists.close();
+  await lists.close();
   copies.close();
   await log.close();
   await snapshots.close();

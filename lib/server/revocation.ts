@@ -63,19 +63,16 @@ export class Revocation {
     certificates: readonly IssuedCertificate[],
     reason: RevocationReason,
   ): Promise<readonly IssuedCertificate[]> {
-    const { state, log, onRevoked } = this.#directory.options;
-    await Promise.all(certificates.map(async ({ serial, issuerKeyId, id }) => {
-      await this.#directory.inTurn(id ?? serial, async () => {
-        if (state.issued(serial)?.revokedMs !== null) return;
-        await this.#directory.commit({
-          type: "revoked",
-          public: { serial },
-          private: { reason },
-        });
-        this.#forget(serial);
-        onRevoked?.(issuerKeyId);
-      });
-    }));
+    const { state, log } = this.#directory.options;
+    const byOwner = Map.groupBy(certificates, ({ id, serial }) => id ?? serial);
+    // Entries that are written at the same time share a sync of the disk.
+    await Promise.all(
+      [...byOwner].map(([owner, some]) =>
+        this.#directory.inTurn(owner, async () => {
+          await Promise.all(some.map((one) => this.#record(one, reason)));
+        })
+      ),
+    );
     await log.witness();
     const serials = new Set(certificates.map(({ serial }) => serial));
     this.#directory.endSessions(
@@ -83,6 +80,18 @@ export class Revocation {
       new PkiError("untrusted", "the session has ended: its certificate was revoked"),
     );
     return certificates.map((one) => state.issued(one.serial) ?? one);
+  }
+
+  /** In the owner's turn, so that nothing is revoked twice. */
+  async #record(
+    { serial, issuerKeyId }: IssuedCertificate,
+    reason: RevocationReason,
+  ): Promise<void> {
+    const { state, onRevoked } = this.#directory.options;
+    if (state.issued(serial)?.revokedMs !== null) return;
+    await this.#directory.commit({ type: "revoked", public: { serial }, private: { reason } });
+    this.#forget(serial);
+    onRevoked?.(issuerKeyId);
   }
 
   #forget(serial: string): void {

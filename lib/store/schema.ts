@@ -56,9 +56,12 @@ const MIGRATIONS: readonly Migration[] = [
     sql: `
       CREATE TABLE issuers (issuer INTEGER PRIMARY KEY, key_id TEXT NOT NULL UNIQUE) STRICT;
       ALTER TABLE certificates ADD COLUMN issuer INTEGER REFERENCES issuers (issuer);
-      CREATE INDEX certificates_by_end ON certificates (not_after_ms, entry);
-      CREATE INDEX certificates_revoked ON certificates (issuer, entry)
-        WHERE revoked_ms IS NOT NULL;`,
+      CREATE INDEX certificates_by_end ON certificates (not_after_ms, entry)
+        WHERE revoked_ms IS NULL;
+      CREATE INDEX certificates_revoked ON certificates (issuer, not_after_ms, entry)
+        WHERE revoked_ms IS NOT NULL;
+      CREATE INDEX certificates_of_others ON certificates (profile, entry)
+        WHERE profile <> 'user';`,
   },
 ];
 

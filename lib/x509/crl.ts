@@ -242,6 +242,21 @@ export function parseCrl(bytes: Uint8Array): Crl {
   return readAs("CRL", () => readCrl(copyBytes(bytes)));
 }
 
+/**
+ * The number of a list, without a look at its entries: for one that we have written ourselves.
+ * @throws {PkiError} `malformed`
+ */
+export function parseCrlNumber(bytes: Uint8Array): bigint {
+  return readAs("CRL", () => {
+    const outer = new DerReader(readWhole(bytes, TAG.sequence).content);
+    const tbs = new DerReader(outer.read(TAG.sequence).content);
+    while (!tbs.isAtEnd && tbs.peekTag() !== contextTag(0, true)) tbs.read();
+    const number = readExtensions(tbs).get(CRL_OID.crlNumber);
+    if (!number) throw malformed("it has no number");
+    return parseNumber(number.value);
+  });
+}
+
 function readCrl(der: Bytes): Crl {
   const outer = new DerReader(readWhole(der, TAG.sequence).content);
   const tbsElement = outer.read(TAG.sequence);

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import {
+  ADMIN_REASONS,
+  type AdminRequest,
   encodeAdminAnswer,
   encodeAdminError,
   encodeAdminProgress,
@@ -15,12 +17,138 @@ import { FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
 const bodyOf = (frame: Uint8Array) => frame.subarray(FRAME_HEADER_BYTES);
 const ASKED = { seq: 5, type: "STATUS" } as const;
 
-test("parseAdminRequest() reads what encodeAdminRequest() wrote", () => {
-  for (const type of ["STATUS", "BACKUP"] as const) {
-    const request = { seq: 7, type, body: {} };
+const SERIAL = "40".repeat(20);
+
+const REQUESTS: readonly AdminRequest[] = [
+  { seq: 7, type: "STATUS", body: {} },
+  { seq: 7, type: "BACKUP", body: {} },
+  { seq: 7, type: "RELOAD", body: {} },
+  { seq: 7, type: "ISSUE", body: { profile: "server", dns: ["a.example"], spki: "AAAA" } },
+  {
+    seq: 7,
+    type: "ISSUE",
+    body: { profile: "server", dns: [], addresses: ["::1", "10.0.0.1"], csr: "AAAA", days: 1 },
+  },
+  { seq: 7, type: "ISSUE", body: { profile: "service", name: "backup", spki: "AAAA" } },
+  { seq: 7, type: "LIST", body: {} },
+  {
+    seq: 7,
+    type: "LIST",
+    body: {
+      id: "alice",
+      serial: SERIAL,
+      profile: "user",
+      state: "valid",
+      endsBeforeMs: 0,
+      after: { notAfterMs: 0, entry: 0 },
+      limit: 1,
+    },
+  },
+  ...ADMIN_REASONS.map((reason): AdminRequest => (
+    { seq: 7, type: "REVOKE", body: { serial: "00", reason } }
+  )),
+  { seq: 7, type: "REVOKE", body: { id: "alice", reason: "unspecified" } },
+];
+
+for (const request of REQUESTS) {
+  test(`parseAdminRequest() reads ${request.type} ${JSON.stringify(request.body)}`, () => {
     assert.deepEqual(parseAdminRequest(bodyOf(encodeAdminRequest(request))), { ok: true, request });
-  }
-});
+  });
+}
+
+/** A type, what it is asked with, and the field that is not as it should be. */
+const WRONG_FIELDS: readonly [string, object, string][] = [
+  ["ISSUE", {}, "profile"],
+  ["ISSUE", { profile: "user" }, "profile"],
+  ["ISSUE", { profile: "issuing" }, "profile"],
+  ["ISSUE", { profile: "service", name: "x".repeat(64) }, "name"],
+  ["ISSUE", { profile: "server", dns: "a.example" }, "dns"],
+  ["ISSUE", { profile: "server", dns: ["x".repeat(254)] }, "dns"],
+  ["ISSUE", { profile: "server", dns: Array(101).fill("x") }, "dns"],
+  ["ISSUE", { profile: "server", addresses: [1] }, "addresses"],
+  ["ISSUE", { profile: "server", csr: "A".repeat(21_849) }, "csr"],
+  ["ISSUE", { profile: "server", spki: 1 }, "spki"],
+  ["ISSUE", { profile: "server", days: 0 }, "days"],
+  ["ISSUE", { profile: "server", days: 1.5 }, "days"],
+  ["ISSUE", { profile: "server", key: "secret" }, "key"],
+  ["LIST", { id: "x".repeat(64) }, "id"],
+  ["LIST", { serial: "" }, "serial"],
+  ["LIST", { serial: "4" }, "serial"],
+  ["LIST", { serial: "4G" }, "serial"],
+  ["LIST", { serial: "AA" }, "serial"],
+  ["LIST", { serial: "40".repeat(21) }, "serial"],
+  ["LIST", { profile: "x".repeat(33) }, "profile"],
+  ["LIST", { state: "good" }, "state"],
+  ["LIST", { endsBeforeMs: -1 }, "endsBeforeMs"],
+  ["LIST", { endsBeforeMs: "5" }, "endsBeforeMs"],
+  ["LIST", { after: {} }, "after"],
+  ["LIST", { after: { notAfterMs: 1, entry: 1, more: 1 } }, "after"],
+  ["LIST", { limit: 0 }, "limit"],
+  ["LIST", { user: "alice" }, "user"],
+  ["REVOKE", { serial: "00" }, "reason"],
+  ["REVOKE", { serial: "00", reason: "certificateHold" }, "reason"],
+  ["REVOKE", { serial: "00", reason: "removeFromCRL" }, "reason"],
+  ["REVOKE", { serial: "0x", reason: "unspecified" }, "serial"],
+  ["REVOKE", { id: 5, reason: "unspecified" }, "id"],
+  ["REVOKE", { serial: "00", reason: "unspecified", all: true }, "all"],
+  ["RELOAD", { folder: "/etc" }, "folder"],
+];
+
+for (const [type, body, field] of WRONG_FIELDS) {
+  const shown = JSON.stringify(body).slice(0, 60);
+  test(`parseAdminRequest() refuses ${type} ${shown} for its ${field}`, () => {
+    const parsed = parseAdminRequest(utf8(JSON.stringify({ seq: 3, type, ...body })));
+    assert.ok(!parsed.ok);
+    assert.equal(parsed.seq, 3);
+    assert.equal(parsed.error.kind, "malformed");
+    assert.equal(parsed.error.message, `cannot read ${type}: "${field}" is not as it should be`);
+  });
+}
+
+const ROW = {
+  entry: 5,
+  serial: SERIAL,
+  profile: "user",
+  id: "alice",
+  subject: null,
+  issuedMs: 1,
+  notAfterMs: 2,
+  revokedMs: null,
+  reason: null,
+  issuerKeyId: "00",
+};
+
+/** Answers that are none: a type, its answer, in this order; the good one comes last. */
+const ANSWERS = {
+  ISSUE: [
+    { certificate: "", issuing: "", index: 5 },
+    { certificate: "", issuing: "", index: -1, ignored: [] },
+    { certificate: "", issuing: "", index: 5, ignored: [] },
+  ],
+  LIST: [
+    {},
+    { certificates: [{ ...ROW, serial: "x" }] },
+    { certificates: [{ ...ROW, notAfterMs: "2" }] },
+    { certificates: [ROW], next: { entry: 5 } },
+    { certificates: [ROW], next: { notAfterMs: 5, entry: 5 } },
+  ],
+  REVOKE: [{ revoked: [ROW] }, { revoked: [{}], more: 0 }, { revoked: [ROW], more: 0 }],
+  RELOAD: [{}, { issuing: 5 }, { issuing: "00" }],
+} as const;
+
+for (const [name, answers] of Object.entries(ANSWERS)) {
+  test(`parseAdminResponse() reads the answer to ${name} if all of it is there`, () => {
+    const type = name as keyof typeof ANSWERS;
+    answers.forEach((answer, i) => {
+      const read = () => parseAdminResponse(bodyOf(encodeAdminAnswer(5, answer)), { seq: 5, type });
+      if (i === answers.length - 1) return assert.deepEqual(read(), { type: "OK", answer });
+      assert.throws(read, {
+        kind: "protocol",
+        message: `cannot read the answer to ${type}: its fields are not as they should be`,
+      });
+    });
+  });
+}
 
 const BROKEN: readonly [string, string | Uint8Array, string][] = [
   ["not JSON", "{", "cannot read message: it is not JSON in UTF-8"],

@@ -102,6 +102,30 @@ test("SignedLog goes on, with one warning, when a checkpoint file cannot be writ
   assert.ok((await readNotes(files, INNER)).includes(log.checkpoint));
 });
 
+test("SignedLog.witness() makes what is remembered durable, which appending alone does not", async () => {
+  const { files, log } = await started();
+  for (const entry of entriesTo(3)) await log.append(entry);
+  const durable = () =>
+    Promise.all(
+      [INNER, OUTER].map(async (path) =>
+        (await readNotes(files.crash(), path)).includes(log.checkpoint)
+      ),
+    );
+  assert.deepEqual(await durable(), [false, false]);
+  await log.witness();
+  assert.deepEqual(await durable(), [true, true]);
+});
+
+test("SignedLog.witness() warns of a file that cannot be synced, and goes on with the other", async () => {
+  const { files, log, warnings } = await started();
+  await log.append(entryOf(0));
+  files.fault = ({ name, path }) => name === "sync" && path === OUTER ? { code: "EIO" } : undefined;
+  await log.witness();
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? "", /^a checkpoint file cannot be synced: EIO/);
+  assert.ok((await readNotes(files.crash(), INNER)).includes(log.checkpoint));
+});
+
 test("SignedLog.keepLoss() remembers a note durably, appends no more, and overwrites it never", async () => {
   const { files, log } = await started();
   const note = signCheckpoint({ origin: ORIGIN, size: 9, root: rootOf([]) }, { key: privateKey });

@@ -21,6 +21,7 @@ import {
   encodeTbsCrl,
   isCrlSignedBy,
   parseCrl,
+  parseCrlNumber,
   REVOCATION_REASONS,
   type RevocationReason,
   signCrl,
@@ -439,6 +440,22 @@ test("parseCrl() reads what our own lists do not have", () => {
   });
   const plain = parseCrl(crlOf({ list: encodeSequence(), extensions: null }));
   assert.deepEqual([plain.number, plain.entryCount, plain.extensions.size], [undefined, 0, 0]);
+});
+
+test("parseCrlNumber() reads the number that parseCrl() reads, or nothing", () => {
+  for (const [count, number] of [[0, 0n], [3, 1n], [1, 255n], [0, 2n ** 159n - 1n]] as const) {
+    const der = makeCrl(ca, encodeEntries(count), number);
+    assert.equal(parseCrlNumber(der), number);
+    assert.equal(parseCrl(der).number, number);
+  }
+  assert.throws(() => parseCrlNumber(crlOf({ list: encodeSequence(), extensions: null })), {
+    kind: "malformed",
+    message: "cannot read CRL: it has no number",
+  });
+  const der = makeCrl(ca, encodeEntries(2));
+  for (let length = 0; length < der.length; length++) {
+    assert.throws(() => parseCrlNumber(der.subarray(0, length)), { kind: "malformed" });
+  }
 });
 
 test("parseCrl() refuses every truncation", () => {
