@@ -2,14 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import {
-  fileExists,
-  firstLineOf,
-  makeFolder,
-  readFirstLine,
-  readTextIfThere,
-  writeFileOnce,
-} from "../lib/base/files.ts";
+import { fileExists } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -23,12 +16,17 @@ import {
   switchFlag,
   textFlag,
 } from "./globals.ts";
+import {
+  choosePassphrase,
+  findPassphrase,
+  PASSPHRASE_FLAG,
+  type PassphraseFlags,
+} from "./passphrase.ts";
 
-interface ServeFlags extends GlobalFlags {
+interface ServeFlags extends GlobalFlags, PassphraseFlags {
   readonly data?: string;
   readonly host: string;
   readonly port: number;
-  readonly passphraseFile?: string;
   readonly domain?: string;
   readonly maxConnections?: number;
   readonly witness?: string;
@@ -41,38 +39,6 @@ function parseCount(text: string): number {
   throw new PkiError("usage", `${JSON.stringify(text)} is not a number from 1 on`);
 }
 
-/** The passphrase of the server's keys, from wherever it is kept. */
-async function findPassphrase(
-  surroundings: Surroundings,
-  { passphraseFile }: ServeFlags,
-  isFirstStart: boolean,
-): Promise<string> {
-  const { home, context } = surroundings;
-  if (passphraseFile !== undefined) return readFirstLine(passphraseFile);
-  const given = context.process.env["PKI_CA_PASSPHRASE"];
-  if (given) return given;
-  const kept = readTextIfThere(home.passphrasePath);
-  if (kept !== undefined) return firstLineOf(kept);
-  if (isFirstStart) {
-    const { generatePassphrase } = await import("../lib/server/setup.ts");
-    const passphrase = generatePassphrase();
-    makeFolder(home.folder);
-    if (!writeFileOnce(home.passphrasePath, `${passphrase}\n`)) {
-      return readFirstLine(home.passphrasePath); // another first start was faster
-    }
-    surroundings.note(
-      `made a passphrase for the server's keys, in "${home.passphrasePath}": keep a copy elsewhere`,
-    );
-    return passphrase;
-  }
-  if (context.terminal) {
-    return await context.terminal.askPassword("Passphrase of the server's keys");
-  }
-  throw new PkiError("usage", "cannot open the server's keys: there is no passphrase", {
-    hint: "give it with --passphrase-file or $PKI_CA_PASSPHRASE",
-  });
-}
-
 export async function serve(context: PkiContext, flags: ServeFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const folder = flags.data ?? surroundings.home.serverFolder;
@@ -83,7 +49,9 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   const isFirstStart = !isSetUp(folder);
   const witness = flags.witness ?? defaultWitness(folder);
   if (isFirstStart) checkNoWitness(folder, witness);
-  const passphrase = await findPassphrase(surroundings, flags, isFirstStart);
+  const passphrase = isFirstStart
+    ? await choosePassphrase(surroundings, flags)
+    : await findPassphrase(surroundings, flags);
   checkPassphrase(passphrase);
   if (isFirstStart) {
     const domain = flags.domain ?? DEFAULT_DOMAIN;
@@ -179,10 +147,7 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         brief: "Port, 0 for any free one",
         placeholder: "PORT",
       },
-      passphraseFile: textFlag(
-        "File with the passphrase of the server's keys [$PKI_CA_PASSPHRASE, else server.passphrase in the home]",
-        "FILE",
-      ),
+      passphraseFile: PASSPHRASE_FLAG,
       maxConnections: {
         kind: "parsed",
         parse: parseCount,

@@ -397,38 +397,53 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
 }
 
+/** All that a server is but for its port; it answers an administrator and nobody else. */
+export interface OfflineServer {
+  /** @throws {PkiError} what the order fails with */
+  order<T extends AdminType>(request: AdminRequestOf<T>): Promise<AdminAnswer<T>>;
+  close(): Promise<void>;
+}
+
 /**
- * Does what an administrator asks for where no server runs: opens all that a server would, answers,
- * and closes it again. The folder's lock is held by the caller.
- * @throws {PkiError} as {@link startServer}, and what the order fails with
+ * Opens a data folder for orders where no server runs. The folder's lock is held by the caller.
+ * @throws {PkiError} as {@link startServer}
+ */
+export async function openOffline(
+  options: Omit<ServerOptions, "host" | "port" | "onFault">,
+): Promise<OfflineServer> {
+  const fault = Promise.withResolvers<never>();
+  fault.promise.catch(() => {}); // whoever waits for an order hears of it
+  let core: Core | undefined;
+  try {
+    core = new Core({ ...options, host: "", port: 0, onFault: fault.reject });
+    await Promise.race([fault.promise, core.startWorkers()]);
+  } catch (error) {
+    await core?.endWorkers();
+    throw startError(error);
+  }
+  const opened = core;
+  return {
+    order: async <T extends AdminType>(request: AdminRequestOf<T>) => {
+      const answer = await Promise.race([fault.promise, opened.order(request as AdminRequest)]);
+      return answer as AdminAnswer<T>;
+    },
+    close: () => opened.stop(),
+  };
+}
+
+/**
+ * Does one thing that an administrator asks for where no server runs.
+ * @throws {PkiError} as {@link openOffline}, and what the order fails with
  */
 export async function orderOffline<T extends AdminType>(
   options: Omit<ServerOptions, "host" | "port" | "onFault">,
   request: AdminRequestOf<T>,
 ): Promise<AdminAnswer<T>> {
-  const fault = Promise.withResolvers<never>();
-  const core = new Core({ ...options, host: "", port: 0, onFault: fault.reject });
+  const server = await openOffline(options);
   try {
-    return await Promise.race([fault.promise, carryOutOffline(core, request)]);
-  } catch (error) {
-    throw startError(error);
-  }
-}
-
-async function carryOutOffline<T extends AdminType>(
-  core: Core,
-  request: AdminRequestOf<T>,
-): Promise<AdminAnswer<T>> {
-  try {
-    await core.startWorkers();
-  } catch (error) {
-    await core.endWorkers();
-    throw error;
-  }
-  try {
-    return await core.order(request as AdminRequest) as AdminAnswer<T>;
+    return await server.order(request);
   } finally {
-    await core.stop();
+    await server.close();
   }
 }
 

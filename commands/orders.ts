@@ -1,0 +1,131 @@
+/**
+ * Has the server of a data folder carry out what an administrator wants: the one that runs, through
+ * its socket in the folder; where none runs, by opening the folder as a server would, under its lock.
+ */
+
+import { PkiError } from "../lib/base/errors.ts";
+import { askServer } from "../lib/client/admin.ts";
+import type {
+  AdminAnswer,
+  AdminBody,
+  AdminRequestOf,
+  AdminType,
+} from "../lib/protocol/admin_messages.ts";
+import type { OfflineServer } from "../lib/server/server.ts";
+import type { Lock } from "../lib/store/lock.ts";
+import { type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
+import { findPassphrase, PASSPHRASE_FLAG, type PassphraseFlags } from "./passphrase.ts";
+
+/** Options of the commands that give orders. */
+export const ORDER_FLAGS = {
+  data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
+  passphraseFile: PASSPHRASE_FLAG,
+  witness: textFlag("Where the newest checkpoint is remembered [DIR.witness]", "FILE"),
+} as const;
+
+export interface OrderFlags extends GlobalFlags, PassphraseFlags {
+  readonly data?: string;
+  /** Only matters where no server runs. */
+  readonly witness?: string;
+}
+
+/** @throws {PkiError} what the order fails with, `busy` if the server was stopped meanwhile */
+export type Order = <T extends AdminType>(type: T, body: AdminBody<T>) => Promise<AdminAnswer<T>>;
+
+/** What is wanted, in the words of an error: `cannot list certificates`. */
+export interface OrderOptions {
+  readonly what: string;
+  /** How long a running server may keep silent. */
+  readonly silenceMs?: number;
+}
+
+/** The data folder that is meant. @throws {PkiError} `not-found` if there is none */
+export async function findDataFolder(
+  { home }: Surroundings,
+  { data }: Pick<OrderFlags, "data">,
+  what: string,
+): Promise<string> {
+  const folder = data ?? home.serverFolder;
+  const { isSetUp } = await import("../lib/server/setup.ts");
+  if (isSetUp(folder)) return folder;
+  throw new PkiError("not-found", `${what}: there is no data folder "${folder}"`, {
+    hint: "name it with --data, on the machine of the server",
+  });
+}
+
+/** Opens the folder as a server would; the lock is let go again if that fails. */
+async function open(
+  surroundings: Surroundings,
+  flags: OrderFlags,
+  { folder, lock }: { readonly folder: string; readonly lock: Lock },
+): Promise<OfflineServer> {
+  try {
+    const { defaultWitness } = await import("../lib/server/files.ts");
+    const { openOffline } = await import("../lib/server/server.ts");
+    const { stderr } = surroundings.context.process;
+    return await openOffline({
+      folder,
+      passphrase: await findPassphrase(surroundings, flags),
+      witness: flags.witness ?? defaultWitness(folder),
+      log: (line) => stderr.write(`pki: ${line}\n`),
+    });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/**
+ * Does some work that consists of orders to one server. Without a running one the folder is opened
+ * once, at the first of them, and nobody else has it until the work is done.
+ * @throws {PkiError} `not-found` without a data folder, `busy` if somebody else has it, as
+ *   `openOffline`, and what the work throws
+ */
+export async function withOrders<R>(
+  surroundings: Surroundings,
+  flags: OrderFlags,
+  { what, silenceMs }: OrderOptions,
+  work: (order: Order) => Promise<R>,
+): Promise<R> {
+  const folder = await findDataFolder(surroundings, flags, what);
+  const { signal } = surroundings.context;
+  const options = { signal, ...(silenceMs === undefined ? {} : { silenceMs }) };
+  let isServed = false;
+  let offline: { readonly lock: Lock; readonly server: OfflineServer } | undefined;
+  const order: Order = async <T extends AdminType>(type: T, body: AdminBody<T>) => {
+    const request = { seq: 1, type, body } as AdminRequestOf<T>;
+    if (offline) return await offline.server.order<T>(request);
+    const answer = await askServer(folder, type, body, options);
+    if (answer !== undefined) {
+      isServed = true;
+      return answer;
+    }
+    if (isServed) {
+      throw new PkiError("busy", `${what}: the server was stopped meanwhile`, {
+        hint: "try again",
+      });
+    }
+    const { takeLock } = await import("../lib/store/lock.ts");
+    // A server that is starting or stopping answers nobody, and has the lock.
+    const lock = await takeLock(folder);
+    offline = { lock, server: await open(surroundings, flags, { folder, lock }) };
+    return await offline.server.order<T>(request);
+  };
+  try {
+    return await work(order);
+  } finally {
+    if (offline) {
+      const { server, lock } = offline;
+      await server.close().finally(() => lock.release());
+    }
+  }
+}
+
+/** Gives one order. @throws {PkiError} as {@link withOrders} */
+export async function giveOrder<T extends AdminType>(
+  surroundings: Surroundings,
+  flags: OrderFlags,
+  { type, body, ...options }: OrderOptions & { readonly type: T; readonly body: AdminBody<T> },
+): Promise<AdminAnswer<T>> {
+  return await withOrders(surroundings, flags, options, (order) => order(type, body));
+}
