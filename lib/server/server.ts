@@ -25,8 +25,9 @@ import type {
 } from "../protocol/admin_messages.ts";
 import { encodeError, PROTOCOL } from "../protocol/messages.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
-import { checkRoot, domainOf, isIssuedBy } from "../x509/chain.ts";
+import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
+import { isIssuedBy } from "../x509/path.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";

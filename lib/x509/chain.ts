@@ -1,43 +1,44 @@
 /**
- * Decides whether to believe a certificate: the one place in the program where trust is decided.
- * TLS engines only prove that the other side holds the key of the certificate that it shows.
+ * Decides whether to believe a certificate of this CA: the one place in the program where trust in
+ * users and servers is decided. TLS engines only prove that the other side holds the key of the
+ * certificate that it shows.
  *
- * The chains of this CA have one shape: leaf, issuing CA, root (RFC 5280, section 6, with the pinned
- * root as trust anchor). Anything else is refused, as is everything in a certificate that is marked
- * critical and not understood here. Pure: time is an argument, and work is bounded by
- * {@link CANDIDATES_MAX}.
+ * The chains of this CA have one shape: leaf, issuing CA, root. They must pass RFC 5280's path
+ * validation (`path.ts`) under the pinned root, and then say what the profiles of this CA make
+ * certificates say. Pure: time is an argument, and work is bounded, by {@link CANDIDATES_MAX} first.
  */
 
+import { isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import {
   type Certificate,
-  type GeneralName,
+  fingerprintOf,
   KEY_USAGE,
-  type NameConstraints,
   OID,
   parseCertificate,
 } from "./certificate.ts";
-import { isEqualBytes } from "../base/bytes.ts";
-import { isSignatureValid, parsePublicKey } from "./keys.ts";
+import { isSelfIssued } from "./certificate_form.ts";
+import { isSameName } from "./distinguished_names.ts";
 import { parseUserUri, serverDns, serverUri } from "./names.ts";
+import { isIssuedBy, validatePath, validateRoot } from "./path.ts";
+import { FailedCheck, failedCheckOf, untrusted } from "./path_failure.ts";
+import { PathWork } from "./path_work.ts";
 
 /** Certificates that somebody may show beside a leaf; the rest is not looked at. */
 const CANDIDATES_MAX = 4;
 
-const UNDERSTOOD = new Set<string>([
-  OID.subjectKeyId,
-  OID.keyUsage,
-  OID.subjectAltName,
-  OID.basicConstraints,
-  OID.nameConstraints,
-  OID.authorityKeyId,
-  OID.extendedKeyUsage,
-]);
+/** What a user's certificate is for, and CAs must not be against. */
+const USAGES = [OID.clientAuth, OID.serverAuth];
 
 export interface TrustAnchor {
   /** The pinned root. */
   readonly root: Certificate;
   readonly domain: string;
+  /**
+   * SHA-256 fingerprints, in hex, of the issuing CAs that are pinned with the root. Without them any
+   * CA that the root has certified counts; a root of one's own may have certified many.
+   */
+  readonly issuers?: ReadonlySet<string>;
 }
 
 /** A chain that was judged good, and whose it is. */
@@ -50,178 +51,144 @@ export interface JudgedUser extends JudgedChain {
   readonly id: string;
 }
 
-function untrusted(what: string, hint?: string): PkiError {
-  return new PkiError("untrusted", `cannot trust certificate: ${what}`, hint ? { hint } : {});
-}
-
-function checkTime(certificate: Certificate, who: string, nowMs: number): void {
-  if (nowMs < certificate.notBeforeMs) {
-    throw untrusted(
-      `${who} is not valid before ${new Date(certificate.notBeforeMs).toISOString()}`,
-      "compare the clocks of both machines",
-    );
-  }
-  if (nowMs > certificate.notAfterMs) {
-    throw untrusted(
-      `${who} expired ${new Date(certificate.notAfterMs).toISOString()}`,
-      "its owner gets a new one with: pki csr",
-    );
-  }
-}
-
-function checkSignature(certificate: Certificate, issuer: Certificate, who: string): void {
-  const { signatureAlgorithm: algorithm, tbs: data, signature } = certificate;
-  const key = parsePublicKey(issuer.spki);
-  if (!isSignatureValid({ algorithm, data, signature, key })) {
-    throw untrusted(`the signature of ${who} is not by its issuer`);
-  }
-}
-
-/** Whether a certificate names this CA as its issuer; its signature is not looked at. */
-export function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
-  const { authorityKeyId } = certificate;
-  return isEqualBytes(certificate.issuer, issuer.subject) &&
-    authorityKeyId !== undefined && issuer.subjectKeyId !== undefined &&
-    isEqualBytes(authorityKeyId, issuer.subjectKeyId);
-}
-
-function checkExtensionsUnderstood(certificate: Certificate, who: string): void {
-  for (const { oid, critical } of certificate.extensions.values()) {
-    if (critical && !UNDERSTOOD.has(oid)) {
-      throw untrusted(`${who} has the unknown critical extension ${oid}`);
-    }
-  }
-}
-
-/** RFC 5280, section 6.1.4 (k), (l), (m), (n): what a certificate that signs others must say. */
-function checkCa(certificate: Certificate, who: string, certificatesBelow: number): void {
-  const { basicConstraints, keyUsage = 0 } = certificate;
-  const isCritical = certificate.extensions.get(OID.basicConstraints)?.critical === true;
-  if (!basicConstraints?.isCa || !isCritical) throw untrusted(`${who} is not a CA`);
-  if ((keyUsage & KEY_USAGE.keyCertSign) === 0) {
-    throw untrusted(`${who} must not sign certificates`);
-  }
-  if ((basicConstraints.pathLength ?? certificatesBelow) < certificatesBelow) {
-    throw untrusted(`${who} must not have a CA below it`);
-  }
-}
-
-/** DNS subtree (RFC 5280, section 4.2.1.10): the name itself and everything below it. */
-function isDnsWithin(name: string, base: string): boolean {
-  const [lowerName, lowerBase] = [name.toLowerCase(), base.toLowerCase()];
-  return lowerBase === "" || lowerName === lowerBase || lowerName.endsWith(`.${lowerBase}`);
-}
-
-function isEmailWithin(address: string, base: string): boolean {
-  const host = address.slice(address.lastIndexOf("@") + 1).toLowerCase();
-  const lowerBase = base.toLowerCase();
-  if (lowerBase.includes("@")) return address === base;
-  return lowerBase.startsWith(".") ? host.endsWith(lowerBase) : host === lowerBase;
-}
-
-function isIpWithin(address: Uint8Array, range: Uint8Array): boolean {
-  if (range.length !== address.length * 2) return false;
-  return address.every((byte, i) => {
-    const mask = range[address.length + i] ?? 0xff;
-    return (byte & mask) === ((range[i] ?? 0) & mask);
-  });
-}
-
-function isWithin(name: GeneralName, base: GeneralName): boolean {
-  if (name.type === "dns" && base.type === "dns") return isDnsWithin(name.value, base.value);
-  if (name.type === "email" && base.type === "email") return isEmailWithin(name.value, base.value);
-  if (name.type === "ip" && base.type === "ip") return isIpWithin(name.value, base.value);
-  // A constraint of a kind that we do not compare (URI, directory name, …) lets nothing of it pass.
-  return false;
-}
-
-function isSameType(a: GeneralName, b: GeneralName): boolean {
-  return a.type === b.type && (a.type !== "other" || b.type !== "other" || a.tag === b.tag);
-}
-
-/** RFC 5280, section 4.2.1.10, for the names in the leaf's SAN. */
-function checkNameConstraints(leaf: Certificate, { permitted, excluded }: NameConstraints): void {
-  for (const name of leaf.names) {
-    const permittedOfType = permitted.filter((base) => isSameType(base, name));
-    const excludedOfType = excluded.filter((base) => isSameType(base, name));
-    const isComparable = name.type === "dns" || name.type === "email" || name.type === "ip";
-    const isPermitted = permittedOfType.length === 0 ||
-      permittedOfType.some((base) => isWithin(name, base));
-    const isExcluded = excludedOfType.some((base) => !isComparable || isWithin(name, base));
-    if (!isPermitted || isExcluded) {
-      throw untrusted("it has a name that its issuing CA must not certify");
-    }
-  }
-}
-
-function checkLeaf(leaf: Certificate, usages: readonly string[]): void {
-  if (leaf.basicConstraints?.isCa) throw untrusted("it is a CA's, not a user's or a server's");
-  if (((leaf.keyUsage ?? 0) & KEY_USAGE.digitalSignature) === 0) {
-    throw untrusted("its key must not be used for signatures");
-  }
-  for (const usage of usages) {
-    if (!leaf.extendedKeyUsage?.includes(usage)) {
-      throw untrusted("it is not meant for this use");
-    }
-  }
-}
-
-/** Checks everything but whose name it is. */
-function judgeChain(
-  shown: readonly Uint8Array[],
-  { anchor, nowMs, usages }: {
-    readonly anchor: TrustAnchor;
-    readonly nowMs: number;
-    readonly usages: readonly string[];
-  },
-): JudgedChain {
-  const [leafDer, ...candidates] = shown;
-  if (!leafDer) throw untrusted("none was shown");
-  const { root } = anchor;
-  const leaf = parseCertificate(leafDer);
-  // The root, which issued itself, is not an issuing CA: its own leaves escape the name constraints.
-  const issuing = candidates.slice(0, CANDIDATES_MAX)
-    .map((der) => parseCertificate(der))
-    .filter((candidate) => !isEqualBytes(candidate.subject, root.subject))
-    .find((candidate) => isIssuedBy(leaf, candidate) && isIssuedBy(candidate, root));
-  if (!issuing) throw untrusted("it is not of this CA");
-  checkSignature(issuing, root, "the issuing CA");
-  checkSignature(leaf, issuing, "it");
-  checkTime(root, "the root", nowMs);
-  checkTime(issuing, "the issuing CA", nowMs);
-  checkTime(leaf, "it", nowMs);
-  checkExtensionsUnderstood(root, "the root");
-  checkExtensionsUnderstood(issuing, "the issuing CA");
-  checkExtensionsUnderstood(leaf, "it");
-  checkCa(root, "the root", 1);
-  checkCa(issuing, "the issuing CA", 0);
-  for (const constraints of [root.nameConstraints, issuing.nameConstraints]) {
-    if (constraints) checkNameConstraints(leaf, constraints);
-  }
-  checkLeaf(leaf, usages);
-  return { leaf, issuing };
-}
-
-function namesOfType({ names }: Certificate, type: "dns" | "uri"): readonly string[] {
-  return names.flatMap((name) => name.type === type ? [name.value] : []);
-}
-
-/** Malformed bytes where a certificate should be are as untrusted as a bad certificate. */
-function asUntrusted<T>(judge: () => T): T {
-  try {
-    return judge();
-  } catch (error) {
-    if (error instanceof PkiError && error.kind === "malformed") {
-      throw new PkiError("untrusted", error.message, { cause: error });
-    }
-    throw error;
-  }
-}
-
 export interface JudgeOptions {
   readonly anchor: TrustAnchor;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
+}
+
+/** What cannot be read is as untrusted as a bad certificate. */
+function parseShown(der: Uint8Array): Certificate {
+  try {
+    return parseCertificate(der);
+  } catch (error) {
+    if (!(error instanceof PkiError) || error.kind !== "malformed") throw error;
+    throw new PkiError("untrusted", error.message, { cause: new FailedCheck("form", 0) });
+  }
+}
+
+function isMalformed(error: unknown): boolean {
+  return error instanceof PkiError && error.kind === "malformed";
+}
+
+/**
+ * Issuing CAs that were judged good under a root that is still in use: almost every chain has the
+ * same one, whose bytes then need not be read and whose signature not be verified again. Nothing
+ * else about them is remembered.
+ */
+const knownIssuing = new WeakMap<Certificate, readonly Certificate[]>();
+const KNOWN_MAX = 4;
+
+function remember(root: Certificate, issuing: Certificate): void {
+  const known = knownIssuing.get(root) ?? [];
+  if (known.includes(issuing)) return;
+  knownIssuing.set(root, [issuing, ...known.slice(0, KNOWN_MAX - 1)]);
+}
+
+/** The issuing CAs among what was shown beside a leaf; what cannot be read there is not one. */
+function* findIssuing(
+  leaf: Certificate,
+  shown: readonly Uint8Array[],
+  root: Certificate,
+): Iterable<Certificate> {
+  for (const der of shown.slice(0, CANDIDATES_MAX)) {
+    try {
+      const known = knownIssuing.get(root)?.find((one) => isEqualBytes(one.der, der));
+      const candidate = known ?? parseCertificate(der);
+      // The root is not an issuing CA: its own leaves would escape the name constraints.
+      if (isSameName(candidate.subject, root.subject)) continue;
+      if (!isIssuedBy(leaf, candidate) || !isIssuedBy(candidate, root)) continue;
+      yield candidate;
+    } catch (error) {
+      if (!isMalformed(error)) throw error;
+    }
+  }
+}
+
+/** Our CAs say what their keys are for, which RFC 5280 asks of a CA and not of who verifies. */
+function checkSaysUsage({ keyUsage }: Certificate, index: number, who: string): void {
+  if (keyUsage === undefined) {
+    throw untrusted("key-usage", index, `${who} must not sign certificates`);
+  }
+}
+
+/** What our profiles make a leaf say beyond what a chain needs. */
+function checkLeaf(leaf: Certificate, usages: readonly string[]): void {
+  if (leaf.basicConstraints?.isCa) {
+    throw untrusted("basic-constraints", 0, "it is a CA's, not a user's or a server's");
+  }
+  if (((leaf.keyUsage ?? 0) & KEY_USAGE.digitalSignature) === 0) {
+    throw untrusted("key-usage", 0, "its key must not be used for signatures");
+  }
+  for (const usage of usages) {
+    if (!leaf.extendedKeyUsage?.includes(usage)) {
+      throw untrusted("extended-key-usage", 0, "it is not meant for this use");
+    }
+  }
+}
+
+function checkPinned(issuing: Certificate, { issuers }: TrustAnchor): void {
+  if (!issuers || issuers.has(fingerprintOf(issuing.der))) return;
+  throw untrusted(
+    "issuer",
+    1,
+    "the issuing CA is not one that is pinned",
+    "whoever runs the CA can say whether it has a new issuing CA, and its fingerprint",
+  );
+}
+
+/** An expired leaf is its owner's to replace. */
+function withHint(error: unknown): unknown {
+  const failed = failedCheckOf(error);
+  if (!(error instanceof PkiError) || failed?.check !== "time" || error.hint) return error;
+  return new PkiError(error.kind, error.message, {
+    hint: failed.index === 0
+      ? "its owner gets a new one with: pki csr"
+      : "whoever runs the CA has to renew it",
+    cause: failed,
+  });
+}
+
+interface ChainOptions extends JudgeOptions {
+  readonly usages: readonly string[];
+}
+
+function judgeOne(
+  chain: readonly [Certificate, Certificate, Certificate],
+  { anchor, nowMs, usages }: ChainOptions,
+  work: PathWork,
+): JudgedChain {
+  const [leaf, issuing, root] = chain;
+  validatePath(chain, { nowMs, purposes: usages }, work);
+  checkSaysUsage(root, 2, "the root");
+  checkSaysUsage(issuing, 1, "the issuing CA");
+  checkPinned(issuing, anchor);
+  checkLeaf(leaf, usages);
+  remember(root, issuing);
+  return { leaf, issuing };
+}
+
+/** Checks everything but whose name it is. */
+function judgeChain(shown: readonly Uint8Array[], options: ChainOptions): JudgedChain {
+  const [leafDer, ...others] = shown;
+  if (!leafDer) throw untrusted("form", undefined, "none was shown");
+  const { root } = options.anchor;
+  const leaf = parseShown(leafDer);
+  const work = new PathWork();
+  let refusal: unknown;
+  for (const issuing of findIssuing(leaf, others, root)) {
+    try {
+      return judgeOne([leaf, issuing, root], options, work);
+    } catch (error) {
+      if (!failedCheckOf(error)) throw error;
+      refusal ??= withHint(error);
+    }
+  }
+  throw refusal ?? untrusted("issuer", 0, "it is not of this CA");
+}
+
+function namesOfType({ names }: Certificate, type: "dns" | "uri"): readonly string[] {
+  return names.flatMap((name) => name.type === type ? [name.value] : []);
 }
 
 /**
@@ -234,15 +201,13 @@ export function judgeUser(
   shown: readonly Uint8Array[],
   { anchor, nowMs }: JudgeOptions,
 ): JudgedUser {
-  return asUntrusted(() => {
-    const chain = judgeChain(shown, { anchor, nowMs, usages: [OID.clientAuth, OID.serverAuth] });
-    const [uri, ...moreUris] = namesOfType(chain.leaf, "uri");
-    const id = uri !== undefined && moreUris.length === 0
-      ? parseUserUri(uri, anchor.domain)
-      : undefined;
-    if (id === undefined) throw untrusted("it is not a user's");
-    return { ...chain, id };
-  });
+  const chain = judgeChain(shown, { anchor, nowMs, usages: USAGES });
+  const [uri, ...moreUris] = namesOfType(chain.leaf, "uri");
+  const id = uri !== undefined && moreUris.length === 0
+    ? parseUserUri(uri, anchor.domain)
+    : undefined;
+  if (id === undefined) throw untrusted("names", 0, "it is not a user's");
+  return { ...chain, id };
 }
 
 /**
@@ -254,33 +219,29 @@ export function judgeServer(
   shown: readonly Uint8Array[],
   { anchor, nowMs }: JudgeOptions,
 ): JudgedChain {
-  return asUntrusted(() => {
-    const chain = judgeChain(shown, { anchor, nowMs, usages: [OID.serverAuth] });
-    const { leaf } = chain;
-    const isServer = leaf.names.length === 2 &&
-      namesOfType(leaf, "uri")[0] === serverUri(anchor.domain) &&
-      namesOfType(leaf, "dns")[0] === serverDns(anchor.domain);
-    if (!isServer) throw untrusted("it is not the server's");
-    return chain;
-  });
+  const chain = judgeChain(shown, { anchor, nowMs, usages: [OID.serverAuth] });
+  const { leaf } = chain;
+  const isServer = leaf.names.length === 2 &&
+    namesOfType(leaf, "uri")[0] === serverUri(anchor.domain) &&
+    namesOfType(leaf, "dns")[0] === serverDns(anchor.domain);
+  if (!isServer) throw untrusted("names", 0, "it is not the server's");
+  return chain;
 }
 
 /**
- * Checks that a certificate is a root that one may pin: a CA that signed itself, in time.
+ * Checks that a certificate is a root that one may pin: a CA that signed itself, in time, and may
+ * have our issuing CA below it. Whose key and which names it has is its owner's to decide.
  * @throws {PkiError} `untrusted`
  */
 export function checkRoot(der: Uint8Array, nowMs: number): Certificate {
-  return asUntrusted(() => {
-    const root = parseCertificate(der);
-    if (!isEqualBytes(root.issuer, root.subject)) {
-      throw untrusted("the root is not issued by itself");
-    }
-    checkSignature(root, root, "the root");
-    checkTime(root, "the root", nowMs);
-    checkExtensionsUnderstood(root, "the root");
-    checkCa(root, "the root", 1);
-    return root;
-  });
+  const root = parseShown(der);
+  if (!isSelfIssued(root)) throw untrusted("issuer", 0, "the root is not issued by itself");
+  validateRoot(root, { nowMs, purposes: USAGES });
+  checkSaysUsage(root, 0, "the root");
+  if (root.basicConstraints?.pathLength === 0) {
+    throw untrusted("path-length", 0, "the root must not have a CA below it");
+  }
+  return root;
 }
 
 /**

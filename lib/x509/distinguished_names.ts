@@ -84,6 +84,7 @@ export function isEmptyName(name: Uint8Array): boolean {
 
 /** Case, width and runs of spaces do not tell names apart (RFC 4518, as section 7.1 uses it). */
 function fold(text: string): string {
+  if (/^[!-~]+(?: [!-~]+)*$/.test(text)) return text.toLowerCase(); // the same, without the work
   return text.normalize("NFKC").toLowerCase().replace(/\s+/gu, " ").trim();
 }
 
@@ -98,11 +99,27 @@ function attributeKey({ oid, text, value }: NameAttribute): string {
  * relative name in any order.
  * @throws {PkiError} `malformed`
  */
-export function nameKeysOf(name: Uint8Array): readonly string[] {
+export function relativeNameKeysOf(name: Uint8Array): readonly string[] {
   return parseName(name).map((attributes) => attributes.map(attributeKey).sort().join("+"));
+}
+
+/** Keys of whole names that are still in use: a chain asks for the same few again and again. */
+const nameKeys = new WeakMap<Uint8Array, string>();
+
+/**
+ * One key for the whole name; the same for all that section 7.1 calls the same.
+ * @param name bytes that nobody changes
+ * @throws {PkiError} `malformed`
+ */
+export function nameKeyOf(name: Uint8Array): string {
+  const known = nameKeys.get(name);
+  if (known !== undefined) return known;
+  const key = relativeNameKeysOf(name).join();
+  nameKeys.set(name, key);
+  return key;
 }
 
 /** Whether two names are the same by RFC 5280, section 7.1. */
 export function isSameName(a: Uint8Array, b: Uint8Array): boolean {
-  return isEqualBytes(a, b) || nameKeysOf(a).join() === nameKeysOf(b).join();
+  return isEqualBytes(a, b) || nameKeyOf(a) === nameKeyOf(b);
 }

@@ -23,10 +23,9 @@ import { promisify } from "node:util";
 import { type Bytes, copyBytes, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { KEY_TYPES, type KeyType, SIGNATURES } from "./algorithms.ts";
+import { KEY_TYPES, type KeyType } from "./algorithms.ts";
 import {
   DerReader,
-  type Element,
   encodeInteger,
   encodeNull,
   encodeOctetString,
@@ -134,36 +133,7 @@ export function parsePublicKey(spki: Uint8Array): KeyObject {
   return key;
 }
 
-/**
- * Verifies a signature under an algorithm identifier as certificates and CSRs carry it.
- * @throws {PkiError} `malformed` for an algorithm that is not in the table or not the key's
- */
-export function isSignatureValid(
-  { algorithm, data, signature, key }: {
-    readonly algorithm: Element;
-    readonly data: Uint8Array;
-    readonly signature: Uint8Array;
-    readonly key: KeyObject;
-  },
-): boolean {
-  const reader = new DerReader(algorithm.content);
-  const oid = parseOid(reader.read(TAG.oid).content);
-  const row = SIGNATURES[oid];
-  if (!row) {
-    throw new PkiError("malformed", `cannot verify: signature algorithm ${oid} is not accepted`);
-  }
-  if (row.parameters === "null" && reader.read(TAG.null).content.length > 0) {
-    throw new PkiError("malformed", "cannot verify: the algorithm's NULL is not empty");
-  }
-  reader.end();
-  if (key.asymmetricKeyType !== row.keyType) {
-    throw new PkiError(
-      "malformed",
-      "cannot verify: the signature algorithm is not one of the key's type",
-    );
-  }
-  return verify(row.digest, data, key, signature);
-}
+export { isSignatureValid } from "./verifying.ts";
 
 /**
  * What a signature of a user's key is for. The label is the start of what is signed, so that a

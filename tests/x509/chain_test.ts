@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type Bytes, concatBytes, encodeHex, utf8 } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
-import { OID, parseCertificate } from "../../lib/x509/certificate.ts";
+import { fingerprintOf, OID, parseCertificate } from "../../lib/x509/certificate.ts";
 import { checkRoot, domainOf, judgeServer, judgeUser } from "../../lib/x509/chain.ts";
 import { contextTag, encodeElement } from "../../lib/x509/der.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
@@ -63,6 +63,18 @@ function below(deviation: Partial<Draft>, names = user.names) {
   };
 }
 
+/** A CA with the issuing CA's names and key identifier that somebody else made. */
+function impostorOfIssuing(): Promise<Bytes> {
+  return signDraft(
+    {
+      ...draftIssuing(otherKey),
+      subjectKeyId: encodeHex(issuing.certificate.subjectKeyId!),
+      issuerName: `${DOMAIN} root`,
+    },
+    { key: otherKey, certificate: root.certificate },
+  );
+}
+
 function uris(...values: readonly string[]): Partial<Draft> {
   return { names: values.map((value) => ({ type: "url" as const, value })) };
 }
@@ -107,11 +119,7 @@ const ROWS: readonly Row[] = [
   {
     name: "an issuing CA of another root with the same names and key identifiers",
     shown: async () => {
-      const certificate = { ...root.certificate };
-      const impostor = await signDraft(
-        { ...draftIssuing(otherKey), issuerName: `${DOMAIN} root` },
-        { key: otherKey, certificate },
-      );
+      const impostor = await impostorOfIssuing();
       const holder = { key: otherKey, certificate: parseCertificate(impostor) };
       return [await signDraft(user, holder), impostor];
     },
@@ -155,6 +163,17 @@ const ROWS: readonly Row[] = [
   { name: "a certificate that begins now", shown: leaf({ notBeforeMs: NOW_MS }) },
   { name: "a certificate that ends now", shown: leaf({ notAfterMs: NOW_MS }) },
   {
+    name: "a certificate in the last second of its validity",
+    shown: leaf({ notAfterMs: NOW_MS }),
+    nowMs: NOW_MS + 999,
+  },
+  {
+    name: "a certificate that begins within this second",
+    shown: leaf({ notBeforeMs: NOW_MS + 1000 }),
+    nowMs: NOW_MS + 999,
+    refused: "it is not valid before 2026-11-01T12:00:01.000Z",
+  },
+  {
     name: "an issuing CA that is not valid yet",
     shown: below({ notBeforeMs: NOW_MS + 1000 }),
     refused: "the issuing CA is not valid before 2026-11-01T12:00:01.000Z",
@@ -173,7 +192,7 @@ const ROWS: readonly Row[] = [
   {
     name: "a chain of a root that has expired",
     shown: () => [good, issuingDer],
-    nowMs: root.certificate.notAfterMs + 1,
+    nowMs: root.certificate.notAfterMs + 1000,
     refused: "the root expired 2046-10-27T12:00:00.000Z",
   },
   {
@@ -337,9 +356,13 @@ const ROWS: readonly Row[] = [
     refused: NAME_FORBIDDEN,
   },
   {
-    name: "a URI under an issuing CA with a constraint of URIs",
-    shown: below({ more: [nameConstraints({ permitted: [encodedName(6, utf8(DOMAIN))] })] }),
+    name: "a URI under an issuing CA with a constraint of another host's URIs",
+    shown: below({ more: [nameConstraints({ permitted: [encodedName(6, utf8(`x.${DOMAIN}`))] })] }),
     refused: NAME_FORBIDDEN,
+  },
+  {
+    name: "a URI under an issuing CA with a constraint of its host's URIs",
+    shown: below({ more: [nameConstraints({ permitted: [encodedName(6, utf8(DOMAIN))] })] }),
   },
   {
     name: "an address in an issuing CA's permitted range",
@@ -373,6 +396,19 @@ const ROWS: readonly Row[] = [
   },
   { name: "the root in front of the issuing CA", shown: () => [good, rootDer, issuingDer] },
   {
+    name: "something malformed in front of the issuing CA",
+    shown: () => [good, utf8("x"), issuingDer.subarray(0, -1), issuingDer],
+  },
+  {
+    name: "something malformed in place of the issuing CA",
+    shown: () => [good, issuingDer.subarray(0, -1)],
+    refused: NOT_OURS,
+  },
+  {
+    name: "an impostor of the issuing CA in front of it",
+    shown: async () => [good, await impostorOfIssuing(), issuingDer],
+  },
+  {
     name: "garbage behind what is looked at",
     shown: () => [good, issuingDer, good, good, good, utf8("x")],
   },
@@ -392,6 +428,44 @@ for (const { name, shown, refused, nowMs = NOW_MS } of ROWS) {
     assert.deepEqual(judged.issuing.basicConstraints?.isCa, true);
   });
 }
+
+test("judgeUser() accepts no other issuing CA of the root than those that are pinned", async () => {
+  const otherDer = await signDraft(draftIssuing(otherKey), root);
+  const other: Holder = { key: otherKey, certificate: parseCertificate(otherDer) };
+  const shownByOther = [await signDraft(user, other), otherDer];
+  const pinning = (...ders: readonly Bytes[]) => ({
+    ...judging,
+    anchor: { ...judging.anchor, issuers: new Set(ders.map((der) => fingerprintOf(der))) },
+  });
+  const refusal = {
+    ...untrusted("the issuing CA is not one that is pinned"),
+    hint: "whoever runs the CA can say whether it has a new issuing CA, and its fingerprint",
+  };
+  assert.equal(judgeUser(shownByOther, judging).id, "alice");
+  assert.throws(() => judgeUser(shownByOther, pinning(issuingDer)), refusal);
+  assert.throws(() => judgeUser(shownByOther, pinning()), refusal);
+  assert.equal(judgeUser(shownByOther, pinning(issuingDer, otherDer)).id, "alice");
+  assert.equal(judgeUser([good, issuingDer], pinning(issuingDer)).id, "alice");
+  const { shown } = await makeUser(ca, { id: "alice" });
+  assert.throws(() => judgeServer(shown, pinning(otherDer)), {
+    message: "cannot trust certificate: the issuing CA is not one that is pinned",
+  });
+});
+
+test("judgeUser() judges a known issuing CA again, each time that it is shown", async () => {
+  const shown = [await signDraft({ ...user, notAfterMs: NOW_MS + 9e11 }, issuing), issuingDer];
+  assert.equal(judgeUser(shown, judging).id, "alice");
+  const { notAfterMs } = issuing.certificate;
+  assert.equal(judgeUser(shown, { ...judging, nowMs: notAfterMs }).id, "alice");
+  assert.throws(
+    () => judgeUser(shown, { ...judging, nowMs: notAfterMs + 1000 }),
+    untrusted(`the issuing CA expired ${new Date(notAfterMs).toISOString()}`),
+  );
+  assert.throws(
+    () => judgeUser([good, flipBit(issuingDer, -1)], judging),
+    untrusted("the signature of the issuing CA is not by its issuer"),
+  );
+});
 
 for (const id of ["a.b", "alice.user.pki.internal", "a-b.c", "server", "0", "a".repeat(63)]) {
   test(`judgeUser() finds the id ${id}`, async () => {
@@ -418,7 +492,6 @@ const MALFORMED: readonly { readonly name: string; readonly shown: readonly Byte
     shown: [concatBytes(good, Uint8Array.of(0)), issuingDer],
   },
   { name: "a leaf that lacks a byte", shown: [good.subarray(0, -1), issuingDer] },
-  { name: "a malformed issuing CA", shown: [good, utf8("x"), issuingDer] },
   { name: "too many bytes", shown: [new Uint8Array(16_385), issuingDer] },
 ];
 
