@@ -6,8 +6,8 @@
  * whichever other CA has name constraints that permit all of them.
  */
 
-import { createPublicKey, type KeyObject, randomBytes, sign } from "node:crypto";
-import { type Bytes, copyBytes, encodeHex, isEqualBytes } from "../base/bytes.ts";
+import { createPublicKey, type KeyObject, randomBytes } from "node:crypto";
+import { type Bytes, encodeHex, isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import type { Certificate, GeneralName } from "../x509/certificate.ts";
 import { parseCsr } from "../x509/csr.ts";
@@ -83,15 +83,6 @@ export interface Authority {
   certifyServer(spki: Uint8Array): Bytes;
   /** `certify` for the profile `user`. */
   certifyUser(id: string, csr: Uint8Array): Bytes;
-  /**
-   * Signs the to-be-signed part of a CRL or an OCSP response.
-   * @param issuerKeyId SHA-1 of the key bits of one of the CAs, in hex
-   * @throws {PkiError} `not-found`
-   */
-  signFor(
-    issuerKeyId: string,
-    tbs: Uint8Array,
-  ): { readonly algorithm: Bytes; readonly signature: Bytes };
 }
 
 /** A CA with what is the same for all that it signs. */
@@ -304,12 +295,6 @@ export function createAuthority(options: AuthorityOptions): Authority {
     certifyServer(spki) {
       readKey(spki);
       return issue(describeOwnServer(domain), { profile: OWN_SERVER_PROFILE, spki }).certificate;
-    },
-    signFor(issuerKeyId, tbs) {
-      const ca = [issuing, ...others].find(({ keyId }) => keyId === issuerKeyId);
-      if (!ca) throw new PkiError("not-found", "cannot sign: no CA of ours has this key");
-      const { algorithm, digest, key } = ca.signer;
-      return { algorithm, signature: copyBytes(sign(digest, tbs, key)) };
     },
   };
 }

@@ -19,7 +19,7 @@ import { PkiError } from "../base/errors.ts";
 import { isEqualBytes } from "../base/bytes.ts";
 import { type Extension, type GeneralName, KEY_USAGE, OID } from "../x509/certificate.ts";
 import type { CsrFields } from "../x509/csr.ts";
-import { parseNamedBits, readWhole, TAG } from "../x509/der.ts";
+import { parseNamedBits, readAs, readWhole, TAG } from "../x509/der.ts";
 import { keyIdOf } from "../x509/encode.ts";
 import { parseBasicConstraints, parseExtendedKeyUsage } from "../x509/extensions.ts";
 import { describeName, formatIp } from "../x509/general_names.ts";
@@ -176,7 +176,7 @@ function checkNames({ names }: CsrFields, granted: Granted, ignored: Ignored): v
 const NOT_FOR_CAS = "it asks for a CA's certificate";
 
 function checkBasicConstraints({ value }: Extension): void {
-  if (parseBasicConstraints(value).isCa) throw refused(NOT_FOR_CAS);
+  if (readAs("request", () => parseBasicConstraints(value)).isCa) throw refused(NOT_FOR_CAS);
 }
 
 /** Bits of KeyUsage by name (RFC 5280, section 4.2.1.3), in their order. */
@@ -193,7 +193,8 @@ const KEY_USAGE_NAMES = [
 ];
 
 function checkKeyUsage({ value }: Extension, ignored: Ignored): void {
-  const bits = parseNamedBits(readWhole(value, TAG.bitString).content);
+  const read = () => parseNamedBits(readWhole(value, TAG.bitString).content);
+  const bits = readAs("request", read);
   if ((bits & (KEY_USAGE.keyCertSign | KEY_USAGE.crlSign)) !== 0) throw refused(NOT_FOR_CAS);
   KEY_USAGE_NAMES.forEach((name, bit) => {
     if (bit > 0 && (bits & 1 << bit) !== 0) ignored.push(`key usage ${name}`);
@@ -201,7 +202,7 @@ function checkKeyUsage({ value }: Extension, ignored: Ignored): void {
 }
 
 function checkExtendedKeyUsage({ value }: Extension, granted: Granted, ignored: Ignored): void {
-  for (const usage of parseExtendedKeyUsage(value)) {
+  for (const usage of readAs("request", () => parseExtendedKeyUsage(value))) {
     if (!granted.extendedKeyUsage.includes(usage)) ignored.push(`extended key usage ${usage}`);
   }
 }

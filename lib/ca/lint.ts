@@ -6,7 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { isEqualBytes } from "../base/bytes.ts";
+import { isEqualBytes, parseUtf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { type Certificate, KEY_USAGE } from "../x509/certificate.ts";
 import {
@@ -64,7 +64,7 @@ function demandSame(found: readonly string[], due: readonly string[], rule: stri
 function lintName(name: Uint8Array, commonName: string | undefined): void {
   const reader = new DerReader(readWhole(name, TAG.sequence).content);
   if (commonName === undefined) return demand(reader.isAtEnd, "the subject is not empty");
-  const length = [...commonName].length;
+  const { length } = commonName; // at least as many as characters
   demand(length >= 1 && length <= COMMON_NAME_CHARACTERS_MAX, "a common name of a wrong length");
   const set = reader.enter(TAG.set);
   const attribute = set.enter(TAG.sequence);
@@ -73,7 +73,7 @@ function lintName(name: Uint8Array, commonName: string | undefined): void {
   for (const part of [attribute, set, reader]) part.end();
   demand(oid === OID.commonName, "the subject has another attribute than a common name");
   demand(tag === TAG.printableString || tag === TAG.utf8String, "a name of an odd type");
-  demand(new TextDecoder().decode(content) === commonName, "another subject");
+  demand(parseUtf8(content) === commonName, "another subject");
 }
 
 /** A name as text, to be compared: form and value. */

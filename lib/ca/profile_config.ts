@@ -48,13 +48,12 @@ function isOid(text: string): boolean {
     (top === 2 || second < 40);
 }
 
+/** Scheme, host, port if any, path; no credentials, no fragment (RFC 3986, section 3). */
+const LOCATION =
+  /^https?:\/\/(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\/(?:[\w\-.~!$&'()*+,;=:@/?%]|\{issuer\})*$/;
+
 function isLocation(text: string): boolean {
-  if (text.length > URL_CHARACTERS_MAX || !/^https?:\/\/[\x21-\x7e]+$/.test(text)) return false;
-  const filled = text.replaceAll("{issuer}", "0");
-  if (/[{}"<>\\^`|#]/.test(filled) || !URL.canParse(filled)) return false;
-  const { username, password, hostname } = new URL(filled);
-  return username === "" && password === "" && hostname !== "" &&
-    !/\{/.test(new URL(text.replaceAll("{issuer}", "0")).hostname);
+  return text.length <= URL_CHARACTERS_MAX && LOCATION.test(text) && URL.canParse(text);
 }
 
 const text = v.string("not a text");
@@ -96,7 +95,10 @@ const usage = v.pipe(
 );
 
 const policy = v.pipe(text, v.check(isOid, "not an object identifier"));
-const location = v.pipe(text, v.check(isLocation, "not an absolute http or https URL in ASCII"));
+const location = v.pipe(
+  text,
+  v.check(isLocation, "not an absolute http or https URL in ASCII, with a path"),
+);
 const suffix = v.pipe(
   text,
   v.check((name) => isHost(name) && name === name.toLowerCase(), "not a DNS name in lower case"),
@@ -116,9 +118,12 @@ const LEAF_FIELDS = {
 };
 
 function object<T extends v.ObjectEntries>(entries: T) {
-  return v.strictObject(
-    entries,
-    ({ expected }) => expected === "never" ? "no such field" : "not an object",
+  return v.pipe(
+    v.custom<object>((value) => !Array.isArray(value), "not an object"),
+    v.strictObject(
+      entries,
+      ({ expected }) => expected === "never" ? "no such field" : "not an object",
+    ),
   );
 }
 

@@ -23,6 +23,7 @@ import {
   parseOid,
   parseSmallInteger,
   parseWholeBits,
+  readAs,
   readWhole,
   TAG,
 } from "./der.ts";
@@ -140,7 +141,7 @@ function readRequestedExtensions(
   if (!value) return NO_EXTENSIONS;
   if (more.length > 0) throw malformed("two lists of extensions");
   if (value.tag !== TAG.sequence) throw malformed("a request for extensions of an odd type");
-  return parseExtensions(new DerReader(value.content));
+  return readAs("request", () => parseExtensions(new DerReader(value.content)));
 }
 
 /**
@@ -177,7 +178,7 @@ export function readCsr(bytes: Uint8Array): CsrFields {
     commonNames: readCommonNames(subject),
     attributes,
     extensions,
-    names: subjectAltName ? parseGeneralNames(subjectAltName.value) : [],
+    names: subjectAltName ? readAs("request", () => parseGeneralNames(subjectAltName.value)) : [],
     signatureAlgorithm,
     signature,
   };

@@ -54,3 +54,44 @@ encrypt encrypted_sha512 -v2 aes-256-cbc -v2prf hmacWithSHA512
 encrypt encrypted_pbes1 -v1 PBE-SHA1-3DES
 encrypt encrypted_scrypt -scrypt -scrypt_N 1024
 openssl ec -in p256.key -aes256 -passout "pass:correct horse" -out encrypted_traditional.pem 2>/dev/null
+
+# Requests by other programs, each with more than it needs: GnuTLS, NSS, Java. keytool and certutil make keys
+# of their own, which are thrown away.
+request openssl_extensions p256 -subj /C=CH/O=Example/CN=alice \
+  -addext subjectAltName=DNS:alice.user.pki.internal \
+  -addext keyUsage=critical,digitalSignature,keyEncipherment \
+  -addext extendedKeyUsage=clientAuth,codeSigning -addext tlsfeature=status_request
+work=$(mktemp -d)
+cat > "$work/template" <<'END'
+cn = "alice"
+organization = "Example"
+challenge_password = "correct horse"
+uri = "spiffe://pki.internal/user/alice"
+dns_name = "alice.user.pki.internal"
+signing_key
+encryption_key
+tls_www_client
+tls_www_server
+END
+for name in p256 rsa2048 ed25519; do
+  certtool --generate-request --load-privkey "$name.key" --template "$work/template" \
+    --outfile "certtool_$name.csr" 2>/dev/null
+done
+head -c 64 /dev/urandom > "$work/noise"
+certutil -N -d "$work" --empty-password
+nss() { out=$1; shift; certutil -R -d "$work" -z "$work/noise" -Z SHA256 -a -o "$out.csr" "$@" >/dev/null 2>&1; }
+nss certutil_p256 -s CN=alice -k ec -q nistp256 --extSAN dns:alice.user.pki.internal \
+  --keyUsage digitalSignature,critical --extKeyUsage clientAuth
+nss certutil_rsa2048 -s CN=alice,O=Example -k rsa -g 2048
+java() {
+  out=$1; algorithm=$2; option=$3; name=$4; shift 4
+  keytool -genkeypair -alias "$out" -keyalg "$algorithm" $option -dname "$name" \
+    -keystore "$work/keys" -storepass changeit >/dev/null 2>&1
+  keytool -certreq -alias "$out" -keystore "$work/keys" -storepass changeit -file "$out.csr" "$@" \
+    2>/dev/null
+}
+java keytool_p256 EC "-groupname secp256r1" CN=alice \
+  -ext san=dns:alice.user.pki.internal -ext ku:c=digitalSignature
+java keytool_ed25519 Ed25519 "" CN=alice
+java keytool_rsa2048 RSA "-keysize 2048" "CN=alice, OU=Unit, O=Example, L=Bern, ST=Bern, C=CH"
+rm -r "$work"

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPrivateKey, sign } from "node:crypto";
+import { createPrivateKey } from "node:crypto";
 import * as fs from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -8,7 +8,7 @@ import { PkiError } from "../../lib/base/errors.ts";
 import { OID } from "../../lib/x509/certificate.ts";
 import { checkCsrNames, parseCsr } from "../../lib/x509/csr.ts";
 import {
-  contextTag,
+  encodeBoolean,
   encodeElement,
   encodeInteger,
   encodeNull,
@@ -21,6 +21,16 @@ import { encodeSpki } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
 import { DOMAIN, flipBit } from "../fakes/ca.ts";
+import {
+  altNames,
+  assembleCsr,
+  attribute,
+  attributes,
+  type CsrParts,
+  dnsName,
+  extensions,
+  subjectOf,
+} from "../fakes/csr.ts";
 import { runOpenssl, WITHOUT_OPENSSL } from "./openssl.ts";
 
 function vector(name: string): string {
@@ -127,62 +137,16 @@ test("checkCsrNames() refuses a request of the right user in another domain", ()
   });
 });
 
-const KEY = createPrivateKey(vector("p256.key"));
-const SHA256_WITH_ECDSA = encodeSequence(encodeOid("1.2.840.10045.4.3.2"));
-
-interface Parts {
-  readonly version?: Uint8Array;
-  readonly commonName?: Uint8Array;
-  readonly attributes?: Uint8Array;
-  readonly behindInfo?: Uint8Array;
-  readonly behind?: Uint8Array;
-  readonly spki?: Uint8Array;
-}
-
-const NOTHING = new Uint8Array();
-
-/** A request put together from parts and signed by p256.key. */
-function assemble(parts: Parts): Bytes {
-  const commonName = parts.commonName ?? encodeElement(TAG.utf8String, utf8("alice"));
-  const info = encodeSequence(
-    parts.version ?? encodeInteger(0),
-    encodeSequence(
-      encodeElement(TAG.set, encodeSequence(encodeOid(OID.commonName), commonName)),
-    ),
-    parts.spki ?? encodeSpki(KEY),
-    parts.attributes ?? encodeElement(contextTag(0, true)),
-    parts.behindInfo ?? NOTHING,
-  );
-  return encodeSequence(
-    info,
-    SHA256_WITH_ECDSA,
-    encodeElement(TAG.bitString, Uint8Array.of(0), sign("sha256", info, KEY)),
-    parts.behind ?? NOTHING,
-  );
-}
-
-function attribute(oid: string, ...values: readonly Uint8Array[]): Bytes {
-  return encodeSequence(encodeOid(oid), encodeElement(TAG.set, ...values));
-}
-
-function attributes(...list: readonly Uint8Array[]): Parts {
-  return { attributes: encodeElement(contextTag(0, true), ...list) };
-}
-
-function extensions(...list: readonly Uint8Array[]): Parts {
-  return attributes(attribute(OID.extensionRequest, encodeSequence(...list)));
-}
-
-const ALT_NAME = encodeSequence(
-  encodeOid(OID.subjectAltName),
-  encodeOctetString(encodeSequence(encodeElement(contextTag(2, false), utf8("alice")))),
-);
+const ALT_NAME = altNames(dnsName("alice"));
+const ALICE_NAME = encodeElement(TAG.utf8String, utf8("alice"));
+const NOT_IN_ORDER = "cannot read DER: a set whose members are not in order";
 const BEHIND = "cannot read DER: bytes behind the end";
 const NOT_ITS_KEY = "cannot accept request: its signature is not by the key in it";
 
 const ASSEMBLED: readonly {
   readonly name: string;
-  readonly parts: Parts;
+  readonly parts?: CsrParts;
+  readonly der?: Uint8Array;
   readonly refused?: string;
 }[] = [
   {
@@ -220,11 +184,11 @@ const ASSEMBLED: readonly {
   {
     name: "two subject alternative names",
     parts: extensions(ALT_NAME, ALT_NAME),
-    refused: "cannot read certificate: extension 2.5.29.17 twice",
+    refused: "cannot read request: extension 2.5.29.17 twice",
   },
   {
     name: "a common name in UTF-16",
-    parts: { commonName: encodeElement(0x1e, utf8("x")) },
+    parts: { subject: subjectOf(encodeElement(0x1e, utf8("x"))) },
     refused: "cannot accept request: its common name is of an odd type",
   },
   {
@@ -237,15 +201,98 @@ const ASSEMBLED: readonly {
     parts: { spki: encodeSpki(createPrivateKey(vector("p384.key"))) },
     refused: NOT_ITS_KEY,
   },
-  { name: "no attributes at all", parts: { attributes: NOTHING } },
+  {
+    name: "attributes out of order",
+    parts: attributes(attribute("1.2.4", encodeNull()), attribute("1.2.3", encodeNull())),
+    refused: NOT_IN_ORDER,
+  },
+  {
+    name: "an attribute whose values are out of order",
+    parts: attributes(attribute("1.2.3", encodeInteger(2), encodeInteger(1))),
+    refused: NOT_IN_ORDER,
+  },
+  {
+    name: "a part of the subject that is out of order",
+    parts: {
+      subject: encodeSequence(
+        encodeElement(
+          TAG.set,
+          encodeSequence(encodeOid("2.5.4.10"), ALICE_NAME),
+          encodeSequence(encodeOid(OID.commonName), ALICE_NAME),
+        ),
+      ),
+    },
+    refused: NOT_IN_ORDER,
+  },
+  {
+    name: "a part of the subject without anything",
+    parts: { subject: encodeSequence(encodeElement(TAG.set)) },
+    refused: "cannot read DER: it ends too early",
+  },
+  {
+    name: "a common name that is not UTF-8",
+    parts: { subject: subjectOf(encodeElement(TAG.utf8String, Uint8Array.of(0xff))) },
+    refused: "cannot accept request: a name in it is not UTF-8",
+  },
+  {
+    name: "a PrintableString with an at sign",
+    parts: { subject: subjectOf(encodeElement(TAG.printableString, utf8("a@b"))) },
+    refused: "cannot accept request: a name in it has characters that its type does not have",
+  },
+  {
+    name: "an IA5String with an umlaut",
+    parts: { subject: subjectOf(encodeElement(TAG.ia5String, utf8("ä"))) },
+    refused: "cannot accept request: a name in it has characters that its type does not have",
+  },
+  {
+    name: "a list of extensions that is a set",
+    parts: attributes(attribute(OID.extensionRequest, encodeElement(TAG.set, ALT_NAME))),
+    refused: "cannot accept request: a request for extensions of an odd type",
+  },
+  {
+    name: "an extension that says that it is not critical",
+    parts: extensions(
+      encodeSequence(
+        encodeOid(OID.subjectAltName),
+        encodeBoolean(false),
+        encodeOctetString(encodeSequence(dnsName("alice"))),
+      ),
+    ),
+    refused: "cannot read request: a default value that DER leaves out",
+  },
+  {
+    name: "a signature of SHA-256 that calls itself one of SHA-384",
+    parts: { algorithm: encodeSequence(encodeOid("1.2.840.10045.4.3.3")) },
+    refused: NOT_ITS_KEY,
+  },
+  {
+    name: "parameters where ECDSA has none",
+    parts: { algorithm: encodeSequence(encodeOid("1.2.840.10045.4.3.2"), encodeNull()) },
+    refused: BEHIND,
+  },
+  {
+    name: "a signature of MD5",
+    parts: { algorithm: encodeSequence(encodeOid("1.2.840.113549.1.1.4"), encodeNull()) },
+    refused: notAccepted("1.2.840.113549.1.1.4"),
+  },
+  {
+    name: "a length of indefinite form",
+    der: Uint8Array.of(0x30, 0x80, 0, 0),
+    refused: "cannot read DER: a length of a forbidden form",
+  },
+  {
+    name: "a length that is longer than needed",
+    der: Uint8Array.of(0x30, 0x81, 0x01, 0),
+    refused: "cannot read DER: a length that is not in its shortest form",
+  },
+  { name: "no attributes at all", parts: { attributes: new Uint8Array() } },
   { name: "an attribute that nobody knows", parts: attributes(attribute("1.2.3", encodeNull())) },
   { name: "its own name", parts: extensions(ALT_NAME) },
   { name: "what is needed", parts: {} },
 ];
 
-for (const { name, parts, refused } of ASSEMBLED) {
+for (const { name, parts, der = assembleCsr(parts), refused } of ASSEMBLED) {
   test(`parseCsr() ${refused === undefined ? "accepts" : "refuses"} ${name}`, () => {
-    const der = assemble(parts);
     if (refused !== undefined) {
       return assert.throws(() => parseCsr(der), { kind: "malformed", message: refused });
     }
@@ -255,7 +302,7 @@ for (const { name, parts, refused } of ASSEMBLED) {
 
 for (const text of ["alice\0", "Alice", "alice ", "ａlice", ""]) {
   test(`checkCsrNames() does not take ${JSON.stringify(text)} for alice`, () => {
-    const csr = parseCsr(assemble({ commonName: encodeElement(TAG.utf8String, utf8(text)) }));
+    const csr = parseCsr(assembleCsr({ subject: subjectOf(text) }));
     assert.throws(() => checkCsrNames(csr, ALICE), { kind: "refused" });
   });
 }
