@@ -6,6 +6,7 @@ import { Home } from "../lib/client/home.ts";
 import { PkiError } from "../lib/base/errors.ts";
 import { readFirstLine } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
+import { printableJson } from "../lib/base/printable.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 
@@ -81,7 +82,7 @@ export class Surroundings {
   /** The result: for people as text, for programs as one line of JSON. */
   result(json: Readonly<Record<string, unknown>>, text: string): void {
     const { stdout } = this.context.process;
-    if (this.flags.json) stdout.write(`${JSON.stringify(json)}\n`);
+    if (this.flags.json) stdout.write(`${printableJson(json)}\n`);
     else if (text !== "") stdout.write(text.endsWith("\n") ? text : `${text}\n`);
   }
 

@@ -14,6 +14,7 @@ import { connectCommand } from "./connect.ts";
 import type { PkiContext } from "./context.ts";
 import { csrCommand } from "./csr.ts";
 import { exitCodeOf, formatError } from "./error_text.ts";
+import { inspectCommand } from "./inspect.ts";
 import { listenCommand } from "./listen.ts";
 import { logVerifyCommand } from "./log_verify.ts";
 import { requestCommand } from "./request.ts";
@@ -98,6 +99,7 @@ const routes = buildRouteMap({
     request: requestCommand,
     listen: listenCommand,
     connect: connectCommand,
+    inspect: inspectCommand,
     backup: backupCommand,
     restore: restoreCommand,
     log: logRoutes,

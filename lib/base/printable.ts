@@ -11,3 +11,12 @@ const UNSAFE =
 export function printable(text: string): string {
   return text.toWellFormed().replaceAll("\t", " ").replace(UNSAFE, "\ufffd");
 }
+
+/** JSON of a value in which each unsafe character is escaped: the same value, and safe to show. */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    UNSAFE,
+    (text) =>
+      text.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`),
+  );
+}

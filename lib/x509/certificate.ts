@@ -97,11 +97,10 @@ function malformed(what: string): PkiError {
 
 /** The version, which must be 3, and the serial number in hex. */
 function readSerial(tbs: DerReader): string {
-  const version = tbs.enter(contextTag(0, true));
-  if (parseSmallInteger(version.read(TAG.integer).content) !== 2) {
+  const version = tbs.readOptional(contextTag(0, true)); // absent in version 1
+  if (!version || parseSmallInteger(readWhole(version.content, TAG.integer).content) !== 2) {
     throw malformed("not of version 3");
   }
-  version.end();
   return encodeHex(checkInteger(tbs.read(TAG.integer).content));
 }
 

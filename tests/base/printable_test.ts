@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { printable } from "../../lib/base/printable.ts";
+import { printable, printableJson } from "../../lib/base/printable.ts";
 
 const UNSAFE: readonly { readonly name: string; readonly codes: readonly [number, number] }[] = [
   { name: "C0 below tab", codes: [0x00, 0x08] },
@@ -56,4 +56,20 @@ test("printable() changes nothing that it made", () => {
     assert.equal(printable(shown), shown);
     assert.doesNotMatch(shown, /[\p{Cc}\p{Cs}]/u);
   }));
+});
+
+test("printableJson() is JSON of the same value, and shows nothing unsafe", () => {
+  fc.assert(fc.property(fc.json(), fc.string({ unit: "binary" }), (json, text) => {
+    const value = [JSON.parse(json), text];
+    assert.deepEqual(JSON.parse(printableJson(value)), JSON.parse(JSON.stringify(value)));
+  }));
+  for (const { name, codes: [first, last] } of UNSAFE) {
+    for (let code = first; code <= last; code++) {
+      const text = `a${String.fromCodePoint(code)}b`;
+      const shown = printableJson({ [text]: text });
+      assert.match(shown, /^[\x20-\x7e]+$/, name);
+      assert.deepEqual(JSON.parse(shown), { [text]: text }, name);
+    }
+  }
+  assert.equal(printableJson({ a: "ä\u202e" }), '{"a":"ä\\u202e"}');
 });

@@ -15,6 +15,7 @@ const COMMANDS = [
   "request",
   "listen",
   "connect",
+  "inspect",
   "backup",
   "restore",
   "log verify",

@@ -172,7 +172,7 @@ const ROWS: readonly { readonly name: string; readonly parts: Parts; readonly re
     {
       name: "version 1",
       parts: { version: NOTHING },
-      refused: "cannot read DER: tag 0x2 where 0xa0 is due",
+      refused: "cannot read certificate: not of version 3",
     },
     {
       name: "version 2",
