@@ -261,8 +261,19 @@ export function encodeRequest<T extends RequestType>(
   return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type, ...body })));
 }
 
+/** The fields of an `OK` answer as JSON: whoever answers need not know `seq`. */
+export function encodeFields(answer: Answer): string {
+  return JSON.stringify(answer);
+}
+
 export function encodeAnswer(seqNumber: number, answer: Answer): Uint8Array<ArrayBuffer> {
-  return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type: "OK", ...answer })));
+  return encodeAnswerOf(seqNumber, encodeFields(answer));
+}
+
+/** @param fields what {@link encodeFields} made */
+export function encodeAnswerOf(seqNumber: number, fields: string): Uint8Array<ArrayBuffer> {
+  const rest = fields === "{}" ? "}" : `,${fields.slice(1)}`;
+  return encodeFrame(utf8(`{"seq":${seqNumber},"type":"OK"${rest}`));
 }
 
 /** `seq` is 0 where the error is not the answer to a request (busy, timeout). */

@@ -10,8 +10,7 @@ import { type ErrorReport, PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
 import {
-  type Answer,
-  encodeAnswer,
+  encodeAnswerOf,
   encodeError,
   parseRequest,
   type Request,
@@ -82,7 +81,8 @@ const WHY_NOT: Readonly<Record<SessionState, string>> = {
 
 /** How a request ended. */
 export type Outcome =
-  | { readonly ok: true; readonly answer: Answer }
+  /** The answer's fields, from `encodeFields`. */
+  | { readonly ok: true; readonly fields: string }
   | { readonly ok: false; readonly error: ErrorReport };
 
 /** What to do next: carry a request out, or send these bytes (a request that was refused here). */
@@ -108,6 +108,11 @@ export class ServerSession {
 
   receive(chunk: Uint8Array): void {
     this.#frames.push(chunk);
+  }
+
+  /** Bytes that were received and belong to no request that was read. */
+  get bufferedBytes(): number {
+    return this.#frames.bufferedBytes;
   }
 
   /** Bytes read as frames since the last call: what the relay may send more of. */
@@ -165,6 +170,6 @@ export class ServerSession {
     const step = STEPS[this.#state][type];
     if (!step) throw new PkiError("internal", "an answer in the wrong state");
     this.#state = outcome.ok ? step.onSuccess : step.onFailure;
-    return outcome.ok ? encodeAnswer(seq, outcome.answer) : encodeError(seq, outcome.error);
+    return outcome.ok ? encodeAnswerOf(seq, outcome.fields) : encodeError(seq, outcome.error);
   }
 }

@@ -9,7 +9,7 @@ import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls, Caller } from "../base/call.ts";
 import { messageOf, packError, PkiError, reportError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
-import type { Request } from "../protocol/messages.ts";
+import { encodeFields, type Request } from "../protocol/messages.ts";
 import { loadOpaque } from "../protocol/opaque.ts";
 import { loadSqlite } from "../store/database.ts";
 import { diskFiles, replaceFile } from "../store/disk.ts";
@@ -234,14 +234,14 @@ function open({ directory }: Running, { channel, port, visitor }: ToDirectory & 
   port.on("message", async (request: Request) => {
     const { seq } = request;
     try {
-      const answer = await session.handle(request);
-      port.postMessage({ seq, outcome: { ok: true, answer } } satisfies Settled);
+      const fields = encodeFields(await session.handle(request));
+      port.postMessage({ seq, fields } satisfies Settled);
     } catch (error) {
       const report = reportError(error);
       if (report.code === "INTERNAL" || report.code === "STORAGE") {
         process.stderr.write(`pki: error: ${messageOf(error)}\n`);
       }
-      port.postMessage({ seq, outcome: { ok: false, error: report } } satisfies Settled);
+      port.postMessage({ seq, ...report } satisfies Settled);
     }
   });
 }

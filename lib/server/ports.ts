@@ -1,11 +1,14 @@
-/** What the server's threads say to each other; `docs/architecture.md` draws the picture. */
+/**
+ * What the server's threads say to each other; `docs/architecture.md` draws the picture. What every
+ * request takes with it is flat, of strings and numbers: engines copy that several times faster than
+ * objects in objects or arrays of bytes.
+ */
 
 import type { MessagePort } from "node:worker_threads";
 import type { ErrorReport, PackedError } from "../base/errors.ts";
 import type { Certification, Certified } from "../ca/authority.ts";
 import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
 import type { OcspAnswer } from "../x509/ocsp.ts";
-import type { Outcome } from "../protocol/session.ts";
 import type { Segment } from "../store/log_index.ts";
 
 /** Who is at the other end of a connection, as the main thread saw it; from no message of the client. */
@@ -19,26 +22,28 @@ export interface Visitor {
 
 /** Main thread to a connection worker. */
 export type ToConnection =
+  /** Bytes that the client sent, in Latin-1. */
+  | string
   | { readonly type: "start"; readonly directory: MessagePort }
-  | { readonly type: "bytes"; readonly bytes: Uint8Array }
   | { readonly type: "ping" }
   /** The server stops: finish what runs, take nothing more, close. */
   | { readonly type: "finish" };
 
 /** A connection worker to the main thread. */
 export type FromConnection =
-  | { readonly type: "bytes"; readonly bytes: Uint8Array }
-  /** So many of the bytes that it was given have been worked on. */
-  | { readonly type: "taken"; readonly count: number }
+  /** Bytes for the client in Latin-1, and how many of those that it was given have been worked on. */
+  | { readonly type: "bytes"; readonly text: string; readonly taken: number }
+  /** So many have been worked on, and there is nothing for the client yet. */
+  | { readonly type: "taken"; readonly taken: number }
   | { readonly type: "pong" }
   /** Everything has been said. */
   | { readonly type: "close" };
 
 /** Directory to a connection worker, in answer to a request of the protocol. */
-export interface Settled {
-  readonly seq: number;
-  readonly outcome: Outcome;
-}
+export type Settled =
+  /** The answer's fields as JSON, as `encodeFields` makes them. */
+  | { readonly seq: number; readonly fields: string }
+  | { readonly seq: number; readonly code: string; readonly message: string };
 
 /** Directory to a connection worker: this session is over, say why and close. */
 export interface SessionEnd {

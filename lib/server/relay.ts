@@ -5,7 +5,7 @@
 
 import type { TLSSocket } from "node:tls";
 import type { Worker } from "node:worker_threads";
-import { copyBytes } from "../base/bytes.ts";
+import { encodeLatin1 } from "../base/bytes.ts";
 import { PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
@@ -26,7 +26,7 @@ export class Relay {
   /** Bytes that the worker has and has not worked on. */
   #bytesAhead = 0;
   /** What came from the client and waits for the worker, or for the client to read its answers. */
-  readonly #held: Uint8Array<ArrayBuffer>[] = [];
+  readonly #held: string[] = [];
   #isAnswering = true;
   #isOver = false;
   #watchdog: ReturnType<typeof setInterval> | undefined;
@@ -62,17 +62,18 @@ export class Relay {
 
   #fromSocket(chunk: Uint8Array): void {
     if (this.#isOver) return;
-    this.#held.push(copyBytes(chunk));
+    this.#held.push(encodeLatin1(chunk));
     this.#flow();
   }
 
   #fromWorker(message: FromConnection): void {
     switch (message.type) {
       case "bytes":
-        if (!this.#isOver) this.#socket.write(message.bytes);
+        if (!this.#isOver) this.#socket.write(message.text, "latin1");
+        this.#bytesAhead -= message.taken;
         return this.#flow();
       case "taken":
-        this.#bytesAhead -= message.count;
+        this.#bytesAhead -= message.taken;
         return this.#flow();
       case "pong":
         this.#isAnswering = true;
@@ -91,10 +92,10 @@ export class Relay {
       this.#bytesAhead < LIMITS.relayBytesMax &&
       this.#socket.writableLength < LIMITS.answersUnreadBytesMax
     ) {
-      const bytes = this.#held.shift();
-      if (!bytes) break;
-      this.#bytesAhead += bytes.length;
-      this.#worker.postMessage({ type: "bytes", bytes } satisfies ToConnection, [bytes.buffer]);
+      const text = this.#held.shift();
+      if (text === undefined) break;
+      this.#bytesAhead += text.length;
+      this.#tell(text);
     }
     if (this.#held.length > 0) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();

@@ -8,9 +8,11 @@ import {
   copyBytes,
   encodeBase64,
   encodeHex,
+  encodeLatin1,
   isEqualBytes,
   parseBase64,
   parseHex,
+  parseLatin1,
   parseUtf8,
   sha256,
   utf8,
@@ -112,4 +114,13 @@ test("isEqualBytes() compares length and content", () => {
   assert.equal(isEqualBytes(utf8("ab"), utf8("ac")), false);
   assert.equal(isEqualBytes(utf8("ab"), utf8("abc")), false);
   assert.equal(isEqualBytes(utf8(""), utf8("")), true);
+});
+
+test("encodeLatin1() takes every byte, also of a view, and parseLatin1() gives it back", () => {
+  const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  assert.deepEqual([...encodeLatin1(all)].map((character) => character.charCodeAt(0)), [...all]);
+  fc.assert(fc.property(fc.uint8Array(), fc.nat(9), (bytes, from) => {
+    const view = bytes.subarray(from);
+    assert.deepEqual([...parseLatin1(encodeLatin1(view))], [...view]);
+  }));
 });

@@ -6,7 +6,9 @@ import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
 import {
   encodeAnswer,
+  encodeAnswerOf,
   encodeError,
+  encodeFields,
   encodeRequest,
   parseAnswer,
   parseAnswerBody,
@@ -499,6 +501,11 @@ test("parseAnswer() reads what encodeAnswer() and encodeError() make", () => {
     ok: true,
     body: { seq: 3, type: "OK", id: "alice" },
   });
+  assert.deepEqual(parseAnswer(bodyOf(encodeAnswerOf(4, encodeFields({})))), {
+    seq: 4,
+    ok: true,
+    body: { seq: 4, type: "OK" },
+  });
   const report = { code: "BUSY", message: "later ✓" };
   assert.deepEqual(parseAnswer(bodyOf(encodeError(0, report))), {
     seq: 0,
@@ -654,6 +661,9 @@ test("parseAnswerBody() of PROOF takes what was not asked for as missing", () =>
 
 test("encodeAnswer() makes one frame of the largest answer to PROOF that is accepted", () => {
   const answer = { ...PROOF, inclusion: Array(64).fill(NONCE) };
-  assert.ok(encodeAnswer(Number.MAX_SAFE_INTEGER, answer).length <= FRAME_HEADER_BYTES + 65_536);
+  assert.ok(
+    encodeAnswer(Number.MAX_SAFE_INTEGER, answer).length <=
+      FRAME_HEADER_BYTES + 65_536,
+  );
   parseAnswerBody("PROOF", answer);
 });

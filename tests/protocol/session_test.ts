@@ -34,7 +34,7 @@ const BODIES: Readonly<Record<RequestType, Readonly<Record<string, string>>>> = 
 
 const frameOf = (seq: number, type: RequestType) => encodeRequest(seq, type, BODIES[type] as never);
 
-const DONE: Outcome = { ok: true, answer: {} };
+const DONE: Outcome = { ok: true, fields: "{}" };
 const FAILED: Outcome = { ok: false, error: { code: "REFUSED", message: "no" } };
 
 const messageIn = (frame: Uint8Array): unknown =>
@@ -311,6 +311,17 @@ test("ServerSession still answers what runs after the client broke the protocol"
   assert.throws(() => session.next(), { kind: "protocol" });
   assert.deepEqual(messageIn(session.settle(seq, DONE)), { seq, type: "OK" });
   assert.equal(session.runningRequests, 0);
+});
+
+test("ServerSession.bufferedBytes counts what belongs to no request yet", () => {
+  const { session, seq } = sessionIn("open");
+  const frame = frameOf(seq, "CERTREQ");
+  session.receive(frame);
+  session.receive(frameOf(seq + 1, "CERTREQ").subarray(0, 7));
+  assert.equal(session.bufferedBytes, frame.length + 7);
+  session.next();
+  assert.equal(session.next(), undefined);
+  assert.equal(session.bufferedBytes, 7);
 });
 
 test("ServerSession.settle() refuses an answer that nobody waits for", () => {
