@@ -184,11 +184,13 @@ function checkCas(path: Path): void {
   }
 }
 
+const count = (cas: number) => cas === 1 ? "1 CA" : `${cas} CAs`;
+
 /** Section 6.1.4, l and m: how many more CAs each one lets be below it. */
 function checkPathLengths(path: Path): void {
   const { chain, who, options: { intermediatesMax = CHAIN_CERTIFICATES_MAX } } = path;
   let left = intermediatesMax;
-  let limit = `there must not be more than ${intermediatesMax} CAs between it and the root`;
+  let limit = `there must not be more than ${count(intermediatesMax)} between it and the root`;
   for (const [index, certificate] of casFromRoot(path)) {
     if (index < chain.length - 1 && !isSelfIssued(certificate)) {
       if (left === 0) throw untrusted("path-length", index, limit);
@@ -198,7 +200,7 @@ function checkPathLengths(path: Path): void {
     if (pathLength >= left) continue;
     left = pathLength;
     limit = `${who(index)} must not have ${
-      pathLength === 0 ? "a CA" : `more than ${pathLength} CAs`
+      pathLength === 0 ? "a CA" : `more than ${count(pathLength)}`
     } below it`;
   }
 }
