@@ -14,6 +14,7 @@ import { parseProfiles } from "../ca/profile_config.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
 import { encodeTbsCrl, signCrl } from "../x509/crl.ts";
+import { keyIdOf } from "../x509/encode.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeOcspResponse } from "../x509/ocsp.ts";
 import { parsePemBlock } from "../x509/pem.ts";
@@ -87,10 +88,9 @@ function issuerOf({ issuers }: Opened, keyId: string): Issuer {
 
 function signStatus(running: Opened, { issuerKeyId, answers, nonce }: StatusToSign): Bytes {
   const { certificate, key } = issuerOf(running, issuerKeyId);
-  const { subjectKeyId } = certificate;
-  if (!subjectKeyId) throw new PkiError("internal", "the CA has no key identifier");
   return encodeOcspResponse({
-    responderKeyId: subjectKeyId,
+    // By its hash: a CA from outside may have any subject key identifier.
+    responderKeyId: keyIdOf(certificate.spki),
     producedAtMs: Date.now(),
     answers,
     ...(nonce === undefined ? {} : { nonce }),

@@ -20,6 +20,7 @@ import {
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { Certificate } from "./certificate.ts";
+import { type CrlEntry, parseEntry, type Revocation } from "./crl_entry.ts";
 import {
   checkInteger,
   contextTag,
@@ -30,7 +31,6 @@ import {
   encodeSequence,
   encodeTime,
   parseBoolean,
-  parseGeneralizedTime,
   parseSmallInteger,
   parseTime,
   parseWholeBits,
@@ -54,20 +54,17 @@ import {
   parseExtensions,
 } from "./extensions.ts";
 import { isSignatureValid, parsePublicKey } from "./keys.ts";
-import { encodeReason, parseReason, REASONS, type RevocationReason } from "./revocation_reason.ts";
 
 // Where lists are read and written, these are needed with them.
+export { type CrlEntry, encodeCrlEntry, type Revocation } from "./crl_entry.ts";
 export { REVOCATION_REASONS, type RevocationReason } from "./revocation_reason.ts";
 
-/** Extensions of lists and of their entries (RFC 5280, sections 5.2 and 5.3). */
+/** Extensions of lists (RFC 5280, section 5.2). */
 const CRL_OID = {
   issuerAltName: "2.5.29.18",
   crlNumber: "2.5.29.20",
-  reasonCode: "2.5.29.21",
-  invalidityDate: "2.5.29.24",
   deltaCrlIndicator: "2.5.29.27",
   issuingDistributionPoint: "2.5.29.28",
-  certificateIssuer: "2.5.29.29",
   freshestCrl: "2.5.29.46",
 } as const;
 
@@ -80,24 +77,8 @@ const UNDERSTOOD = new Set<string>([
   CRL_OID.freshestCrl,
 ]);
 
-const UNDERSTOOD_IN_ENTRY = new Set<string>([CRL_OID.reasonCode, CRL_OID.invalidityDate]);
-
 /** RFC 5280, section 5.2.3: CRL numbers of up to 20 bytes must be read. */
 const NUMBER_BYTES_MAX = 20;
-
-export interface Revocation {
-  /** Milliseconds since 1970. */
-  readonly revokedMs: number;
-  /** `unspecified` where none is given. */
-  readonly reason: RevocationReason;
-  /** Since when the key is thought not to be its owner's alone, if that is said. */
-  readonly invalidityMs?: number;
-}
-
-export interface CrlEntry extends Revocation {
-  /** Content bytes in hex, as {@link Certificate.serial}. */
-  readonly serial: string;
-}
 
 /** IssuingDistributionPoint (RFC 5280, section 5.2.5): what a list that has it is limited to. */
 export interface CrlScope {
@@ -142,38 +123,6 @@ function parseNumber(value: Uint8Array): bigint {
     throw malformed("a number out of range");
   }
   return BigInt(`0x${encodeHex(content)}`);
-}
-
-function parseEntryExtensions(reader: DerReader): Omit<Revocation, "revokedMs"> {
-  if (reader.isAtEnd) throw malformed("an empty list of extensions");
-  const extensions = parseExtensions(reader);
-  for (const { oid, critical } of extensions.values()) {
-    if (oid === CRL_OID.certificateIssuer) {
-      throw malformed("an indirect list, with certificates of several issuers");
-    }
-    if (critical && !UNDERSTOOD_IN_ENTRY.has(oid)) {
-      throw malformed(`the unknown critical extension ${oid} of an entry`);
-    }
-  }
-  const reason = extensions.get(CRL_OID.reasonCode);
-  const invalidity = extensions.get(CRL_OID.invalidityDate);
-  return {
-    reason: reason ? parseReason(reason.value) : "unspecified",
-    // Always GeneralizedTime, whatever the year (RFC 5280, section 5.3.2).
-    ...(invalidity
-      ? { invalidityMs: parseGeneralizedTime(readWhole(invalidity.value, TAG.generalizedTime)) }
-      : {}),
-  };
-}
-
-function parseEntry(content: Uint8Array): CrlEntry {
-  const reader = new DerReader(content);
-  const serial = encodeHex(checkInteger(reader.read(TAG.integer).content));
-  const revokedMs = parseTime(reader.read());
-  if (reader.isAtEnd) return { serial, revokedMs, reason: "unspecified" };
-  const extensions = parseEntryExtensions(reader.enter(TAG.sequence));
-  reader.end();
-  return { serial, revokedMs, ...extensions };
 }
 
 function readFlag(reader: DerReader, number: number): boolean {
@@ -327,34 +276,6 @@ export function isCrlSignedBy(crl: Crl, issuer: Certificate): boolean {
   if ((keyUsage & KEY_USAGE.crlSign) === 0) return false;
   return isSignatureValid({ algorithm, data, signature, key: parsePublicKey(issuer.spki) });
 }
-
-/**
- * One entry of the list (RFC 5280, section 5.3). A reason of `unspecified` is left out, as section
- * 5.3.1 wants.
- * @param entry.serial content bytes of the serial number, or these in hex
- * @throws {PkiError} `malformed` for hex that is none
- */
-export function encodeCrlEntry(
-  { serial, revokedMs, reason }: {
-    readonly serial: Uint8Array | string;
-    readonly revokedMs: number;
-    readonly reason: RevocationReason;
-  },
-): Bytes {
-  return encodeSequence(
-    encodeElement(TAG.integer, typeof serial === "string" ? parseHex(serial) : serial),
-    encodeTime(revokedMs),
-    ENTRY_EXTENSIONS[reason],
-  );
-}
-
-/** The extensions of an entry by its reason: there are only so many. */
-const ENTRY_EXTENSIONS = Object.fromEntries(REASONS.map((reason) => {
-  const extensions = encodeSequence(
-    encodeExtension(CRL_OID.reasonCode, false, encodeReason(reason)),
-  );
-  return [reason, reason === "unspecified" ? new Uint8Array() : extensions];
-})) as Readonly<Record<RevocationReason, Bytes>>;
 
 function encodeNumber(value: bigint): Bytes {
   const hex = value.toString(16);

@@ -192,12 +192,31 @@ export function parseNamedBits(content: Uint8Array): number {
   return bits;
 }
 
-const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
-const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
+/** Two decimal digits; read by hand, since a list of revoked certificates has one time for each. */
+function readTwoDigits(content: Uint8Array, at: number): number {
+  const tens = (content[at] ?? 0) - 0x30;
+  const ones = (content[at + 1] ?? 0) - 0x30;
+  if (tens < 0 || tens > 9 || ones < 0 || ones > 9) throw malformed("a time of a forbidden form");
+  return tens * 10 + ones;
+}
 
-/** Milliseconds since 1970 of a year and what a match of the patterns above has behind it. */
-function parseTimeFields(year: number, fields: readonly string[]): number {
-  const [month = 0, day = 0, hour = 0, minute = 0, second = 0] = fields.map(Number);
+/** The only form that RFC 5280 allows: digits down to seconds, in UTC. */
+function checkTimeForm(content: Uint8Array, length: number): void {
+  if (content.length !== length || content[length - 1] !== 0x5a) {
+    throw malformed("a time of a forbidden form");
+  }
+}
+
+const readFullYear = (content: Uint8Array): number =>
+  readTwoDigits(content, 0) * 100 + readTwoDigits(content, 2);
+
+/** Milliseconds since 1970 of a year and the ten digits from `at` on. */
+function readTimeFields(year: number, content: Uint8Array, at: number): number {
+  const month = readTwoDigits(content, at);
+  const day = readTwoDigits(content, at + 2);
+  const hour = readTwoDigits(content, at + 4);
+  const minute = readTwoDigits(content, at + 6);
+  const second = readTwoDigits(content, at + 8);
   const time = Date.UTC(year, month - 1, day, hour, minute, second);
   const back = new Date(time);
   if (
@@ -210,29 +229,25 @@ function parseTimeFields(year: number, fields: readonly string[]): number {
   return time;
 }
 
-function matchTime({ content }: Element, pattern: RegExp): readonly string[] {
-  const match = pattern.exec(String.fromCharCode(...content.subarray(0, 20)));
-  if (!match) throw malformed("a time of a forbidden form");
-  return match.slice(1);
-}
-
 /** UTCTime up to 2049, GeneralizedTime from 2050 on (RFC 5280, section 4.1.2.5), as milliseconds. */
 export function parseTime(element: Element): number {
-  if (element.tag === TAG.generalizedTime) {
-    const [year] = matchTime(element, GENERALIZED_TIME);
-    if (Number(year) < 2050) throw malformed("a year that belongs into a UTCTime");
+  const { tag, content } = element;
+  if (tag === TAG.generalizedTime) {
+    checkTimeForm(content, 15);
+    if (readFullYear(content) < 2050) throw malformed("a year that belongs into a UTCTime");
     return parseGeneralizedTime(element);
   }
-  if (element.tag !== TAG.utcTime) throw malformed("a time of another type");
-  const [year, ...fields] = matchTime(element, UTC_TIME);
-  return parseTimeFields((Number(year) < 50 ? 2000 : 1900) + Number(year), fields);
+  if (tag !== TAG.utcTime) throw malformed("a time of another type");
+  checkTimeForm(content, 13);
+  const year = readTwoDigits(content, 0);
+  return readTimeFields((year < 50 ? 2000 : 1900) + year, content, 2);
 }
 
 /** GeneralizedTime of any year (RFC 5280, section 4.1.2.5.2), as milliseconds. */
-export function parseGeneralizedTime(element: Element): number {
-  if (element.tag !== TAG.generalizedTime) throw malformed("a time of another type");
-  const [year, ...fields] = matchTime(element, GENERALIZED_TIME);
-  return parseTimeFields(Number(year), fields);
+export function parseGeneralizedTime({ tag, content }: Element): number {
+  if (tag !== TAG.generalizedTime) throw malformed("a time of another type");
+  checkTimeForm(content, 15);
+  return readTimeFields(readFullYear(content), content, 4);
 }
 
 /**

@@ -24,7 +24,8 @@ export type RevocationReason = keyof typeof REVOCATION_REASONS;
 export const REASONS: readonly RevocationReason[] = Object.keys(
   REVOCATION_REASONS,
 ) as RevocationReason[];
-const REASON_OF_CODE: ReadonlyMap<number, RevocationReason> = new Map(
+
+export const REASON_OF_CODE: ReadonlyMap<number, RevocationReason> = new Map(
   REASONS.map((reason) => [REVOCATION_REASONS[reason], reason]),
 );
 

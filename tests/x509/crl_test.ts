@@ -442,6 +442,23 @@ test("parseCrl() reads what our own lists do not have", () => {
   assert.deepEqual([plain.number, plain.entryCount, plain.extensions.size], [undefined, 0, 0]);
 });
 
+test("parseCrl() reads entries alike, whether they have only a reason or more than that", () => {
+  const ignored = encodeExtension(UNKNOWN, false, encodeNull());
+  LASTING_REASONS.slice(1).forEach((reason) => {
+    const code = REVOCATION_REASONS[reason];
+    const expected = { serial: "07", revokedMs: NOW_MS, reason };
+    for (const more of [[], [ignored]]) {
+      const list = encodeSequence(entryOf(reasonExtension(code), ...more));
+      assert.deepEqual([...parseCrl(crlOf({ list })).entries()], [expected]);
+    }
+  });
+  // What looks like a reason at its end is none.
+  const list = encodeSequence(entryOf(encodeExtension("2.5.29.29", false, enumerated(1))));
+  assert.throws(() => parseCrl(crlOf({ list })), { kind: "malformed" });
+  const critical = encodeSequence(entryOf(encodeExtension("2.5.29.21", true, enumerated(1))));
+  assert.equal(parseCrl(crlOf({ list: critical })).find("07")?.reason, "keyCompromise");
+});
+
 test("parseCrlNumber() reads the number that parseCrl() reads, or nothing", () => {
   for (const [count, number] of [[0, 0n], [3, 1n], [1, 255n], [0, 2n ** 159n - 1n]] as const) {
     const der = makeCrl(ca, encodeEntries(count), number);
