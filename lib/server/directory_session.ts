@@ -157,9 +157,12 @@ export class DirectorySession {
   /** @throws {PkiError} `untrusted` */
   #judgeShown(): ShownCertificate {
     const { root, domain } = this.#directory.options;
-    const issuers = domainIssuers(this.#directory.issuers).map(({ der }) => der);
-    const { id, leaf } = judgeUser([...this.#visitor.shown, ...issuers], {
-      anchor: { root, domain },
+    const own = domainIssuers(this.#directory.issuers).map(({ der }) => der);
+    // Under a root of one's own other CAs may use our names: only what ours have signed counts.
+    const issuers = new Set(own.map(fingerprintOf));
+    const [shownLeaf = new Uint8Array()] = this.#visitor.shown;
+    const { id, leaf } = judgeUser([shownLeaf, ...own], {
+      anchor: { root, domain, issuers },
       nowMs: this.#directory.nowMs,
     });
     this.#checkOnRecord(leaf);
@@ -167,9 +170,10 @@ export class DirectorySession {
   }
 
   /** After a loss there may be certificates that nobody could revoke any more: they do not count. */
-  #checkOnRecord({ serial }: Certificate): void {
-    const issued = this.#directory.options.state.issued(serial);
-    if (!issued) {
+  #checkOnRecord({ serial, der }: Certificate): void {
+    const { state, log } = this.#directory.options;
+    const issued = state.issued(serial);
+    if (!issued || certificateOf(log.read(issued.entry)) !== encodeBase64(der)) {
       throw new PkiError("untrusted", "cannot trust the certificate: it is not in the log");
     }
     if (issued.revokedMs !== null) {

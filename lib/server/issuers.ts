@@ -42,7 +42,7 @@ export function keyIdHex({ subjectKeyId }: Certificate): string {
 export interface Issuers {
   /** That new certificates of the trust domain come from. */
   readonly current: Certificate;
-  /** That were current before, and answer for what they have signed. */
+  /** That were current before, and answer for what they have signed; the newest first. */
   readonly earlier: readonly Certificate[];
   /** For names outside of the trust domain; nothing that they sign is anybody's identity here. */
   readonly outside: readonly Certificate[];
@@ -89,7 +89,7 @@ export function loadIssuers(files: ServerFiles, domain: string): Issuers {
   };
   return {
     current,
-    earlier: others.filter(isOfDomain),
+    earlier: others.filter(isOfDomain).toSorted((a, b) => b.notBeforeMs - a.notBeforeMs),
     outside: others.filter((other) => !isOfDomain(other)),
   };
 }
