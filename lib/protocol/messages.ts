@@ -5,10 +5,11 @@
  */
 
 import * as v from "valibot";
-import { parseBase64, parseUtf8, utf8 } from "../base/bytes.ts";
+import { parseUtf8, utf8 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { isId } from "../x509/names.ts";
+import { base64 } from "./fields.ts";
 import { encodeFrame } from "./frame.ts";
 
 export const PROTOCOL = "pki/1";
@@ -30,24 +31,6 @@ const LEAF_BYTES_MAX = 32_768;
 const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const id = v.pipe(v.string(), v.check(isId, "not a possible id"));
 
-/** How many bytes base64 stands for; characters alone do not tell 31 from 33. */
-function bytesOfBase64(text: string): number | undefined {
-  try {
-    return parseBase64(text).length;
-  } catch {
-    return undefined; // the schema says what is wrong
-  }
-}
-
-const base64 = (bytesMin: number, bytesMax: number) =>
-  v.pipe(
-    v.string(),
-    v.maxLength(Math.ceil(bytesMax / 3) * 4),
-    v.check((text) => {
-      const bytes = bytesOfBase64(text);
-      return bytes !== undefined && bytes >= bytesMin && bytes <= bytesMax;
-    }, "not base64 of the right length"),
-  );
 const der = base64(1, LIMITS.derBytesMax);
 const bytes32 = base64(32, 32);
 /** OPAQUE messages travel as their library makes them: base64url without padding. */

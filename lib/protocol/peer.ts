@@ -7,9 +7,17 @@
  */
 
 import * as v from "valibot";
-import { type Bytes, concatBytes, parseUtf8, utf8 } from "../base/bytes.ts";
+import {
+  type Bytes,
+  concatBytes,
+  encodeBase64,
+  parseBase64,
+  parseUtf8,
+  utf8,
+} from "../base/bytes.ts";
 import { type ErrorReport, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
+import { base64 } from "./fields.ts";
 import { encodeFrame, FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
 
 export const PEER_PROTOCOL = "pki-peer/1";
@@ -20,7 +28,12 @@ const TYPE = { control: 1, text: 2, data: 3, end: 4 } as const;
 export type LineMode = "talk" | "pipe";
 
 const CONTROL = v.variant("type", [
-  v.strictObject({ type: v.literal("HELLO"), mode: v.picklist(["talk", "pipe"]) }),
+  v.strictObject({
+    type: v.literal("HELLO"),
+    mode: v.picklist(["talk", "pipe"]),
+    /** An OCSP response (RFC 6960) about the certificate that this side shows in TLS. */
+    status: v.optional(base64(1, LIMITS.ocspResponseBytesMax)),
+  }),
   v.strictObject({ type: v.literal("READY") }),
   v.strictObject({
     type: v.literal("REFUSED"),
@@ -36,7 +49,8 @@ type Control = v.InferOutput<typeof CONTROL>;
 
 /** What a peer did. */
 export type PeerEvent =
-  | { readonly type: "hello"; readonly mode: LineMode }
+  /** `status` is the OCSP response that the peer staples, if any: bytes that nobody has judged. */
+  | { readonly type: "hello"; readonly mode: LineMode; readonly status?: Bytes }
   /** Both sides are ready; only now is anything shown or sent. */
   | { readonly type: "open" }
   | { readonly type: "refused"; readonly report: ErrorReport }
@@ -119,9 +133,16 @@ export class PeerSession {
     return this.#hasEnded;
   }
 
-  /** The first frame of each side. */
-  greet(): Bytes {
-    return encodeControl({ type: "HELLO", mode: this.#mode });
+  /**
+   * The first frame of each side.
+   * @param status the OCSP response about our own certificate, if we have one
+   */
+  greet(status?: Uint8Array): Bytes {
+    return encodeControl({
+      type: "HELLO",
+      mode: this.#mode,
+      ...(status ? { status: encodeBase64(status) } : {}),
+    });
   }
 
   /** We have judged the peer and are ready. */
@@ -262,7 +283,11 @@ export class PeerSession {
       case "HELLO":
         if (this.#peerMode) throw broke("a second HELLO");
         this.#peerMode = control.mode;
-        return { type: "hello", mode: control.mode };
+        return {
+          type: "hello",
+          mode: control.mode,
+          ...(control.status === undefined ? {} : { status: parseBase64(control.status) }),
+        };
       case "READY":
         if (!this.#peerMode || this.#isPeerReady) throw broke("READY at the wrong time");
         this.#isPeerReady = true;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Bytes, concatBytes, encodeHex, utf8 } from "../../lib/base/bytes.ts";
+import { type Bytes, concatBytes, encodeBase64, encodeHex, utf8 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { encodeFrame } from "../../lib/protocol/frame.ts";
 import { type LineMode, type PeerEvent, PeerSession } from "../../lib/protocol/peer.ts";
@@ -15,6 +15,9 @@ const HELLO = control({ type: "HELLO", mode: "talk" });
 const READY = control({ type: "READY" });
 const REFUSED = control({ type: "REFUSED", code: "UNTRUSTED", message: "no" });
 const text = (line: string) => frame(2, utf8(line));
+/** A HELLO with a status of so many bytes. */
+const helloWith = (bytes: number) =>
+  control({ type: "HELLO", mode: "talk", status: encodeBase64(new Uint8Array(bytes).fill(7)) });
 const data = (...bytes: number[]) => frame(3, Uint8Array.from(bytes));
 const end = (count: bigint | number) => {
   const body = new Uint8Array(8);
@@ -96,6 +99,19 @@ test("PeerSession: a pipe, both ends at the same moment", () => {
   assert.deepEqual(feed(b, a.sayReceived()), [{ type: "confirmed" }]);
   assert.deepEqual(feed(a, b.sayReceived()), [{ type: "confirmed" }]);
   assert.ok(a.isComplete && b.isComplete);
+});
+
+test("PeerSession: a status goes with the greeting, whole and unread", () => {
+  for (const length of [1, 2, 300, LIMITS.ocspResponseBytesMax]) {
+    const status = Uint8Array.from({ length }, (_, i) => i * 31);
+    const [a, b] = [new PeerSession("talk"), new PeerSession("pipe")];
+    assert.deepEqual(feed(b, a.greet(status)), [{ type: "hello", mode: "talk", status }]);
+    assert.deepEqual(feed(a, b.greet()), [{ type: "hello", mode: "pipe" }]);
+    const foreign = new PeerSession("talk");
+    assert.deepEqual(feed(foreign, helloWith(length)), [
+      { type: "hello", mode: "talk", status: new Uint8Array(length).fill(7) },
+    ]);
+  }
 });
 
 test("PeerSession: a refusal ends both sides before anything was said", () => {
@@ -333,6 +349,16 @@ const BAD_CONTROLS: readonly (readonly [State, Bytes, string])[] = [
   ["before HELLO", control({ type: "hello", mode: "talk" }), UNKNOWN],
   ["before HELLO", control({ type: "HELLO", mode: "talk", x: 1 }), UNKNOWN],
   ["before HELLO", control('{"type":"HELLO","mode":"talk","__proto__":{}}'), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: null }), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: "" }), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: [1] }), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: "AAA" }), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: "AAE" }), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: "AA_-" }), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: " AAAA" }), UNKNOWN],
+  ["before HELLO", helloWith(LIMITS.ocspResponseBytesMax + 1), UNKNOWN],
+  ["before HELLO", control({ type: "HELLO", mode: "talk", status: "A".repeat(60_000) }), UNKNOWN],
+  ["after HELLO", control({ type: "READY", status: "AAAA" }), UNKNOWN],
   ["before HELLO", control('{"__proto__":{"type":"HELLO","mode":"talk"}}'), UNKNOWN],
   ["before HELLO", control({ type: "constructor" }), UNKNOWN],
   ["after HELLO", control({ type: "READY", bytes: 1 }), UNKNOWN],
