@@ -7,17 +7,11 @@ import { callPeer } from "../lib/peer/call.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { startConversing, unlockIdentity } from "./converse.ts";
-import {
-  aborted,
-  DEFAULT_PEER_PORT,
-  GLOBAL_FLAGS,
-  type GlobalFlags,
-  Surroundings,
-  textFlag,
-} from "./globals.ts";
+import { announceStatus, startConversing } from "./converse.ts";
+import { aborted, DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
 
-export interface ConnectFlags extends GlobalFlags {
+export interface ConnectFlags extends PeerFlags {
   readonly expect?: string;
 }
 
@@ -65,16 +59,19 @@ export async function connect(
   const address = parseAddress(target, DEFAULT_PEER_PORT);
   const where = formatAddress(address);
   const surroundings = new Surroundings(context, flags);
-  const identity = await unlockIdentity(surroundings);
+  const participant = await takePart(surroundings, flags);
   const interrupted = Promise.withResolvers<void>();
   const conversing = startConversing(surroundings, {
-    id: identity.id,
+    participant,
     onInterrupt: () => interrupted.resolve(),
   });
+  await announceStatus(participant, conversing.tell);
   /** Why we turned the peer away, with its hint, which does not travel. */
   let refusal: unknown;
-  const line = await callPeer(address, identity, {
+  const line = await callPeer(address, participant.identity, {
     mode: conversing.mode,
+    status: participant.status?.response,
+    isOffline: participant.isOffline,
     signal: context.signal,
     handle: (getLine) => {
       const handlers = conversing.handle(getLine, async (peer) => {
@@ -116,6 +113,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
   parameters: {
     flags: {
       expect: textFlag("Who must answer", "NAME"),
+      offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
     positional: {
@@ -131,6 +129,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
       "and somebody else there later is refused. At a terminal people talk, line by line.\n" +
       "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
       "what the peer sends to stdout, and the exit code is 0 only if everything arrived.\n\n" +
+      OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki connect localhost:7450 --id bob\n" +
       "  pki connect alice.example.org --expect alice\n" +

@@ -6,13 +6,13 @@
 import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
 import { Chat, LineSplitter } from "../lib/peer/chat.ts";
-import { openIdentity, type PeerIdentity } from "../lib/peer/identity.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { LineMode } from "../lib/protocol/peer.ts";
 import type { OutputStream } from "./context.ts";
 import type { Surroundings } from "./globals.ts";
+import type { Participant } from "./participant.ts";
 
 /** One end of the conversations of a command. */
 export interface Conversing {
@@ -26,24 +26,31 @@ export interface Conversing {
 }
 
 export interface ConverseOptions {
-  readonly id: string;
+  readonly participant: Participant;
   readonly onInterrupt: () => void;
-}
-
-export async function unlockIdentity(surroundings: Surroundings): Promise<PeerIdentity> {
-  const id = surroundings.identity();
-  return await openIdentity(surroundings.home, {
-    id,
-    nowMs: surroundings.context.now(),
-    password: () => surroundings.password(`Password of ${id}, which unlocks the key`),
-  });
 }
 
 export function startConversing(surroundings: Surroundings, options: ConverseOptions): Conversing {
   const { stdin, stderr } = surroundings.context.process;
   return stdin.isTTY && stderr.isTTY
     ? startTalking(surroundings, options)
-    : startPiping(surroundings);
+    : startPiping(surroundings, options);
+}
+
+/**
+ * Waits until the own certificate's status was asked for, and says so if peers will not be shown it.
+ * @throws {PkiError} `untrusted` if no peer would trust the certificate
+ */
+export async function announceStatus(
+  { statusAsked }: Participant,
+  tell: Conversing["tell"],
+): Promise<void> {
+  const failure = await statusAsked;
+  if (!failure) return;
+  tell(
+    { event: "unstapled", kind: failure.kind, message: failure.message },
+    `${failure.message}; peers have to ask it themselves whether your certificate was revoked`,
+  );
 }
 
 /** How events are told, by a function that writes a line. */
@@ -57,6 +64,23 @@ function teller(
   };
 }
 
+/** Says who is on the line; that nobody vouches for it, also with `--quiet`. */
+function tellOpen(
+  { flags, context }: Surroundings,
+  { peer, tell, more = "" }: {
+    readonly peer: Peer;
+    readonly tell: Conversing["tell"];
+    readonly more?: string;
+  },
+): void {
+  if (peer.status === "unchecked" && !flags.json) {
+    context.process.stderr.write(
+      `pki: warning: whether the certificate of ${peer.id} was revoked is not known (--offline)\n`,
+    );
+  }
+  tell(openEvent(peer), `${describe(peer)}${more}`);
+}
+
 function describe({ id, fingerprint, notAfterMs }: Peer): string {
   const until = new Date(notAfterMs).toISOString().slice(0, 10);
   return `${id} is on the line: certified by our CA until ${until}, certificate ${
@@ -64,9 +88,9 @@ function describe({ id, fingerprint, notAfterMs }: Peer): string {
   }…`;
 }
 
-function openEvent({ id, fingerprint, notAfterMs, mode }: Peer) {
+function openEvent({ id, fingerprint, notAfterMs, mode, status }: Peer) {
   const notAfter = new Date(notAfterMs).toISOString();
-  return { event: "connected", peer: id, fingerprint, notAfter, mode };
+  return { event: "connected", peer: id, fingerprint, notAfter, mode, status };
 }
 
 function endEvent(peer: string | undefined, error: PkiError | undefined) {
@@ -75,7 +99,10 @@ function endEvent(peer: string | undefined, error: PkiError | undefined) {
     : { event: "ended", peer: peer ?? null };
 }
 
-function startPiping(surroundings: Surroundings): Conversing {
+function startPiping(
+  surroundings: Surroundings,
+  { participant: { askStatus } }: ConverseOptions,
+): Conversing {
   const { stdin, stdout, stderr } = surroundings.context.process;
   const tell = teller(surroundings, (line) => void stderr.write(`${line}\n`));
   const source = new PipeSource(stdin);
@@ -84,10 +111,11 @@ function startPiping(surroundings: Surroundings): Conversing {
     mode: "pipe",
     tell,
     handle: (line, admit) => ({
+      askStatus,
       admit,
       onOpen: (peer) => {
         peers.set(line(), peer);
-        tell(openEvent(peer), describe(peer));
+        tellOpen(surroundings, { peer, tell });
         source.attach(line());
       },
       ...(stdout.isTTY ? showOnTerminal(stdout) : {
@@ -122,7 +150,7 @@ function showOnTerminal(stdout: OutputStream) {
 
 function startTalking(
   surroundings: Surroundings,
-  { id, onInterrupt }: ConverseOptions,
+  { participant: { identity, askStatus }, onInterrupt }: ConverseOptions,
 ): Conversing {
   const { stdin, stderr } = surroundings.context.process;
   let talk: { readonly line: Line; readonly chat: Chat; readonly peer: Peer } | undefined;
@@ -142,16 +170,15 @@ function startTalking(
         line().hangUp();
       };
       return {
+        askStatus,
         admit,
         onOpen: (peer) => {
-          tell(
-            openEvent(peer),
-            `${describe(peer)}\ntype a line and press Enter; /quit or Ctrl-D hangs up`,
-          );
+          const more = "\ntype a line and press Enter; /quit or Ctrl-D hangs up";
+          tellOpen(surroundings, { peer, tell, more });
           const chat = new Chat({
             input: stdin,
             output: stderr,
-            id,
+            id: identity.id,
             onLine: (text) => line().sendText(text),
             onQuit: () => hangUp(),
             onInterrupt,

@@ -6,19 +6,19 @@ import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { startConversing, unlockIdentity } from "./converse.ts";
+import { announceStatus, startConversing } from "./converse.ts";
 import {
   aborted,
   DEFAULT_PEER_PORT,
   GLOBAL_FLAGS,
-  type GlobalFlags,
   parsePort,
   Surroundings,
   switchFlag,
   textFlag,
 } from "./globals.ts";
+import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
 
-export interface ListenFlags extends GlobalFlags {
+export interface ListenFlags extends PeerFlags {
   readonly host: string;
   readonly port: number;
   readonly allow?: string;
@@ -34,24 +34,30 @@ function parseAllowed(text: string | undefined): readonly string[] | undefined {
 export async function listen(context: PkiContext, flags: ListenFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const allowed = parseAllowed(flags.allow);
-  const identity = await unlockIdentity(surroundings);
+  const participant = await takePart(surroundings, flags);
+  const { identity, isOffline, status } = participant;
   const interrupted = Promise.withResolvers<void>();
   const conversing = startConversing(surroundings, {
-    id: identity.id,
+    participant,
     onInterrupt: () => interrupted.resolve(),
   });
   const { mode, tell } = conversing;
+  await announceStatus(participant, tell);
   /** The conversation of the moment, from the moment its caller is known to be welcome. */
   let current: Line | undefined;
   /** Whether both sides of it are ready: only then is it a conversation that counts. */
   let isOpen = false;
-  const firstOver = Promise.withResolvers<void>();
+  const over = Promise.withResolvers<void>();
+  /** Why no further peer would trust us. */
+  let loss: PkiError | undefined;
 
   const listening = await listenForPeers({
     host: flags.host,
     port: flags.port,
     identity,
     mode,
+    status: () => status?.response,
+    isOffline,
     handle: ({ line }) => {
       const handlers = conversing.handle(line, (peer) => {
         if (allowed && !allowed.includes(peer.id)) {
@@ -77,13 +83,14 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         if (error && error.kind !== "busy") {
           tell(
             { event: "turned-away", kind: error.kind, message: error.message },
-            `turned a caller away: ${error.message}`,
+            `turned a caller away: ${error.message}${error.hint ? ` (${error.hint})` : ""}`,
           );
         }
         return;
       }
       conversing.over(line, error);
-      if (flags.once) error ? firstOver.reject(error) : firstOver.resolve();
+      if (flags.once) error ? over.reject(error) : over.resolve();
+      else if (loss) over.reject(loss);
       else tell({ event: "listening", port: listening.port }, "listening again");
     },
   });
@@ -92,14 +99,23 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     `${identity.id} is listening on port ${listening.port}; ` +
       `others call with: pki connect HOST:${listening.port}`,
   );
+  status?.keepFresh({
+    onBack: () =>
+      tell({ event: "stapled" }, "the server answers: peers need not ask it themselves"),
+    onLost: (error) => {
+      loss = error;
+      if (!isOpen || !current) over.reject(error); // else with the end of this conversation
+    },
+  });
   try {
     await Promise.race([
-      firstOver.promise,
+      over.promise,
       Promise.race([aborted(context.signal), interrupted.promise]).then(() => {
         throw new PkiError("interrupted", "interrupted");
       }),
     ]);
   } finally {
+    status?.stop();
     await listening.close();
   }
 }
@@ -126,6 +142,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       },
       allow: textFlag("Who may call, with commas between [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
+      offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
   },
@@ -138,6 +155,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       "terminal people talk, line by line. Where stdin is not a terminal it is a pipe, byte\n" +
       "for byte: stdin goes to the peer, and what the peer sends to stdout. When the peer\n" +
       "hangs up, pki listens again.\n\n" +
+      OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki listen --id alice\n" +
       "  pki listen --allow bob,carol --port 9000\n" +

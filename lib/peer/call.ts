@@ -14,8 +14,12 @@ import { Line, type LineHandlers } from "./line.ts";
 export async function callPeer(
   address: Address,
   identity: PeerIdentity,
-  { mode, handle, signal }: {
+  { mode, status, isOffline, handle, signal }: {
     readonly mode: LineMode;
+    /** The OCSP response about our certificate. */
+    readonly status: Uint8Array | undefined;
+    /** Whether a peer whose status nobody knows is accepted. */
+    readonly isOffline: boolean;
     /** Ends the dialling. */
     readonly signal?: AbortSignal;
     readonly handle: (line: () => Line) => LineHandlers;
@@ -30,7 +34,7 @@ export async function callPeer(
   });
   const line: Line = new Line(
     socket,
-    startOf(identity, mode, shownCertificates(socket)),
+    startOf(identity, { mode, status, isOffline, shown: shownCertificates(socket) }),
     handle(() => line),
   );
   return line;

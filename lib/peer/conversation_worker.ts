@@ -7,6 +7,7 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { copyBytes } from "../base/bytes.ts";
 import {
   type ErrorKind,
+  type ErrorReport,
   kindOfWireCode,
   type PackedError,
   packError,
@@ -15,10 +16,12 @@ import {
   unpackError,
 } from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
-import { type LineMode, type PeerEvent, PeerSession } from "../protocol/peer.ts";
+import { type PeerEvent, PeerSession } from "../protocol/peer.ts";
 import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { type JudgedUser, judgeUser } from "../x509/chain.ts";
-import type { ConversationStart, FromConversation, ToConversation } from "./ports.ts";
+import { encodeOcspRequest } from "../x509/ocsp.ts";
+import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
+import { type AskedStatus, judgePeerStatus } from "./status.ts";
 
 const main = parentPort as MessagePort;
 
@@ -52,14 +55,19 @@ function kindOfRefusal(code: string): ErrorKind {
   return kind === "busy" || kind === "untrusted" ? kind : "refused";
 }
 
+type PeerHello = Extract<PeerEvent, { readonly type: "hello" }>;
+
 class Conversation {
   readonly #session: PeerSession;
+  readonly #start: ConversationStart;
   readonly #verdict: JudgedUser | PkiError;
+  #hello: PeerHello | undefined;
   #isOver = false;
 
   constructor(start: ConversationStart) {
+    this.#start = start;
     this.#session = new PeerSession(start.mode);
-    send(this.#session.greet());
+    send(this.#session.greet(start.status));
     // The certificate is known before the peer says anything: nobody without one keeps us waiting.
     this.#verdict = judge(start);
     if (this.#verdict instanceof PkiError) tell({ type: "untrusted" });
@@ -92,11 +100,10 @@ class Conversation {
   #take(event: PeerEvent): void {
     switch (event.type) {
       case "hello":
-        return this.#decide(event.mode);
-      case "refused": {
-        const { code, message } = event.report;
-        throw new PkiError(kindOfRefusal(code), `the peer refuses: ${printable(message)}`);
-      }
+        this.#hello = event;
+        return this.#decide();
+      case "refused":
+        throw this.#refusal(event.report);
       case "data": {
         const bytes = copyBytes(event.bytes);
         return main.postMessage({ type: "data", bytes } satisfies FromConversation, [bytes.buffer]);
@@ -110,14 +117,59 @@ class Conversation {
     }
   }
 
-  #decide(mode: LineMode): void {
-    if (this.#verdict instanceof PkiError) {
-      send(this.#session.sayRefused(reportError(this.#verdict)));
-      throw this.#verdict;
+  /** The peer's own words, and what may be the reason for them. */
+  #refusal({ code, message }: ErrorReport): PkiError {
+    const kind = kindOfRefusal(code);
+    const isStatusMissing = kind === "untrusted" && !this.#start.status;
+    return new PkiError(
+      kind,
+      `the peer refuses: ${printable(message)}`,
+      isStatusMissing
+        ? {
+          hint: "perhaps since your certificate came without its status: " +
+            "let either side reach the server",
+        }
+        : {},
+    );
+  }
+
+  /** What came of asking the server for the peer's status. */
+  asked(asked: AskedStatus): void {
+    this.#guard(() => this.#decide(asked));
+  }
+
+  #decide(asked?: AskedStatus): void {
+    const hello = this.#hello;
+    if (!hello) throw new PkiError("internal", "judging a peer that has not greeted");
+    const peer = this.#refusing(() => this.#judge(hello, asked));
+    if (peer) tell({ type: "judged", peer });
+  }
+
+  /** Who the peer is, or `undefined` while the server is asked for its status. */
+  #judge({ mode, status: stapled }: PeerHello, asked: AskedStatus | undefined): Peer | undefined {
+    if (this.#verdict instanceof PkiError) throw this.#verdict;
+    const { id, leaf, issuing } = this.#verdict;
+    const { isOffline } = this.#start;
+    const status = judgePeerStatus(
+      { stapled, asked },
+      { leaf, issuing, nowMs: Date.now(), isOffline },
+    );
+    if (status === "wanted") {
+      const request = encodeOcspRequest({ issuer: issuing, serials: [leaf.serial] });
+      tell({ type: "status-wanted", request });
+      return undefined;
     }
-    const { id, leaf } = this.#verdict;
-    const { notAfterMs } = leaf;
-    tell({ type: "judged", peer: { id, fingerprint: fingerprintOf(leaf.der), notAfterMs, mode } });
+    return { id, fingerprint: fingerprintOf(leaf.der), notAfterMs: leaf.notAfterMs, mode, status };
+  }
+
+  /** Does what may find the peer unwelcome, and tells it so. */
+  #refusing<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      send(this.#session.sayRefused(reportError(error)));
+      throw error;
+    }
   }
 
   admit(): void {
@@ -128,11 +180,11 @@ class Conversation {
   }
 
   turnAway(packed: PackedError): void {
-    this.#guard(() => {
-      const error = unpackError(packed);
-      send(this.#session.sayRefused(reportError(error)));
-      throw error;
-    });
+    this.#guard(() =>
+      this.#refusing(() => {
+        throw unpackError(packed);
+      })
+    );
   }
 
   sendText(line: string): void {
@@ -185,6 +237,8 @@ main.on("message", (message: ToConversation) => {
       return conversation?.sendData(message.bytes);
     case "end":
       return conversation?.end();
+    case "status":
+      return conversation?.asked(message.asked);
     case "admit":
       return conversation?.admit();
     case "turn-away":

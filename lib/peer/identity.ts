@@ -4,7 +4,7 @@ import type { KeyObject } from "node:crypto";
 import { PkiError } from "../base/errors.ts";
 import type { Home } from "../client/home.ts";
 import { isForKey } from "../client/operations.ts";
-import type { LineMode } from "../protocol/peer.ts";
+import type { Certificate } from "../x509/certificate.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem } from "../x509/pem.ts";
@@ -22,19 +22,24 @@ function pemOf(key: KeyObject): string {
   return key.export({ format: "pem", type: "pkcs8" }) as string;
 }
 
+/** An identity whose certificate was judged, and whose key is still locked. */
+export interface LockedIdentity {
+  readonly id: string;
+  readonly anchor: TrustAnchor;
+  readonly leaf: Certificate;
+  readonly issuing: Certificate;
+  readonly keyPem: string;
+}
+
 /**
- * Opens an identity of the home and judges its own certificate, so that an expired one is noticed here
+ * Finds an identity of the home and judges its own certificate, so that an expired one is noticed here
  * and not by the peer.
- * @throws {PkiError} `not-found`, `untrusted`, `refused` for a wrong password
+ * @throws {PkiError} `not-found`, `untrusted`
  */
-export async function openIdentity(
+export function findIdentity(
   home: Home,
-  { id, nowMs, password }: {
-    readonly id: string;
-    readonly nowMs: number;
-    readonly password: () => Promise<string>;
-  },
-): Promise<PeerIdentity> {
+  { id, nowMs }: { readonly id: string; readonly nowMs: number },
+): LockedIdentity {
   const anchor = home.loadAnchor(nowMs);
   const keyPem = home.loadKeyPem(id);
   const certificatePath = home.certificatePath(id);
@@ -51,7 +56,15 @@ export async function openIdentity(
       `the certificate in "${certificatePath}" is of "${certifiedId}"`,
     );
   }
-  const key = await decryptPrivateKey(keyPem, await password(), `the key of "${id}"`);
+  return { id, anchor, leaf, issuing, keyPem };
+}
+
+/** Opens the key. @throws {PkiError} `refused` for a wrong password, `conflict` */
+export async function openIdentity(
+  { id, anchor, leaf, issuing, keyPem }: LockedIdentity,
+  password: string,
+): Promise<PeerIdentity> {
+  const key = await decryptPrivateKey(keyPem, password, `the key of "${id}"`);
   if (!isForKey(leaf.der, encodeSpki(key))) {
     throw new PkiError("conflict", `the certificate of "${id}" is for another key`, {
       hint: `get one for this key with: pki csr --id ${id}`,
@@ -65,11 +78,10 @@ export async function openIdentity(
   };
 }
 
-/** What a conversation's worker needs of us, and of the peer who showed these certificates. */
+/** What a conversation's worker needs of us, and of the peer, who showed these certificates. */
 export function startOf(
   { anchor, issuingDer }: PeerIdentity,
-  mode: LineMode,
-  shown: readonly Uint8Array[],
+  more: Pick<ConversationStart, "mode" | "shown" | "status" | "isOffline">,
 ): ConversationStart {
-  return { mode, rootDer: anchor.root.der, domain: anchor.domain, issuingDer, shown };
+  return { rootDer: anchor.root.der, domain: anchor.domain, issuingDer, ...more };
 }

@@ -10,8 +10,14 @@ import { messageOf, packError, PkiError, unpackError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
 import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
+import type { AskedStatus } from "./status.ts";
 
 export interface LineHandlers {
+  /**
+   * Asks the server for the status of the peer's certificate, which did not come with it, within a
+   * bounded time. DER of an OCSP request, and of the response, which is judged elsewhere.
+   */
+  readonly askStatus: (request: Uint8Array) => Promise<Uint8Array>;
   /**
    * The peer's certificate is good: do we want to converse? Throws a {@link PkiError} to turn the peer
    * away with its message.
@@ -135,6 +141,9 @@ export class Line {
       case "taken":
         this.#bytesAhead -= message.count;
         return this.#flow();
+      case "status-wanted":
+        this.#limit(LIMITS.peerJudgedMs); // it is us who make the peer wait
+        return void this.#askStatus(message.request);
       case "judged":
         this.#limit(LIMITS.peerReadyMs);
         this.#peer = message.peer;
@@ -162,6 +171,16 @@ export class Line {
       case "failed":
         return this.#finish(unpackError(message.error));
     }
+  }
+
+  async #askStatus(request: Uint8Array): Promise<void> {
+    let asked: AskedStatus;
+    try {
+      asked = { response: await this.#handlers.askStatus(request) };
+    } catch (error) {
+      asked = { failure: messageOf(error) };
+    }
+    this.#tell({ type: "status", asked });
   }
 
   async #admit(peer: Peer): Promise<void> {

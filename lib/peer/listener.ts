@@ -15,6 +15,10 @@ export interface ListenOptions {
   readonly port: number;
   readonly identity: PeerIdentity;
   readonly mode: LineMode;
+  /** The newest OCSP response about our certificate, for a new caller. */
+  readonly status: () => Uint8Array | undefined;
+  /** Whether a caller whose status nobody knows is accepted. */
+  readonly isOffline: boolean;
   /** Handlers for a new caller's line; `call` gives it once it exists. */
   readonly handle: (call: { readonly address: string; readonly line: () => Line }) => LineHandlers;
   /** A caller's line is over: `error` says why, if it did not end well. */
@@ -42,7 +46,7 @@ export interface Listening {
 
 /** @throws {PkiError} `unreachable` if the port is taken */
 export function listenForPeers(options: ListenOptions): Promise<Listening> {
-  const { host, port, identity, mode } = options;
+  const { host, port, identity, mode, isOffline } = options;
   const lines = new Set<Line>();
   const accept = (socket: TLSSocket) => {
     try {
@@ -58,7 +62,12 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
     });
     const line: Line = new Line(
       socket,
-      startOf(identity, mode, shownCertificates(socket)),
+      startOf(identity, {
+        mode,
+        status: options.status(),
+        isOffline,
+        shown: shownCertificates(socket),
+      }),
       handlers,
     );
     lines.add(line);

@@ -2,6 +2,7 @@
 
 import type { PackedError } from "../base/errors.ts";
 import type { LineMode } from "../protocol/peer.ts";
+import type { AskedStatus, PeerStatus } from "./status.ts";
 
 /** Everything that the worker needs to judge the peer and to converse. */
 export interface ConversationStart {
@@ -13,6 +14,10 @@ export interface ConversationStart {
   readonly issuingDer: Uint8Array;
   /** DER of what the peer showed in TLS, the leaf first. */
   readonly shown: readonly Uint8Array[];
+  /** The OCSP response about our own certificate that we show the peer, if we have one. */
+  readonly status: Uint8Array | undefined;
+  /** Whether a peer whose status nobody knows is accepted. */
+  readonly isOffline: boolean;
 }
 
 export type ToConversation =
@@ -21,6 +26,8 @@ export type ToConversation =
   | { readonly type: "text"; readonly line: string }
   | { readonly type: "data"; readonly bytes: Uint8Array }
   | { readonly type: "end" }
+  /** The answer to `status-wanted`. */
+  | { readonly type: "status"; readonly asked: AskedStatus }
   /** The answer to `judged`: converse, or turn away with these words. */
   | { readonly type: "admit" }
   | { readonly type: "turn-away"; readonly error: PackedError }
@@ -36,11 +43,18 @@ export interface Peer {
   readonly fingerprint: string;
   readonly notAfterMs: number;
   readonly mode: LineMode;
+  /** How it is known that the certificate was not revoked. */
+  readonly status: PeerStatus;
 }
 
 export type FromConversation =
   | { readonly type: "bytes"; readonly bytes: Uint8Array }
   | { readonly type: "taken"; readonly count: number }
+  /**
+   * The certificate is good, but its status did not come with it: the server is to be asked this, DER
+   * of an OCSP request.
+   */
+  | { readonly type: "status-wanted"; readonly request: Uint8Array }
   /** The certificate is good: whether we want to converse is decided by the main thread. */
   | { readonly type: "judged"; readonly peer: Peer }
   /** The certificate is not good: the peer will hear so if it says HELLO soon. */

@@ -237,6 +237,13 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     hint: "an address looks like localhost:7443 or [::1]:7443",
   },
   {
+    does: "a server address that is none, for a peer",
+    args: ["listen", "--server", "localhost:x", ...ALICE],
+    code: 2,
+    error: 'cannot use address "localhost:x": not host:port',
+    hint: "an address looks like localhost:7443 or [::1]:7443",
+  },
+  {
     does: "a fingerprint that is too short",
     args: ["csr", "--fingerprint", "3f7a", ...ALICE],
     code: 2,
@@ -647,7 +654,7 @@ test("--json results have their fields", () =>
     const called = await world.ok("alice", ["connect", `localhost:${listener.port}`, "--json"]);
     const connected = {
       ...{ event: "connected", peer: "alice", fingerprint: common.fingerprint },
-      ...{ notAfter, mode: "pipe" },
+      ...{ notAfter, mode: "pipe", status: "stapled" },
     };
     const ended = { event: "ended", peer: "alice" };
     const events = (stderr: string) =>

@@ -6,6 +6,7 @@
 import { type KeyObject, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { encodeBase64 } from "../../lib/base/bytes.ts";
 import { issueCertificate, prepareCertificate, type ProfileName } from "../../lib/ca/issue.ts";
 import { serverFiles } from "../../lib/server/files.ts";
 import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
@@ -13,10 +14,14 @@ import { decryptPrivateKey, encodeSpki, generatePrivateKey } from "../../lib/x50
 import { type CertificateTemplate, makeCertificate } from "../../lib/x509/make.ts";
 import { DEFAULT_DOMAIN } from "../../lib/x509/names.ts";
 import { encodeCertificatesPem, parsePemBlock } from "../../lib/x509/pem.ts";
+import { makeStatus, type StatusDraft } from "../fakes/status.ts";
 import { PASSWORDS, type World } from "./harness.ts";
 
 /** A key, and a certificate for it, ready to be shown in TLS. */
 export interface Credential {
+  readonly leaf: Certificate;
+  /** What the CA says of it now, in base64 as a peer staples it: good. */
+  readonly status: string;
   /** PKCS #8, not encrypted. */
   readonly keyPem: string;
   /** Leaf, then issuing CA. */
@@ -26,6 +31,9 @@ export interface Credential {
   readonly leafPath: string;
   readonly issuingPath: string;
 }
+
+/** What an OCSP response says instead of that a certificate is good for an hour. */
+export type StatusDeviation = Partial<Omit<StatusDraft, "issuer">>;
 
 /** What a forged certificate says instead of what its profile would. */
 export type Deviation = Partial<Omit<CertificateTemplate, "spki">>;
@@ -92,12 +100,14 @@ export class Forge {
   /** PEM of the root, as `-CAfile` wants it. */
   readonly rootPath: string;
   readonly rootDer: Uint8Array;
+  readonly issuing: Certificate;
 
   private constructor(ca: Ca, folder: string) {
     this.#ca = ca;
     this.#folder = folder;
     this.rootPath = join(folder, "root.pem");
     this.rootDer = ca.root.der;
+    this.issuing = ca.issuing;
     fs.writeFileSync(this.rootPath, encodeCertificatesPem([ca.root.der]));
   }
 
@@ -150,25 +160,38 @@ export class Forge {
     return this.#write(key, readCertificate(join(folder, "cert.pem")).der);
   }
 
+  /** An OCSP response about a credential's certificate, by the CA that made it. */
+  status({ leaf }: Pick<Credential, "leaf">, deviation: StatusDeviation = {}): Uint8Array {
+    return makeStatus({
+      issuer: { certificate: this.#ca.issuing, key: this.#ca.issuingKey },
+      serial: leaf.serial,
+      thisUpdateMs: Date.now(),
+      ...deviation,
+    });
+  }
+
   async #issue(key: KeyObject, template: CertificateTemplate): Promise<Credential> {
     const { issuing, issuingKey } = this.#ca;
     const leaf = await makeCertificate(template, { key: issuingKey, certificate: issuing });
     return this.#write(key, leaf);
   }
 
-  #write(key: KeyObject, leaf: Uint8Array): Credential {
+  #write(key: KeyObject, der: Uint8Array): Credential {
+    const leaf = parseCertificate(der);
     const path = (name: string) => join(this.#folder, `${this.#made}.${name}.pem`);
     this.#made++;
     const issuing = this.#ca.issuing.der;
     const credential = {
+      leaf,
+      status: encodeBase64(this.status({ leaf })),
       keyPem: key.export({ format: "pem", type: "pkcs8" }) as string,
-      certPem: encodeCertificatesPem([leaf, issuing]),
+      certPem: encodeCertificatesPem([der, issuing]),
       keyPath: path("key"),
       leafPath: path("leaf"),
       issuingPath: path("issuing"),
     };
     fs.writeFileSync(credential.keyPath, credential.keyPem, { mode: 0o600 });
-    fs.writeFileSync(credential.leafPath, encodeCertificatesPem([leaf]));
+    fs.writeFileSync(credential.leafPath, encodeCertificatesPem([der]));
     fs.writeFileSync(credential.issuingPath, encodeCertificatesPem([issuing]));
     return credential;
   }

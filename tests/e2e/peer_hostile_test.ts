@@ -240,7 +240,7 @@ const MISBEHAVIOURS: readonly Misbehaviour[] = [
 /** Plays one row against whoever is at the other end, until that one closes. */
 async function misbehave(peer: RawPeer, { when, send }: Misbehaviour): Promise<void> {
   if (when === "greeted") {
-    peer.send(control(HELLO));
+    peer.send(control(peer.hello));
     await peer.control("HELLO");
     await peer.control("READY");
   } else if (when === "open") await peer.open();
@@ -373,7 +373,7 @@ test("a good dialogue may come byte by byte", () =>
   inWorld(async (world) => {
     const { mallory } = await withMallory(world);
     const slowly = async (peer: RawPeer) => {
-      await peer.sendByteByByte(control(HELLO));
+      await peer.sendByteByByte(control(peer.hello));
       await peer.control("HELLO");
       await peer.control("READY");
       await peer.sendByteByByte(control(READY));
@@ -405,7 +405,7 @@ test("everything glued together in one write is fine as well", () =>
     const listener = await world.listen("alice", ["--once"]);
     const peer = await callAs(mallory, listener.port);
     // READY may come early, but data may not: it waits for both sides.
-    peer.send(control(HELLO), control(READY));
+    peer.send(control(peer.hello), control(READY));
     await peer.control("HELLO");
     await peer.control("READY");
     peer.send(
@@ -430,7 +430,7 @@ test("a caller that says nothing keeps nobody out", () =>
     const silent = await callAs(mallory, listener.port);
     await silent.control("HELLO");
     const halfway = await callAs(mallory, listener.port);
-    halfway.send(control(HELLO).subarray(0, 9));
+    halfway.send(control(halfway.hello).subarray(0, 9));
     await halfway.control("HELLO");
     const caller = await world.ok("bob", ["connect", `127.0.0.1:${listener.port}`], {
       input: "from bob",
@@ -457,7 +457,7 @@ test("a caller that gives up before both are ready is no conversation", () =>
     leaving.hangUp();
     const breaking = await callAs(mallory, listener.port);
     await breaking.greet();
-    breaking.send(control(HELLO));
+    breaking.send(control(breaking.hello));
     await breaking.typesToClose();
     await listener.running.waitFor(/(?:"event":"turned-away"[^]*){3}/);
     const caller = await world.ok("bob", ["connect", `127.0.0.1:${listener.port}`], {
@@ -476,7 +476,7 @@ test("what a refusing peer says cannot act on the terminal", () =>
   inWorld(async (world) => {
     const { mallory } = await withMallory(world);
     const refuse = async (peer: RawPeer) => {
-      peer.send(control(HELLO), control({ type: "REFUSED", code: ESCAPES, message: ESCAPES }));
+      peer.send(control(peer.hello), control({ type: "REFUSED", code: ESCAPES, message: ESCAPES }));
       await peer.typesToClose();
       peer.hangUp();
     };
@@ -522,7 +522,7 @@ test("a refusing peer does not choose our exit code", () =>
     ] as const;
     for (const [code, exitCode] of rows) {
       const called = await callRaw(world, mallory, async (peer) => {
-        peer.send(control(HELLO), control({ type: "REFUSED", code, message: "no" }));
+        peer.send(control(peer.hello), control({ type: "REFUSED", code, message: "no" }));
         await peer.typesToClose();
         peer.hangUp();
       });

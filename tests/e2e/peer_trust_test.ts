@@ -13,16 +13,7 @@ import { OID } from "../../lib/x509/certificate.ts";
 import { encodeFrame, FrameReader } from "../../lib/protocol/frame.ts";
 import { type Credential, expired, Forge, notYetValid } from "./forge.ts";
 import { inWorld, needs, type Running, type World } from "./harness.ts";
-import {
-  callAs,
-  control,
-  endFrame,
-  HELLO,
-  PEER_ALPN,
-  RawListener,
-  RawPeer,
-  READY,
-} from "./raw_peer.ts";
+import { callAs, control, endFrame, PEER_ALPN, RawListener, RawPeer, READY } from "./raw_peer.ts";
 
 /** Calls a peer with openssl; without a credential it shows no certificate. */
 function callWithOpenssl(
@@ -60,7 +51,7 @@ function callWithOpenssl(
   );
   const { stdin, stdout } = running.child;
   assert.ok(stdin && stdout);
-  return { running, peer: new RawPeer(stdout, stdin) };
+  return { running, peer: new RawPeer(stdout, stdin, credential?.status) };
 }
 
 /** Registers users and has their keys certified; a password file is made where there is none. */
@@ -185,7 +176,7 @@ test(
         const before = listener.running.stderr.length;
         const { running, peer } = callWithOpenssl(world, forge, { port, credential });
         await peer.control("HELLO");
-        peer.send(control(HELLO));
+        peer.send(control(peer.hello));
         const refused = await peer.control("REFUSED");
         assert.equal(refused["code"], "UNTRUSTED", name);
         assert.match(String(refused["message"]), says, name);
@@ -216,7 +207,7 @@ test("a caller tells nothing to a listener whom it cannot trust", () =>
       const refused = Promise.withResolvers<readonly [unknown, readonly number[]]>();
       const listener = await RawListener.start(credential, (peer) => {
         const play = async () => {
-          peer.send(control(HELLO), control(READY));
+          peer.send(control(peer.hello), control(READY));
           await peer.control("HELLO");
           const { code } = await peer.control("REFUSED");
           return [code, await peer.typesToClose()] as const;
@@ -239,7 +230,7 @@ test("--expect refuses another user, whose certificate is good", () =>
     await certify(world, "alice", "bob");
     const forge = await Forge.ofServer(world);
     const listener = await RawListener.start(await forge.user("mallory"), (peer) => {
-      peer.send(control(HELLO), control(READY));
+      peer.send(control(peer.hello), control(READY));
     });
     const where = `127.0.0.1:${listener.port}`;
     const called = await world.as("bob", ["connect", where, "--expect", "alice", "--yes"], {
@@ -501,7 +492,7 @@ test(
           credential: bob,
           args,
         });
-        peer.send(control(HELLO), control(READY));
+        peer.send(control(peer.hello), control(READY));
         assert.deepEqual(await peer.typesToClose(), [], args.join(" "));
         assert.equal(peer.bytesHeard, 0, args.join(" "));
         await running.end();
@@ -592,7 +583,7 @@ test("a TLS session is never resumed", needs("openssl"), () =>
       credential: await forge.user("bob"),
       args: ["-alpn", PEER_ALPN, "-sess_out", session],
     });
-    first.peer.send(control(HELLO));
+    first.peer.send(control(first.peer.hello));
     await first.peer.control("HELLO");
     await first.peer.control("READY");
     first.peer.send(control(READY), endFrame(0));
@@ -607,7 +598,7 @@ test("a TLS session is never resumed", needs("openssl"), () =>
         port,
         args: ["-alpn", PEER_ALPN, "-sess_in", session],
       });
-      second.peer.send(control(HELLO));
+      second.peer.send(control(second.peer.hello));
       const { type } = await second.peer.next();
       if (type !== "closed") await second.peer.control("REFUSED");
       assert.deepEqual(await second.peer.typesToClose(), []);

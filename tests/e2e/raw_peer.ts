@@ -42,6 +42,7 @@ export function endFrame(count: number): Uint8Array {
   return frame(TYPE.end, body);
 }
 
+/** A greeting that says nothing of the certificate's status; see {@link RawPeer.hello}. */
 export const HELLO = { type: "HELLO", mode: "pipe" } as const;
 export const READY = { type: "READY" } as const;
 
@@ -58,8 +59,11 @@ export class RawPeer {
   #isClosed = false;
   /** Everything that came, as it came. */
   #bytesHeard = 0;
+  /** A greeting with the status of the certificate that is shown, where there is one. */
+  readonly hello: Control;
 
-  constructor(input: Readable, output: Writable) {
+  constructor(input: Readable, output: Writable, status?: string) {
+    this.hello = status === undefined ? HELLO : { ...HELLO, status };
     this.#input = input;
     this.#output = output;
     input.on("data", (chunk: Uint8Array) => this.#take(copyBytes(chunk)));
@@ -154,7 +158,7 @@ export class RawPeer {
 
   /** Greets, and waits until the other side is ready. */
   async greet(): Promise<void> {
-    this.send(control(HELLO));
+    this.send(control(this.hello));
     await this.control("HELLO");
     await this.control("READY");
   }
@@ -214,7 +218,7 @@ export async function callAs(credential: Credential, port: number): Promise<RawP
   });
   await once(socket, "secureConnect");
   socket.setNoDelay(true);
-  return new RawPeer(socket, socket);
+  return new RawPeer(socket, socket, credential.status);
 }
 
 /** A TLS server of the test's own, for `pki connect` or for clients of `pki serve`. */
@@ -251,7 +255,7 @@ export class RawListener {
     server.on("secureConnection", (socket: TLSSocket) => {
       listener.#sockets.add(socket);
       socket.setNoDelay(true);
-      handle(new RawPeer(socket, socket), socket);
+      handle(new RawPeer(socket, socket, credential.status), socket);
     });
     return listener;
   }

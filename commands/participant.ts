@@ -1,0 +1,80 @@
+/**
+ * Who takes part in the conversations of `listen` and `connect`: the unlocked identity, the status of
+ * its certificate that peers are shown, and how a peer's status is asked for.
+ */
+
+import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
+import { PkiError } from "../lib/base/errors.ts";
+import { fetchStatus } from "../lib/client/status.ts";
+import { askServer } from "../lib/peer/ask_server.ts";
+import { findIdentity, openIdentity, type PeerIdentity } from "../lib/peer/identity.ts";
+import type { LineHandlers } from "../lib/peer/line.ts";
+import { OwnStatus, scheduleTimer } from "../lib/peer/own_status.ts";
+import { type GlobalFlags, type Surroundings, switchFlag } from "./globals.ts";
+
+export const OFFLINE_FLAG = switchFlag("Ask no server whether a certificate was revoked");
+
+/** What the help of both commands says about it. */
+export const OFFLINE_DESCRIPTION =
+  "Whether a certificate was revoked, the server says: each side asks it about its own\n" +
+  "and shows the other the answer, so one side has to reach the server. With --offline\n" +
+  "nobody is asked, and a peer who shows no answer is accepted with a warning.\n\n";
+
+export interface PeerFlags extends GlobalFlags {
+  readonly offline?: boolean;
+}
+
+export interface Participant {
+  readonly identity: PeerIdentity;
+  /** Whether peers are accepted whose status nobody knows. */
+  readonly isOffline: boolean;
+  /** The own certificate's status; without one with `--offline`. */
+  readonly status: OwnStatus | undefined;
+  /**
+   * Resolves once the status was asked for: why that failed, if it did.
+   * @throws {PkiError} `untrusted` if no peer would trust the certificate
+   */
+  readonly statusAsked: Promise<PkiError | undefined>;
+  readonly askStatus: LineHandlers["askStatus"];
+}
+
+/**
+ * Finds the identity, and opens its key while the server is asked for the status of its certificate:
+ * neither waits for the other.
+ * @throws {PkiError} `not-found`, `untrusted`, `refused` for a wrong password
+ */
+export async function takePart(
+  surroundings: Surroundings,
+  { offline: isOffline = false }: PeerFlags,
+): Promise<Participant> {
+  const { context, home } = surroundings;
+  const { now, signal } = context;
+  const id = surroundings.identity();
+  const address = isOffline ? undefined : surroundings.serverAddress();
+  const locked = findIdentity(home, { id, nowMs: now() });
+  const { anchor, leaf, issuing } = locked;
+  const server = address && { address, anchor, now, signal };
+  const status = server && new OwnStatus({
+    fetch: () =>
+      askServer(server, (connection) => fetchStatus(connection, { leaf, issuing, nowMs: now() })),
+    now,
+    schedule: scheduleTimer,
+  });
+  const statusAsked = Promise.resolve(status?.refresh());
+  statusAsked.catch(() => {}); // a wrong password comes first; who waits for this hears of it
+  const password = await surroundings.password(`Password of ${id}, which unlocks the key`);
+  return {
+    identity: await openIdentity(locked, password),
+    isOffline,
+    status,
+    statusAsked,
+    askStatus: async (request) => {
+      if (!server) throw new PkiError("internal", "asking the server in spite of --offline");
+      const { response } = await askServer(
+        server,
+        (connection) => connection.request("STATUS", { request: encodeBase64(request) }),
+      );
+      return parseBase64(response);
+    },
+  };
+}
