@@ -94,7 +94,9 @@ export function encodeLatin1(bytes: Uint8Array): string {
 
 /** The bytes of what {@link encodeLatin1} made. */
 export function parseLatin1(text: string): Bytes {
-  return Buffer.from(text, "latin1") as Bytes;
+  const bytes = new Uint8Array(text.length);
+  Buffer.from(bytes.buffer).write(text, "latin1");
+  return bytes;
 }
 
 export function sha256(...parts: readonly Uint8Array[]): Bytes {

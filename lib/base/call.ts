@@ -1,19 +1,24 @@
-/** Questions and answers between threads: numbered, over any port, each answered once. */
+/**
+ * Questions and answers between threads: numbered, over any port, each answered once. A question and
+ * an answer are objects of their own fields and travel with the number among them: engines copy flat
+ * objects of strings and numbers several times faster than objects in objects.
+ */
 
 import type { MessagePort, Transferable } from "node:worker_threads";
 import { type PackedError, packError, type PkiError, unpackError } from "./errors.ts";
 
-export type Reply<Result> =
-  | { readonly number: number; readonly ok: true; readonly result: Result }
-  | { readonly number: number; readonly ok: false; readonly error: PackedError };
-
-export interface Call<Question> {
+interface Numbered {
   readonly number: number;
-  readonly question: Question;
 }
 
+export type Call<Question extends object> = Question & Numbered;
+
+export type Reply<Result extends object> =
+  | Result & Numbered & { readonly failure?: never }
+  | Numbered & { readonly failure: PackedError };
+
 /** The asking end. */
-export class Caller<Question, Result> {
+export class Caller<Question extends object, Result extends object> {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, PromiseWithResolvers<Result>>();
   #number = 0;
@@ -24,9 +29,14 @@ export class Caller<Question, Result> {
     port.on("message", (reply: Reply<Result>) => {
       const waiting = this.#waiting.get(reply.number);
       this.#waiting.delete(reply.number);
-      if (reply.ok) waiting?.resolve(reply.result);
-      else waiting?.reject(unpackError(reply.error));
+      if (reply.failure) waiting?.reject(unpackError(reply.failure));
+      else waiting?.resolve(reply);
     });
+  }
+
+  /** How many questions have not been answered. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /** @throws {PkiError} what the other side failed with */
@@ -35,7 +45,7 @@ export class Caller<Question, Result> {
     const number = ++this.#number;
     const waiting = Promise.withResolvers<Result>();
     this.#waiting.set(number, waiting);
-    this.#port.postMessage({ number, question } satisfies Call<Question>, transfer);
+    this.#port.postMessage({ ...question, number } satisfies Call<Question>, transfer);
     return waiting.promise;
   }
 
@@ -48,16 +58,16 @@ export class Caller<Question, Result> {
 }
 
 /** The answering end: every question goes to the handler, what it throws goes back as a report. */
-export function answerCalls<Question, Result>(
+export function answerCalls<Question extends object, Result extends object>(
   port: MessagePort,
   handle: (question: Question) => Promise<Result>,
 ): void {
-  port.on("message", async ({ number, question }: Call<Question>) => {
+  port.on("message", async (question: Call<Question>) => {
+    const { number } = question;
     try {
-      const result = await handle(question);
-      port.postMessage({ number, ok: true, result } satisfies Reply<Result>);
+      port.postMessage({ ...await handle(question), number });
     } catch (error) {
-      port.postMessage({ number, ok: false, error: packError(error) } satisfies Reply<Result>);
+      port.postMessage({ number, failure: packError(error) });
     }
   });
 }

@@ -25,6 +25,8 @@ export const LIMITS = {
   handshakesMax: 256,
   /** Workers started ahead of need. */
   spareWorkers: 4,
+  /** Workers that sign, where there are twice as many cores; more would wait for the one directory. */
+  authorityWorkersMax: 3,
   /** What "busy" tells a client to wait. */
   busyRetryMs: 5 * SECOND_MS,
   /** Handshake of TLS, from the accepted TCP connection on. */

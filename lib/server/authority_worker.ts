@@ -5,7 +5,7 @@
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { type Bytes, isEqualBytes } from "../base/bytes.ts";
+import { type Bytes, encodeLatin1, isEqualBytes, parseLatin1 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
 import { fileExists, readText, readTextIfThere } from "../base/files.ts";
@@ -19,6 +19,7 @@ import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeOcspResponse } from "../x509/ocsp.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import { parseCertificate } from "../x509/certificate.ts";
+import { packCertified, unpackCertification } from "./authority_port.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
 import type { FromAuthority, ListToSign, StatusToSign, ToAuthority } from "./ports.ts";
@@ -116,13 +117,15 @@ async function answer(question: ToAuthority): Promise<FromAuthority> {
       opened = await open(source.files, source.passphrase);
       return {};
     case "certify":
-      return { certified: opened.authority.certify(question.certification) };
+      return packCertified(opened.authority.certify(unpackCertification(question)));
     case "certify-server":
-      return { certificate: opened.authority.certifyServer(question.spki) };
+      return {
+        certificate: encodeLatin1(opened.authority.certifyServer(parseLatin1(question.spki))),
+      };
     case "status":
-      return { signed: signStatus(opened, question.status) };
+      return { signed: encodeLatin1(signStatus(opened, question.status)) };
     case "list":
-      return { signed: signList(opened, question.list) };
+      return { signed: encodeLatin1(signList(opened, question.list)) };
   }
 }
 

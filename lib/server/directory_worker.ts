@@ -6,7 +6,7 @@
 import process from "node:process";
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { encodeBase64 } from "../base/bytes.ts";
-import { answerCalls, Caller } from "../base/call.ts";
+import { answerCalls } from "../base/call.ts";
 import { messageOf, packError, PkiError, reportError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
 import { encodeFields, type Request } from "../protocol/messages.ts";
@@ -23,21 +23,14 @@ import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptText } from "../x509/keys.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import { parseSecrets } from "./accounts.ts";
+import { callAuthority } from "./authority_port.ts";
 import { CertificateCopies } from "./copies.ts";
-import { Directory, type DirectoryAuthority } from "./directory.ts";
+import { Directory } from "./directory.ts";
 import { carryOut } from "./directory_orders.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
 import { type OpenedLog, openLog } from "./open_log.ts";
-import type {
-  DirectoryEvent,
-  DurableLog,
-  FromAuthority,
-  FromDirectory,
-  Settled,
-  ToAuthority,
-  ToDirectory,
-} from "./ports.ts";
+import type { DirectoryEvent, DurableLog, FromDirectory, Settled, ToDirectory } from "./ports.ts";
 import { RevocationLists } from "./revocation_lists.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
 import { loadSuccessions } from "./successions.ts";
@@ -64,7 +57,7 @@ function readCertificate(path: string): Uint8Array {
 }
 
 async function start(question: ToDirectory & { type: "start" }): Promise<FromDirectory> {
-  const { folder, passphrase, authority, events, witness, acceptsLoss } = question;
+  const { folder, passphrase, authorities, events, witness, acceptsLoss } = question;
   const tell = (event: DirectoryEvent) => events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
   await Promise.all([loadOpaque(), loadSqlite()]);
@@ -91,7 +84,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   if (index.size > snapshotSize) void copies.mend(snapshotSize);
   const snapshots = makeSnapshotKeeper(opened, { files, copies, warn });
   snapshots.consider();
-  const signer = callAuthority(authority);
+  const signer = callAuthority(authorities);
   const lists = new RevocationLists({ state, authority: signer, warn });
   const directory = new Directory({
     root,
@@ -120,29 +113,6 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   await logIssuers(running);
   await keepLists(running);
   return {};
-}
-
-/** The authority, by messages. */
-function callAuthority(port: MessagePort): DirectoryAuthority {
-  const caller = new Caller<ToAuthority, FromAuthority>(port);
-  const demand = <T>(answer: T | undefined): T => {
-    if (answer === undefined) {
-      throw new PkiError("internal", "the authority answered what was not asked");
-    }
-    return answer;
-  };
-  return {
-    certify: async (certification) =>
-      demand((await caller.ask({ type: "certify", certification })).certified),
-    certifyServer: async (spki) =>
-      demand((await caller.ask({ type: "certify-server", spki })).certificate),
-    signStatus: async (status) => demand((await caller.ask({ type: "status", status })).signed),
-    reload: async () => void await caller.ask({ type: "reload" }),
-    signList: async (list) => {
-      const parts = list.entries.map(({ buffer }) => buffer);
-      return demand((await caller.ask({ type: "list", list }, parts)).signed);
-    },
-  };
 }
 
 /** Every CA that came after the first is in the log, so that none is made in secret. */

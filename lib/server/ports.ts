@@ -6,7 +6,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { ErrorReport, PackedError } from "../base/errors.ts";
-import type { Certification, Certified } from "../ca/authority.ts";
+import type { Certification } from "../ca/authority.ts";
 import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
 import type { OcspAnswer } from "../x509/ocsp.ts";
 import type { Segment } from "../store/log_index.ts";
@@ -61,7 +61,8 @@ export type ToDirectory =
     /** Where the newest checkpoint is remembered outside of the folder. */
     readonly witness: string;
     readonly acceptsLoss: boolean;
-    readonly authority: MessagePort;
+    /** One for each authority worker. */
+    readonly authorities: readonly MessagePort[];
     /** For {@link DirectoryEvent}s. */
     readonly events: MessagePort;
   }
@@ -125,7 +126,7 @@ export interface FromSnapshot {
   readonly bytes: number;
 }
 
-/** Main thread and directory to the authority worker, as questions. */
+/** Main thread and directory to the authority worker, as questions. DER is in Latin-1. */
 export type ToAuthority =
   | {
     readonly type: "start";
@@ -133,12 +134,18 @@ export type ToAuthority =
     readonly passphrase: string;
     readonly directory: MessagePort;
   }
-  | { readonly type: "certify"; readonly certification: Certification }
-  | { readonly type: "certify-server"; readonly spki: Uint8Array }
+  | { readonly type: "certify" } & PackedCertification
+  | { readonly type: "certify-server"; readonly spki: string }
   | { readonly type: "status"; readonly status: StatusToSign }
   | { readonly type: "list"; readonly list: ListToSign }
   /** The CAs or the profiles of the data folder have changed. */
   | { readonly type: "reload" };
+
+/** {@link Certification} with its DER in Latin-1. */
+export type PackedCertification = Omit<Certification, "csr" | "spki"> & {
+  readonly csr?: string;
+  readonly spki?: string;
+};
 
 /**
  * Answers to an OCSP request. The authority writes what it signs itself, so that nobody can have it
@@ -161,9 +168,13 @@ export interface ListToSign {
   readonly entries: readonly Uint8Array<ArrayBuffer>[];
 }
 
+/** The authority's answers; DER is in Latin-1. */
 export interface FromAuthority {
-  readonly certified?: Certified;
-  readonly certificate?: Uint8Array<ArrayBuffer>;
-  /** After `status` and `list`: DER. */
-  readonly signed?: Uint8Array<ArrayBuffer>;
+  /** After `certify` and `certify-server`. */
+  readonly certificate?: string;
+  /** After `certify`: the CA that signed it, and what was ignored of the request, if anything. */
+  readonly issuer?: string;
+  readonly ignored?: readonly string[];
+  /** After `status` and `list`. */
+  readonly signed?: string;
 }

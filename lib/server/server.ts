@@ -6,6 +6,7 @@
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import type { Socket } from "node:net";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
@@ -77,7 +78,7 @@ class Core {
   readonly #options: ServerOptions;
   readonly #files: ServerFiles;
   readonly #directoryWorker: Worker;
-  readonly #authorityWorker: Worker;
+  readonly #authorityWorkers: readonly Worker[];
   readonly #directory: Caller<ToDirectory, FromDirectory>;
   readonly #relays = new Map<number, Relay>();
   readonly #sockets = new Set<Socket>();
@@ -92,7 +93,10 @@ class Core {
     this.#options = options;
     this.#files = serverFiles(options.folder);
     this.#issuing = this.#readIssuing();
-    this.#authorityWorker = this.#startCritical("authority");
+    this.#authorityWorkers = Array.from(
+      { length: authorityCount(availableParallelism()) },
+      () => this.#startCritical("authority"),
+    );
     this.#directoryWorker = this.#startCritical("directory");
     this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
     this.#pool = new WorkerPool(LIMITS.spareWorkers);
@@ -131,18 +135,21 @@ class Core {
 
   async startWorkers(): Promise<void> {
     const { folder, passphrase, witness, acceptsLoss = false } = this.#options;
-    const authority = new Caller<ToAuthority, FromAuthority>(
-      this.#authorityWorker as unknown as MessagePort,
-    );
-    const { port1, port2 } = new MessageChannel();
+    const authorities = this.#authorityWorkers.map((worker) => ({
+      caller: new Caller<ToAuthority, FromAuthority>(worker as unknown as MessagePort),
+      channel: new MessageChannel(),
+    }));
+    const ports = authorities.map(({ channel }) => channel.port2);
     const events = this.#listenToDirectory();
     const [key] = await Promise.all([
       decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
       this.#directory.ask(
-        { type: "start", folder, passphrase, witness, acceptsLoss, events, authority: port2 },
-        [events, port2],
+        { type: "start", folder, passphrase, witness, acceptsLoss, events, authorities: ports },
+        [events, ...ports],
       ),
-      authority.ask({ type: "start", folder, passphrase, directory: port1 }, [port1]),
+      ...authorities.map(({ caller, channel: { port1 } }) =>
+        caller.ask({ type: "start", folder, passphrase, directory: port1 }, [port1])
+      ),
     ]);
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
@@ -356,8 +363,14 @@ class Core {
   async endWorkers(): Promise<void> {
     this.#isStopping = true;
     await this.#pool.close();
-    await Promise.all([this.#directoryWorker.terminate(), this.#authorityWorker.terminate()]);
+    const workers = [this.#directoryWorker, ...this.#authorityWorkers];
+    await Promise.all(workers.map((worker) => worker.terminate()));
   }
+}
+
+/** Half of the cores sign; the others have the connections and the directory, which takes about as long. */
+function authorityCount(cores: number): number {
+  return Math.max(1, Math.min(LIMITS.authorityWorkersMax, Math.floor(cores / 2)));
 }
 
 /** Why a server did not start, in the words of somebody who starts one. */

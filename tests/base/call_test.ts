@@ -4,15 +4,29 @@ import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { answerCalls, Caller } from "../../lib/base/call.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 
-/** A caller and the one who answers, on the two ends of a channel, for as long as `use` takes. */
+interface Text {
+  readonly text: string;
+}
+
+/** A caller of texts and the one who answers, on the two ends of a channel, for as long as `use` takes. */
 async function withCaller(
   handle: (question: string) => Promise<unknown>,
-  use: (caller: Caller<string, unknown>, port: MessagePort) => Promise<void>,
+  use: (
+    caller: { ask(text: string): Promise<string> } & Pick<Caller<Text, Text>, "fail" | "waiting">,
+    port: MessagePort,
+  ) => Promise<void>,
 ): Promise<void> {
   const { port1, port2 } = new MessageChannel();
-  answerCalls(port2, handle);
+  answerCalls(port2, async ({ text }: Text) => ({ text: await handle(text) }));
+  const caller = new Caller<Text, Text>(port1);
   try {
-    await use(new Caller(port1), port1);
+    await use({
+      ask: async (text) => (await caller.ask({ text })).text,
+      fail: (error) => caller.fail(error),
+      get waiting() {
+        return caller.waiting;
+      },
+    }, port1);
   } finally {
     port1.close();
     port2.close();
@@ -28,10 +42,10 @@ test("ask() gets the answer to its own question, whatever order they come in", a
       for (const [name, answer] of [...waiting].reverse()) answer(`answer to ${name}`);
     });
   await withCaller(handle, async (caller) => {
-    assert.deepEqual(
-      await Promise.all([caller.ask("a"), caller.ask("b"), caller.ask("c")]),
-      ["answer to a", "answer to b", "answer to c"],
-    );
+    const asked = [caller.ask("a"), caller.ask("b"), caller.ask("c")];
+    assert.equal(caller.waiting, 3);
+    assert.deepEqual(await Promise.all(asked), ["answer to a", "answer to b", "answer to c"]);
+    assert.equal(caller.waiting, 0);
   });
 });
 
@@ -99,13 +113,13 @@ test("a question that fails leaves the others alone", async () => {
 test("a port goes along with a question where it is handed over", async () => {
   const { port1, port2 } = new MessageChannel();
   const inner = new MessageChannel();
-  answerCalls<{ readonly port: MessagePort }, string>(port2, ({ port }) => {
+  answerCalls<{ readonly port: MessagePort }, Text>(port2, ({ port }) => {
     port.postMessage("through it");
-    return Promise.resolve("sent");
+    return Promise.resolve({ text: "sent" });
   });
   const heard = new Promise((resolve) => inner.port1.once("message", resolve));
-  const caller = new Caller<{ readonly port: MessagePort }, string>(port1);
-  assert.equal(await caller.ask({ port: inner.port2 }, [inner.port2]), "sent");
+  const caller = new Caller<{ readonly port: MessagePort }, Text>(port1);
+  assert.equal((await caller.ask({ port: inner.port2 }, [inner.port2])).text, "sent");
   assert.equal(await heard, "through it");
   for (const port of [port1, port2, inner.port1]) port.close();
 });
@@ -123,6 +137,6 @@ test("fail() fails what was asked, what is asked later, and ignores an answer be
     const late = new Promise((resolve) => port.once("message", resolve));
     await new Promise((resolve) => setTimeout(resolve));
     answer("late");
-    assert.deepEqual(await late, { number: 1, ok: true, result: "late" });
+    assert.deepEqual(await late, { number: 1, text: "late" });
   });
 });
