@@ -104,7 +104,7 @@ test("findPath() ends in loops of cross-signed CAs", () => {
   assert.equal(find(end, crossed, [root], work), "issuer");
   // The leaf under two certificates of its CA, and each of those six under two of another's.
   assert.ok(work.spent.signatures <= 2 + 6 * 2, `${work.spent.signatures} signatures`);
-  assert.equal(find(end, crossed, [root, roots[2]!]), "leaf < a < c");
+  assert.match(find(end, crossed, [root, roots[2]!]), /^leaf < a (< b )?< c$/);
 });
 
 test("findPath() follows no name whose signature does not hold", () => {
