@@ -357,6 +357,220 @@ test("parseCertificate() reads 16,384 bytes and no more", () => {
   });
 });
 
+const one = (oid: string, value: Uint8Array): Parts => ({ extensions: [extension(oid, value)] });
+const pair = (...oids: readonly string[]) => encodeSequence(...oids.map(encodeOid));
+const EMPTY = encodeSequence();
+const URI = encodeElement(contextTag(6, false), utf8("http://a.example/"));
+const fullName = (...names: readonly Uint8Array[]) =>
+  encodeElement(contextTag(0, true), encodeElement(contextTag(0, true), ...names));
+
+const EXTENSION_ROWS: readonly {
+  readonly name: string;
+  readonly parts: Parts;
+  readonly refused: string;
+}[] = [
+  {
+    name: "no policies",
+    parts: one(OID.certificatePolicies, EMPTY),
+    refused: "cannot read certificate: an empty list of policies",
+  },
+  {
+    name: "a policy twice",
+    parts: one(OID.certificatePolicies, encodeSequence(pair("1.2.3"), pair("1.2.3"))),
+    refused: "cannot read certificate: a policy twice",
+  },
+  {
+    name: "a policy with no qualifiers in their list",
+    parts: one(
+      OID.certificatePolicies,
+      encodeSequence(encodeSequence(encodeOid("1.2.3"), EMPTY)),
+    ),
+    refused: "cannot read certificate: an empty list of policy qualifiers",
+  },
+  {
+    name: "no policy mappings",
+    parts: one(OID.policyMappings, EMPTY),
+    refused: "cannot read certificate: an empty list of policy mappings",
+  },
+  {
+    name: "a policy mapping of three",
+    parts: one(OID.policyMappings, encodeSequence(pair("1.2.3", "1.2.4", "1.2.5"))),
+    refused: BEHIND,
+  },
+  {
+    name: "policy constraints that say nothing",
+    parts: one(OID.policyConstraints, EMPTY),
+    refused: "cannot read certificate: policy constraints without any",
+  },
+  {
+    name: "a negative policy constraint",
+    parts: one(
+      OID.policyConstraints,
+      encodeSequence(encodeElement(contextTag(0, false), Uint8Array.of(0xff))),
+    ),
+    refused: "cannot read DER: an integer out of range",
+  },
+  {
+    name: "something behind inhibitAnyPolicy",
+    parts: one(OID.inhibitAnyPolicy, concatBytes(encodeInteger(0), encodeNull())),
+    refused: BEHIND,
+  },
+  {
+    name: "name constraints that say nothing",
+    parts: one(OID.nameConstraints, EMPTY),
+    refused: "cannot read certificate: name constraints without any",
+  },
+  {
+    name: "an empty list of subtrees",
+    parts: one(OID.nameConstraints, encodeSequence(encodeElement(contextTag(0, true)))),
+    refused: "cannot read certificate: an empty list of subtrees",
+  },
+  {
+    name: "no distribution points",
+    parts: one(OID.crlDistributionPoints, EMPTY),
+    refused: "cannot read certificate: an empty list of distribution points",
+  },
+  {
+    name: "a distribution point without a name",
+    parts: one(
+      OID.crlDistributionPoints,
+      encodeSequence(encodeSequence(Uint8Array.of(0x81, 2, 1, 6))),
+    ),
+    refused: "cannot read certificate: a distribution point without a name",
+  },
+  {
+    name: "no locations",
+    parts: one(OID.authorityInfoAccess, EMPTY),
+    refused: "cannot read certificate: an empty list of locations",
+  },
+  {
+    name: "an issuer's issuer without a serial number",
+    parts: one(
+      OID.authorityKeyId,
+      encodeSequence(encodeElement(contextTag(1, true), URI)),
+    ),
+    refused: "cannot read certificate: half of its issuer's issuer and serial number",
+  },
+  {
+    name: "an issuer's serial number alone",
+    parts: one(
+      OID.authorityKeyId,
+      encodeSequence(encodeElement(contextTag(2, false), Uint8Array.of(1))),
+    ),
+    refused: "cannot read certificate: half of its issuer's issuer and serial number",
+  },
+  {
+    name: "something behind an authority key identifier",
+    parts: one(OID.authorityKeyId, encodeSequence(encodeNull())),
+    refused: BEHIND,
+  },
+  {
+    name: "a directory name that is none",
+    parts: one(
+      OID.subjectAltName,
+      encodeSequence(encodeElement(contextTag(4, true), encodeNull())),
+    ),
+    refused: "cannot read DER: tag 0x5 where 0x30 is due",
+  },
+];
+
+for (const { name, parts, refused } of EXTENSION_ROWS) {
+  test(`parseCertificate() refuses ${name}`, () => {
+    assert.throws(() => parseCertificate(assemble(parts)), { kind: "malformed", message: refused });
+  });
+}
+
+test("parseCertificate() reads policies, their mappings and constraints", () => {
+  const CPS = "1.3.6.1.5.5.7.2.1";
+  const qualifiers = encodeSequence(
+    encodeSequence(encodeOid(CPS), encodeElement(TAG.ia5String, utf8("x"))),
+  );
+  const constraint = (number: number, count: number) =>
+    encodeElement(contextTag(number, false), Uint8Array.of(count));
+  const read = parseCertificate(assemble({
+    extensions: [
+      extension(
+        OID.certificatePolicies,
+        encodeSequence(encodeSequence(encodeOid("1.2.3"), qualifiers), pair(OID.anyPolicy)),
+      ),
+      extension(OID.policyMappings, encodeSequence(pair("1.2.3", "1.2.4"), pair("1.2.3", "1.2.5"))),
+      extension(OID.policyConstraints, encodeSequence(constraint(0, 2), constraint(1, 0))),
+      extension(OID.inhibitAnyPolicy, encodeInteger(3)),
+    ],
+  }));
+  assert.deepEqual(read.policies, [
+    { oid: "1.2.3", qualifiers: [CPS] },
+    { oid: OID.anyPolicy, qualifiers: [] },
+  ]);
+  assert.deepEqual(read.policyMappings, [
+    { issuerPolicy: "1.2.3", subjectPolicy: "1.2.4" },
+    { issuerPolicy: "1.2.3", subjectPolicy: "1.2.5" },
+  ]);
+  assert.deepEqual(read.policyConstraints, { requireExplicit: 2, inhibitMapping: 0 });
+  assert.equal(read.inhibitAnyPolicy, 3);
+  const bare = parseCertificate(assemble({}));
+  assert.equal(bare.policies, undefined);
+  assert.equal(bare.policyConstraints, undefined);
+});
+
+test("parseCertificate() reads where revocation is told, and who its issuer's issuer is", () => {
+  const relative = encodeElement(
+    contextTag(0, true),
+    encodeElement(contextTag(1, true), encodeSequence(encodeOid("2.5.4.3"), encodeNull())),
+  );
+  const location = (method: string, name: Uint8Array) => encodeSequence(encodeOid(method), name);
+  const directory = encodeElement(contextTag(4, true), NAME);
+  const read = parseCertificate(assemble({
+    extensions: [
+      extension(
+        OID.crlDistributionPoints,
+        encodeSequence(
+          encodeSequence(fullName(URI)),
+          encodeSequence(fullName(URI), Uint8Array.of(0x81, 2, 1, 6)),
+          encodeSequence(relative),
+          encodeSequence(encodeElement(contextTag(2, true), directory)),
+        ),
+      ),
+      extension(
+        OID.authorityInfoAccess,
+        encodeSequence(
+          location(OID.ocsp, URI),
+          location(OID.caIssuers, URI),
+          location(OID.ocsp, directory),
+          location("1.2.3", URI),
+        ),
+      ),
+      extension(
+        OID.authorityKeyId,
+        encodeSequence(
+          encodeElement(contextTag(0, false), utf8("id")),
+          encodeElement(contextTag(1, true), directory),
+          encodeElement(contextTag(2, false), Uint8Array.of(1, 2)),
+        ),
+      ),
+      extension(OID.issuerAltName, encodeSequence(URI)),
+    ],
+  }));
+  const uri = { type: "uri", value: "http://a.example/" } as const;
+  assert.deepEqual(read.crlDistributionPoints, [
+    { names: [uri], hasMore: false },
+    { names: [uri], hasMore: true },
+    { names: [], hasMore: true },
+    { names: [], hasMore: true },
+  ]);
+  assert.deepEqual(read.authorityInfoAccess, {
+    ocsp: [uri.value],
+    caIssuers: [uri.value],
+    others: 2,
+  });
+  assert.deepEqual(read.authorityKeyId, new Uint8Array(utf8("id")));
+  assert.deepEqual(read.authorityCertificate, {
+    issuer: [{ type: "directory", value: NAME }],
+    serial: "0102",
+  });
+  assert.deepEqual(read.issuerNames, [uri]);
+});
+
 test("parseCommonNames() finds every common name, in sets of several attributes too", () => {
   const attribute = (oid: string, tag: number, text: string) =>
     encodeSequence(encodeOid(oid), encodeElement(tag, utf8(text)));
@@ -379,6 +593,12 @@ test("parseGeneralNames() reads the forms that count and marks the others", () =
     encodeElement(contextTag(6, false), utf8("c:d")),
     encodeElement(contextTag(7, false), Uint8Array.of(127, 0, 0, 1)),
     encodeElement(contextTag(8, false), Uint8Array.of(1)),
+    encodeElement(contextTag(4, true), NAME),
+    encodeElement(
+      contextTag(0, true),
+      encodeOid("1.2.3"),
+      encodeElement(contextTag(0, true), encodeNull()),
+    ),
   );
   assert.deepEqual(parseGeneralNames(names), [
     { type: "email", value: "a@b" },
@@ -386,6 +606,8 @@ test("parseGeneralNames() reads the forms that count and marks the others", () =
     { type: "uri", value: "c:d" },
     { type: "ip", value: Uint8Array.of(127, 0, 0, 1) },
     { type: "other", tag: 0x88 },
+    { type: "directory", value: NAME },
+    { type: "other", tag: 0xa0, typeId: "1.2.3" },
   ]);
 });
 
