@@ -74,7 +74,8 @@ function subjectOf(der: Uint8Array): string {
     name.type === "dns" ? [name.value] : name.type === "ip" ? [formatIp(name.value)] : []
   );
   const first = commonName ?? hosts[0] ?? "";
-  const more = hosts.filter((host) => host !== first).length;
+  // A common name repeats one of the names, or stands for the only one.
+  const more = hosts.length - 1;
   return first.slice(0, SUBJECT_CHARACTERS_MAX) + (more > 0 ? ` +${more} more` : "");
 }
 

@@ -18,7 +18,7 @@ import { fileExists, PUBLIC_MODE, storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { listRevoked } from "../store/certificate_list.ts";
 import type { State } from "../store/state.ts";
-import { encodeCrlEntry, parseCrlNumber } from "../x509/crl.ts";
+import { encodeCrlEntry, parseCrlHead } from "../x509/crl.ts";
 import type { DirectoryAuthority } from "./directory.ts";
 import { reasonOf } from "./revocation.ts";
 
@@ -78,20 +78,26 @@ export class RevocationList {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#elapsed = options.elapsed ?? (() => performance.now());
-    this.#lastNumber = this.#numberInFolder();
+    const found = this.#findInFolder();
+    this.#lastNumber = found?.number ?? 0n;
+    if (found?.isGood) this.#kept.push({ number: String(found.number), der: found.der });
     if (!before) return;
     if (before.#lastNumber > this.#lastNumber) this.#lastNumber = before.#lastNumber;
-    this.#kept.push(...before.#kept);
+    this.#kept.splice(0, LISTS_KEPT, ...before.#kept);
   }
 
-  #numberInFolder(): bigint {
-    const { path } = this.issuer;
-    if (!fileExists(path)) return 0n;
+  /** The list in the folder: handed out until there is another, if it is this CA's and still good. */
+  #findInFolder() {
+    const { path, issuerKeyId } = this.issuer;
+    if (!fileExists(path)) return undefined;
     try {
-      return parseCrlNumber(new Uint8Array(fs.readFileSync(path)));
+      const der = new Uint8Array(fs.readFileSync(path));
+      const { number, nextUpdateMs = 0, authorityKeyId } = parseCrlHead(der);
+      const isOwn = authorityKeyId !== undefined && encodeHex(authorityKeyId) === issuerKeyId;
+      return { number, der, isGood: isOwn && nextUpdateMs > this.#now() };
     } catch (error) {
       this.#options.warn(`the list "${path}" is made anew: ${messageOf(error)}`);
-      return 0n;
+      return undefined;
     }
   }
 
@@ -113,8 +119,15 @@ export class RevocationList {
     this.#timer = setTimeout(() => this.#start(), restMs);
   }
 
+  /** There is a list afterwards, and a new one soon; without one it is made first. */
+  async begin(): Promise<void> {
+    if (this.find(undefined)) return this.schedule(0);
+    this.#start();
+    await this.#making;
+  }
+
   #start(): void {
-    this.#making = this.#makeAndGoOn();
+    this.#making ??= this.#makeAndGoOn();
   }
 
   async #makeAndGoOn(): Promise<void> {

@@ -36,7 +36,7 @@ export class RevocationLists {
     this.#options = options;
   }
 
-  /** Whose lists are kept from now on, the current issuing CA's first; new ones are made at once. */
+  /** Whose lists are kept from now on, the current issuing CA's first; each has one afterwards. */
   async use(
     issuers: readonly ListedIssuer[],
     root: { readonly rootDer: Uint8Array; readonly path: string },
@@ -53,7 +53,9 @@ export class RevocationLists {
     await Promise.all(
       before.filter((list) => !this.#lists.includes(list)).map((list) => list.stop()),
     );
-    for (const list of this.#lists) if (!before.includes(list)) list.schedule(0);
+    await Promise.all(
+      this.#lists.filter((list) => !before.includes(list)).map((list) => list.begin()),
+    );
   }
 
   #readRootList(

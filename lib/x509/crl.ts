@@ -192,17 +192,31 @@ export function parseCrl(bytes: Uint8Array): Crl {
 }
 
 /**
- * The number of a list, without a look at its entries: for one that we have written ourselves.
- * @throws {PkiError} `malformed`
+ * Which list it is and for how long it is good, without a look at its entries: for one that we have
+ * written ourselves.
+ * @throws {PkiError} `malformed`, also for a list without a number
  */
-export function parseCrlNumber(bytes: Uint8Array): bigint {
+export function parseCrlHead(
+  bytes: Uint8Array,
+): Pick<Crl, "nextUpdateMs" | "authorityKeyId"> & { readonly number: bigint } {
   return readAs("CRL", () => {
     const outer = new DerReader(readWhole(bytes, TAG.sequence).content);
     const tbs = new DerReader(outer.read(TAG.sequence).content);
-    while (!tbs.isAtEnd && tbs.peekTag() !== contextTag(0, true)) tbs.read();
-    const number = readExtensions(tbs).get(CRL_OID.crlNumber);
+    tbs.readOptional(TAG.integer);
+    tbs.read(TAG.sequence); // signature algorithm
+    tbs.read(TAG.sequence); // issuer
+    tbs.read(); // this update
+    const nextUpdateMs = isTime(tbs.peekTag()) ? parseTime(tbs.read()) : undefined;
+    tbs.readOptional(TAG.sequence); // the entries
+    const extensions = readExtensions(tbs);
+    const number = extensions.get(CRL_OID.crlNumber);
     if (!number) throw malformed("it has no number");
-    return parseNumber(number.value);
+    const keyId = extensions.get(OID.authorityKeyId);
+    return {
+      number: parseNumber(number.value),
+      nextUpdateMs,
+      authorityKeyId: keyId && parseAuthorityKeyId(keyId.value).keyId,
+    };
   });
 }
 

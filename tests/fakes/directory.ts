@@ -6,9 +6,9 @@
 import assert from "node:assert/strict";
 import { type KeyObject, randomBytes } from "node:crypto";
 import * as opaque from "@serenity-kit/opaque";
-import { type Bytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
+import { type Bytes, encodeBase64, parseHex, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
-import { createAuthority } from "../../lib/ca/authority.ts";
+import { createAuthority, type Issuer } from "../../lib/ca/authority.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
 import { parseProfiles } from "../../lib/ca/profile_config.ts";
 import { encodeLeaf, type Entry } from "../../lib/log/entry.ts";
@@ -19,6 +19,7 @@ import type { Answer, RequestBody, RequestType } from "../../lib/protocol/messag
 import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { Directory } from "../../lib/server/directory.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
+import { keyIdHex } from "../../lib/server/issuers.ts";
 import type { Visitor } from "../../lib/server/ports.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
 import type { Appended, Journal } from "../../lib/store/journal.ts";
@@ -74,6 +75,27 @@ export async function makeCa(domain = DOMAIN): Promise<TestCa> {
   return { root, rootKey, issuing, issuingKey };
 }
 
+/** A CA of the same root: another issuing CA, or one for these names outside of the domain. */
+export async function makeOtherIssuer(
+  ca: TestCa,
+  { outside, number = 2 }: { readonly outside?: readonly string[]; readonly number?: number } = {},
+): Promise<Issuer> {
+  const key = await generatePrivateKey("p256");
+  const template = prepareCertificate({
+    domain: DOMAIN,
+    nowMs: NOW_MS + number,
+    number,
+    ...(outside
+      ? { profile: "outside", permitted: { dns: outside, addresses: ["10.0.0.0/8"] } }
+      : { profile: "issuing" }),
+    spki: encodeSpki(key),
+    random: randomBytes(20),
+    issuerNotAfterMs: ca.root.notAfterMs,
+  });
+  const der = issueCertificate(template, { key: ca.rootKey, certificate: ca.root });
+  return { key, certificate: parseCertificate(der) };
+}
+
 /** A certificate of the issuing CA for any key. */
 export function issueUser(
   ca: TestCa,
@@ -122,6 +144,8 @@ export interface TestDirectory {
   readonly changes: { count: number };
   /** What the directory said was lost, with the checkpoint that shows it. */
   readonly losses: (readonly [loss: string, checkpoint: string])[];
+  /** Whose certificates were revoked: key identifiers of CAs, one a revocation. */
+  readonly revoked: readonly string[];
   open(visitor?: Partial<Visitor>): DirectorySession;
 }
 
@@ -165,7 +189,16 @@ function makeLog(
   return log;
 }
 
-export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
+export interface TestDirectoryOptions {
+  /** CAs that were current before, and those for names outside of the domain. */
+  readonly earlier?: readonly Issuer[];
+  readonly outside?: readonly Issuer[];
+}
+
+export async function makeDirectory(
+  ca: TestCa,
+  { earlier = [], outside = [] }: TestDirectoryOptions = {},
+): Promise<TestDirectory> {
   await Promise.all([loadOpaque(), loadSqlite()]);
   const state = State.empty();
   const entries: Entry[] = [];
@@ -187,16 +220,28 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     verifier,
     before: (entry) => log.before(entry),
   });
-  const issuer = { certificate: ca.issuing, key: ca.issuingKey };
+  const issuing = { certificate: ca.issuing, key: ca.issuingKey };
+  const others = [...earlier, ...outside];
+  const find = (keyId: string) =>
+    [issuing, ...others].find(({ certificate }) => keyIdHex(certificate) === keyId) ??
+      assert.fail();
+  const certificatesOf = (issuers: readonly Issuer[]) =>
+    issuers.map(({ certificate }) => certificate);
+  const revoked: string[] = [];
   const authority = createAuthority({
-    issuing: issuer,
+    issuing,
+    others,
     domain: DOMAIN,
     profiles: parseProfiles(undefined, DOMAIN),
     now: () => clock.nowMs,
   });
   const directory = new Directory({
     root: ca.root,
-    issuers: { current: ca.issuing, earlier: [], outside: [] },
+    issuers: {
+      current: ca.issuing,
+      earlier: certificatesOf(earlier),
+      outside: certificatesOf(outside),
+    },
     domain: DOMAIN,
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },
     state,
@@ -205,21 +250,25 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     authority: {
       certify: (certification) => settle(() => authority.certify(certification)),
       certifyServer: (spki) => settle(() => authority.certifyServer(spki)),
-      signStatus: ({ answers, nonce }) =>
+      signStatus: ({ issuerKeyId, answers, nonce }) =>
         settle(() =>
           encodeOcspResponse({
-            responderKeyId: ca.issuing.subjectKeyId ?? new Uint8Array(),
+            responderKeyId: parseHex(issuerKeyId),
             producedAtMs: clock.nowMs,
             answers,
             ...(nonce === undefined ? {} : { nonce }),
-          }, issuer.key)
+          }, find(issuerKeyId).key)
         ),
-      signList: ({ issuerKeyId: _, ...list }) =>
-        settle(() => signCrl(encodeTbsCrl({ issuer: ca.issuing, ...list }), issuer)),
+      signList: ({ issuerKeyId, ...list }) =>
+        settle(() => {
+          const issuer = find(issuerKeyId);
+          return signCrl(encodeTbsCrl({ issuer: issuer.certificate, ...list }), issuer);
+        }),
       reload: () => Promise.resolve(),
     },
     saveCopy: (id, certificates) => void copies.set(id, certificates),
     onChange: () => void changes.count++,
+    onRevoked: (issuerKeyId) => void revoked.push(issuerKeyId),
     onLoss: (loss, checkpoint) => void losses.push([loss, checkpoint]),
     now: () => clock.nowMs,
   });
@@ -237,6 +286,7 @@ export async function makeDirectory(ca: TestCa): Promise<TestDirectory> {
     logSignature,
     changes,
     losses,
+    revoked,
     open: (visitor = {}) =>
       directory.openSession({ address: "192.0.2.1", leafHash: LEAF_HASH, shown: [], ...visitor }),
   };

@@ -369,8 +369,54 @@ test("RevocationLists never uses a number again, wherever the clock goes", async
   const restored = makeWorld(world.folder);
   restored.clock.nowMs = START_MS - LIMITS.dayMs;
   await restored.start();
+  await restored.made(1);
   assert.equal(restored.newest().number, (numbers.at(-1) ?? 0n) + 1n, "the folder remembers");
   await restored.lists.close();
+});
+
+test("RevocationLists hands out the list in the folder until there is a newer one", async () => {
+  const before = makeWorld();
+  before.insert([{ serial: "01" }]);
+  await before.start();
+  await before.lists.close();
+  const world = makeWorld(before.folder);
+  await world.lists.use(world.listed, world.rootList);
+  assert.equal(world.newest().number, BigInt(START_MS));
+  assert.ok(world.newest().find("01"));
+  world.pass(0);
+  await world.made(1);
+  assert.equal(world.newest().number, BigInt(START_MS + 1));
+  await world.lists.close();
+});
+
+test("RevocationLists makes a list first where the one in the folder is too old, or another CA's", async () => {
+  const before = makeWorld();
+  await before.start();
+  await before.lists.close();
+  const late = makeWorld(before.folder);
+  late.clock.nowMs += LIMITS.crlValidityMs;
+  await late.lists.use(late.listed, late.rootList);
+  assert.equal(late.newest().thisUpdateMs, START_MS + LIMITS.crlValidityMs);
+  await late.lists.close();
+  const other = makeWorld(before.folder, [OTHER.issuing]);
+  await other.lists.use(other.listed, other.rootList);
+  assert.ok(isCrlSignedBy(other.newest(), OTHER.issuing.certificate));
+  assert.equal(other.newest().number, BigInt(START_MS + LIMITS.crlValidityMs + 1));
+  await other.lists.close();
+});
+
+test("RevocationLists goes on without a list that cannot be made, and tries again", async () => {
+  const world = makeWorld();
+  world.signer.before = () => {
+    throw new PkiError("internal", "the authority failed");
+  };
+  await world.lists.use(world.listed, world.rootList);
+  assert.equal(world.warnings.length, 1);
+  assert.throws(() => world.read(), { kind: "not-found" });
+  world.signer.before = () => {};
+  world.pass(LIMITS.snapshotRetryMs);
+  await until(() => world.isReadable(world.listed[0]?.fingerprint ?? ""));
+  await world.lists.close();
 });
 
 test("RevocationLists makes a list anew where the one in the folder is damaged", async () => {

@@ -7,6 +7,7 @@ import { OWNER_REASONS, parseAnswerBody } from "../../lib/protocol/messages.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import type { SessionEnd, Visitor } from "../../lib/server/ports.ts";
 import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
+import { DerReader, encodeSequence, TAG } from "../../lib/x509/der.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
@@ -20,6 +21,7 @@ import {
   LEAF_HASH,
   makeCa,
   makeDirectory,
+  makeOtherIssuer,
   NOW_MS,
   openAs,
   type TestDirectory,
@@ -462,6 +464,41 @@ test("STATUS knows nothing of other CAs, also not of the root, and of what is no
   }
   assert.equal(await errorOf(world, good), "successful");
 });
+
+test("STATUS answers for each CA of the folder, signed by that one, and for one at a time", async () => {
+  const earlier = await makeOtherIssuer(CA);
+  const world = await makeDirectory(CA, { earlier: [earlier] });
+  const leaf = parseCertificate(
+    issueUser({ ...CA, issuing: earlier.certificate, issuingKey: earlier.key }, {
+      ...{ id: "alice", key: KEY },
+    }),
+  );
+  await world.directory.commit({
+    type: "issued",
+    public: { profile: "user", id: "alice", certificate: encodeBase64(leaf.der) },
+    private: null,
+  });
+  const { certificate: issuing } = earlier;
+  const request = encodeOcspRequest({ issuer: issuing, serials: [leaf.serial] });
+  const response = await askStatus(world, request);
+  assert.equal(judgeOcspResponse(response, { leaf, issuing, nowMs: NOW_MS }).status, "good");
+  // The same serial number of the current CA is another certificate.
+  const { basic } = parseOcspResponse(await askStatus(world, requestFor([leaf.serial])));
+  assert.deepEqual(basic?.answers.map(({ status }) => status.type), ["unknown"]);
+  assert.equal(await errorOf(world, mixedRequest(issuing, leaf.serial)), "unauthorized");
+});
+
+/** About two certificates of two CAs. */
+function mixedRequest(other: Certificate, serial: string): Uint8Array {
+  const listOf = (der: Uint8Array) => {
+    const outer = new DerReader(der).enter(TAG.sequence);
+    return outer.enter(TAG.sequence).read(TAG.sequence).content;
+  };
+  const requests = [CA.issuing, other].map((issuer) =>
+    listOf(encodeOcspRequest({ issuer, serials: [serial] }))
+  );
+  return encodeSequence(encodeSequence(encodeSequence(...requests)));
+}
 
 test("STATUS answers for several certificates at once, and repeats a nonce", async () => {
   const world = await makeDirectory(CA);

@@ -21,7 +21,7 @@ import {
   encodeTbsCrl,
   isCrlSignedBy,
   parseCrl,
-  parseCrlNumber,
+  parseCrlHead,
   REVOCATION_REASONS,
   type RevocationReason,
   signCrl,
@@ -459,19 +459,19 @@ test("parseCrl() reads entries alike, whether they have only a reason or more th
   assert.equal(parseCrl(crlOf({ list: critical })).find("07")?.reason, "keyCompromise");
 });
 
-test("parseCrlNumber() reads the number that parseCrl() reads, or nothing", () => {
+test("parseCrlHead() reads what parseCrl() reads of a list, but for the entries", () => {
   for (const [count, number] of [[0, 0n], [3, 1n], [1, 255n], [0, 2n ** 159n - 1n]] as const) {
     const der = makeCrl(ca, encodeEntries(count), number);
-    assert.equal(parseCrlNumber(der), number);
-    assert.equal(parseCrl(der).number, number);
+    const { nextUpdateMs, authorityKeyId } = parseCrl(der);
+    assert.deepEqual(parseCrlHead(der), { number, nextUpdateMs, authorityKeyId });
   }
-  assert.throws(() => parseCrlNumber(crlOf({ list: encodeSequence(), extensions: null })), {
+  assert.throws(() => parseCrlHead(crlOf({ list: encodeSequence(), extensions: null })), {
     kind: "malformed",
     message: "cannot read CRL: it has no number",
   });
   const der = makeCrl(ca, encodeEntries(2));
   for (let length = 0; length < der.length; length++) {
-    assert.throws(() => parseCrlNumber(der.subarray(0, length)), { kind: "malformed" });
+    assert.throws(() => parseCrlHead(der.subarray(0, length)), { kind: "malformed" });
   }
 });
 

@@ -1,0 +1,59 @@
+/** The administrator's commands, as tests give them: what succeeds, what it says, what is refused. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Finished, RunOptions, World } from "./harness.ts";
+
+export const folderOf = (world: World): string => join(world.home, "server");
+
+/** Expects success, and says what went wrong. */
+export async function ok(
+  world: World,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Finished> {
+  const finished = await world.run(args, options);
+  assert.equal(finished.code, 0, `pki ${args.join(" ")}: ${finished.stderr}`);
+  return finished;
+}
+
+/** What a command says of its success in one line of JSON. */
+export async function json(
+  world: World,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Record<string, unknown>> {
+  return JSON.parse((await ok(world, [...args, "--json"], options)).stdout);
+}
+
+/** Expects a failure with this exit code, told without a stack trace. */
+export async function fails(
+  world: World,
+  args: readonly string[],
+  { code, says, ...options }: RunOptions & { readonly code: number; readonly says: RegExp },
+): Promise<Finished> {
+  const finished = await world.run(args, options);
+  assert.equal(finished.code, code, `pki ${args.join(" ")}: ${finished.stdout}${finished.stderr}`);
+  assert.match(finished.stderr, says);
+  assert.doesNotMatch(finished.stderr, /^\s+at /m, "no stack trace");
+  return finished;
+}
+
+/** A certificate as `pki ls --json` tells it. */
+export interface Row {
+  readonly serial: string;
+  readonly id?: string;
+  readonly subject?: string;
+  readonly profile: string;
+  readonly state: string;
+  readonly issued: string;
+  readonly notAfter: string;
+  readonly revoked?: string;
+  readonly reason?: string;
+  readonly index: number;
+}
+
+export async function list(world: World, ...args: readonly string[]): Promise<readonly Row[]> {
+  const { stdout } = await ok(world, ["ls", "--json", ...args]);
+  return stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Row);
+}
