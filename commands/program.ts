@@ -15,8 +15,10 @@ import type { PkiContext } from "./context.ts";
 import { csrCommand } from "./csr.ts";
 import { exitCodeOf, formatError } from "./error_text.ts";
 import { inspectCommand } from "./inspect.ts";
+import { issueCommand } from "./issue.ts";
 import { listenCommand } from "./listen.ts";
 import { logVerifyCommand } from "./log_verify.ts";
+import { lsCommand } from "./ls.ts";
 import { requestCommand } from "./request.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
@@ -100,6 +102,8 @@ const routes = buildRouteMap({
     listen: listenCommand,
     connect: connectCommand,
     inspect: inspectCommand,
+    issue: issueCommand,
+    ls: lsCommand,
     backup: backupCommand,
     restore: restoreCommand,
     log: logRoutes,

@@ -16,6 +16,8 @@ const COMMANDS = [
   "listen",
   "connect",
   "inspect",
+  "issue",
+  "ls",
   "backup",
   "restore",
   "log verify",

@@ -14,7 +14,7 @@ import { carryOut } from "../../lib/server/directory_orders.ts";
 import { keyIdHex } from "../../lib/server/issuers.ts";
 import type { DirectoryOrder, SessionEnd } from "../../lib/server/ports.ts";
 import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
-import { isIssuedBy } from "../../lib/x509/chain.ts";
+import { isIssuedBy } from "../../lib/x509/path.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { importKeyPair, x509 } from "../../lib/x509/provider.ts";

@@ -366,7 +366,7 @@ test("LOGIN_CERTIFICATE is refused without a certificate that is good at this mo
   // Good when the connection was greeted, and no more when it logs in.
   const { session: late } = openShowing(world, certificate);
   await ask(late, "HELLO", {});
-  world.clock.nowMs = certificate.notAfterMs + 1;
+  world.clock.nowMs = certificate.notAfterMs + 1000;
   await assertFails(
     ask(late, "LOGIN_CERTIFICATE", {}),
     "untrusted",

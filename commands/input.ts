@@ -1,0 +1,73 @@
+/** What a command reads that may come from a file or, as `-`, from stdin: PEM or DER. */
+
+import { Buffer } from "node:buffer";
+import * as fs from "node:fs";
+import { type Bytes, copyBytes, parseUtf8 } from "../lib/base/bytes.ts";
+import { PkiError, systemCodeOf } from "../lib/base/errors.ts";
+import { storageError } from "../lib/base/files.ts";
+import { LIMITS } from "../lib/base/limits.ts";
+import { parsePem } from "../lib/x509/pem.ts";
+import type { PkiContext } from "./context.ts";
+
+/** What stands for stdin. */
+export const STDIN = "-";
+
+/** What a message calls an input. */
+export function inputName(path: string): string {
+  return path === STDIN ? "stdin" : `"${path}"`;
+}
+
+function tooLarge(path: string, bytesMax: number): PkiError {
+  return new PkiError("malformed", `cannot read ${inputName(path)}: more than ${bytesMax} bytes`);
+}
+
+/**
+ * Reads a file, or stdin.
+ * @throws {PkiError} `not-found`, `storage`, `malformed` if it is too large
+ */
+export async function readInput(
+  { process: { stdin } }: Pick<PkiContext, "process">,
+  path: string,
+  bytesMax: number = LIMITS.fileBytesMax,
+): Promise<Bytes> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of path === STDIN ? stdin : fs.createReadStream(path)) {
+      const part = typeof chunk === "string" ? Buffer.from(chunk) : chunk as Uint8Array;
+      length += part.length;
+      if (length > bytesMax) throw tooLarge(path, bytesMax);
+      parts.push(part);
+    }
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") {
+      throw new PkiError("not-found", `cannot read ${inputName(path)}: there is no such file`);
+    }
+    throw storageError(`cannot read ${inputName(path)}`, error);
+  }
+  return copyBytes(Buffer.concat(parts));
+}
+
+/** DER begins with the tag of a SEQUENCE; no text does. */
+function isDer(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x30;
+}
+
+/**
+ * The blocks of a PEM file that have one of these labels, or the one thing that is there as DER.
+ * @throws {PkiError} `malformed` if there is none
+ */
+export function readBlocks(
+  bytes: Bytes,
+  { labels, what, path }: {
+    readonly labels: readonly string[];
+    /** In the words of a message: `certificate`. */
+    readonly what: string;
+    readonly path: string;
+  },
+): readonly Bytes[] {
+  if (isDer(bytes)) return [bytes];
+  const blocks = parsePem(parseUtf8(bytes)).filter(({ label }) => labels.includes(label));
+  if (blocks.length > 0) return blocks.map(({ der }) => der);
+  throw new PkiError("malformed", `cannot read ${inputName(path)}: there is no ${what} in it`);
+}
