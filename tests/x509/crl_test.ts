@@ -28,6 +28,7 @@ import {
 } from "../../lib/x509/crl.ts";
 import {
   contextTag,
+  DerReader,
   encodeElement,
   encodeGeneralizedTime,
   encodeInteger,
@@ -35,6 +36,7 @@ import {
   encodeOid,
   encodeSequence,
   encodeTime,
+  readWhole,
   TAG,
 } from "../../lib/x509/der.ts";
 import {
@@ -177,6 +179,23 @@ test("encodeTbsCrl() takes any number of encoded entries, one or many in a part"
     revokedMs: NOW_MS - last * HOUR_MS,
     reason: reasonOf(last),
   });
+});
+
+test("encodeTbsCrl() leaves a list without entries out (RFC 5280, section 5.1.2.6)", () => {
+  const tagsOf = (entries: readonly Bytes[]) => {
+    const issuer = ca.issuing.certificate;
+    const times = { thisUpdateMs: NOW_MS, nextUpdateMs: NEXT_MS };
+    const tbs = encodeTbsCrl({ issuer, number: 1n, ...times, entries });
+    const reader = new DerReader(readWhole(tbs, TAG.sequence).content);
+    const tags: number[] = [];
+    while (!reader.isAtEnd) tags.push(reader.read().tag);
+    return tags;
+  };
+  const { integer, sequence, utcTime } = TAG;
+  const extensions = contextTag(0, true);
+  const start = [integer, sequence, sequence, utcTime, utcTime];
+  assert.deepEqual(tagsOf([]), [...start, extensions]);
+  assert.deepEqual(tagsOf(encodeEntries(1)), [...start, sequence, extensions]);
 });
 
 test("signCrl() signs nothing but a list of its CA", async () => {
