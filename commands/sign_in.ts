@@ -2,17 +2,17 @@
 
 import { PkiError } from "../lib/base/errors.ts";
 import { parseFingerprint } from "../lib/client/first_contact.ts";
-import type { LogMemory } from "../lib/client/log_memory.ts";
-import { reachServer } from "../lib/client/reach.ts";
+import type { TlsIdentity } from "../lib/client/dial.ts";
+import { type Reached, reachServer } from "../lib/client/reach.ts";
 import {
   type Credentials,
   logIn,
+  logInByCertificate,
   register,
   type ServerConnection,
   tryLogIn,
   wrongPassword,
 } from "../lib/client/server_connection.ts";
-import type { TrustAnchor } from "../lib/x509/chain.ts";
 import { checkNewPassword, type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
 
 /** Options of the commands that talk to the server. */
@@ -24,18 +24,26 @@ export interface ServerFlags extends GlobalFlags {
   readonly fingerprint?: string;
 }
 
-/** A session with the server, and what it was opened with. */
-export interface SignedIn {
+/** A session with the server, however it was opened. */
+export interface Session extends Reached {
   readonly id: string;
-  /** Of the account, and of the key at rest. */
-  readonly password: string;
-  readonly connection: ServerConnection;
-  readonly anchor: TrustAnchor;
-  readonly log: LogMemory;
 }
 
-/** Connects to the server, which is trusted or refused before anything else happens. */
-export function reach(surroundings: Surroundings, flags: ServerFlags) {
+/** A session that was opened with a password. */
+export interface SignedIn extends Session {
+  /** Of the account, and of the key at rest. */
+  readonly password: string;
+}
+
+/**
+ * Connects to the server, which is trusted or refused before anything else happens.
+ * @param identity shown in TLS
+ */
+export function reach(
+  surroundings: Surroundings,
+  flags: ServerFlags,
+  identity?: TlsIdentity,
+): Promise<Reached> {
   const { context, home } = surroundings;
   const { terminal } = context;
   return reachServer({
@@ -51,14 +59,37 @@ export function reach(surroundings: Surroundings, flags: ServerFlags) {
     note: (text) => surroundings.note(text),
     now: context.now,
     warn: (text) => context.process.stderr.write(`pki: warning: ${text}\n`), // also with --quiet
+    identity,
     signal: context.signal,
   });
+}
+
+/**
+ * Opens a session with a certificate instead of the password.
+ * @throws {PkiError} `untrusted` if the server does not trust it (see {@link isAnswer}), or is not
+ * trusted itself
+ */
+export async function signInByCertificate(
+  surroundings: Surroundings,
+  flags: ServerFlags,
+  { id, identity }: { readonly id: string; readonly identity: TlsIdentity },
+): Promise<Session> {
+  const reached = await reach(surroundings, flags, identity);
+  try {
+    await logInByCertificate(reached.connection, { id, checkpoint: reached.log.knownNote() });
+    return { ...reached, id };
+  } catch (error) {
+    reached.connection.close();
+    throw error;
+  }
 }
 
 export interface SignInOptions {
   readonly id: string;
   /** `always`: register, or log in if the account exists; `offer`: ask at a terminal; `never`. */
   readonly registration: "always" | "offer" | "never";
+  /** Where it is known already; asked for else. */
+  readonly password?: string;
 }
 
 /**
@@ -68,12 +99,12 @@ export interface SignInOptions {
 export async function signIn(
   surroundings: Surroundings,
   flags: ServerFlags,
-  { id, registration }: SignInOptions,
+  { id, registration, password: known }: SignInOptions,
 ): Promise<SignedIn> {
   const { connection, anchor, log } = await reach(surroundings, flags);
   const rootDer = anchor.root.der;
   try {
-    const password = await surroundings.password(`Password of ${id}`);
+    const password = known ?? await surroundings.password(`Password of ${id}`);
     const credentials = { id, password, rootDer };
     const login = { ...credentials, checkpoint: log.knownNote() };
     if (registration === "always") await registerUnlessTaken(surroundings, connection, credentials);

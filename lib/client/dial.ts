@@ -18,14 +18,20 @@ const WHY: Readonly<Record<string, string>> = {
   EPIPE: "it closed the connection",
 };
 
+/** PEM of a private key, and of its certificate with the CAs between it and the root. */
+export interface TlsIdentity {
+  readonly key: string;
+  readonly cert: string;
+}
+
 export interface DialOptions {
   readonly address: Address;
   /** ALPN protocol that both sides must speak. */
   readonly protocol: string;
   /** Sent as SNI; it decides nothing. */
   readonly serverName?: string;
-  /** PEM of the client's key and certificates, where it shows any. */
-  readonly identity?: { readonly key: string; readonly cert: string };
+  /** What the client shows of itself, if anything. */
+  readonly identity?: TlsIdentity;
   readonly hint: string;
   /** Ends the waiting. */
   readonly signal?: AbortSignal | undefined;

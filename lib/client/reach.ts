@@ -7,10 +7,13 @@ import type { TrustAnchor } from "../x509/chain.ts";
 import type { Address } from "./address.ts";
 import { findAnchor, type FirstContactOptions } from "./first_contact.ts";
 import { LogMemory, type LogMemoryOptions } from "./log_memory.ts";
-import { connectServer, type ServerConnection } from "./server_connection.ts";
+import { type ConnectOptions, connectServer, type ServerConnection } from "./server_connection.ts";
 import { formatAddress } from "./address.ts";
 
-export type ReachOptions = FirstContactOptions & Pick<LogMemoryOptions, "now" | "warn">;
+export type ReachOptions =
+  & FirstContactOptions
+  & Pick<LogMemoryOptions, "now" | "warn">
+  & Pick<ConnectOptions, "identity">;
 
 export interface Reached {
   readonly connection: ServerConnection;
@@ -20,9 +23,9 @@ export interface Reached {
 
 /** Connects to the server under the pinned root, pins it where it is new, and remembers the address. */
 export async function reachServer(options: ReachOptions): Promise<Reached> {
-  const { home, address, nowMs, now, warn, signal } = options;
+  const { home, address, nowMs, now, warn, identity, signal } = options;
   const { anchor, isNew } = await findAnchor(options);
-  const connection = await connectServer(address, anchor, { nowMs, ...(signal ? { signal } : {}) });
+  const connection = await connectServer(address, anchor, { nowMs, identity, signal });
   try {
     const log = new LogMemory({ home, connection, anchor, address, now, warn });
     log.knownNote(); // refuses a log that cannot be the one known

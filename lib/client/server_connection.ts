@@ -26,10 +26,18 @@ import { fingerprintOf } from "../x509/certificate.ts";
 import { judgeServer, type TrustAnchor } from "../x509/chain.ts";
 import { serverDns } from "../x509/names.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { dial } from "./dial.ts";
+import { dial, type TlsIdentity } from "./dial.ts";
 import { judgeLogKey, type LogKey } from "./log_key.ts";
 
 const HINT = "start one with: pki serve, or name another with --server";
+
+/** Errors that a server has answered. */
+const ANSWERED = new WeakSet<PkiError>();
+
+/** Whether an error is what the server answered, not what is thought of the server here. */
+export function isAnswer(error: unknown): error is PkiError {
+  return error instanceof PkiError && ANSWERED.has(error);
+}
 
 interface Waiting {
   readonly resolve: (body: Record<string, unknown>) => void;
@@ -74,6 +82,7 @@ export class ServerConnection {
       kindOfWireCode(answer.error.code),
       `the server says: ${printable(answer.error.message)}`,
     );
+    if (error) ANSWERED.add(error);
     if (answer.seq === 0) {
       return this.#fail(error ?? new PkiError("protocol", "the server answers what was not asked"));
     }
@@ -170,19 +179,32 @@ export async function greetUnknownServer(
   }
 }
 
+export interface ConnectOptions {
+  readonly nowMs: number;
+  /**
+   * PEM of the user's key and certificates, shown in TLS. Whoever listens at the address sees the
+   * certificates, since the handshake ends before anybody is judged; the key's signature is over that
+   * handshake and of no use elsewhere.
+   */
+  readonly identity?: TlsIdentity | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Connects to the server of a pinned root and greets it.
- * @throws {PkiError} `untrusted` if it cannot show a certificate, and a log's key, under that root
+ * @throws {PkiError} `untrusted` if it cannot show a certificate, and a log's key, under that root; or
+ * if it does not trust the one that was shown (see {@link isAnswer})
  */
 export async function connectServer(
   address: Address,
   anchor: TrustAnchor,
-  { nowMs, signal }: { readonly nowMs: number; readonly signal?: AbortSignal },
+  { nowMs, identity, signal }: ConnectOptions,
 ): Promise<ServerConnection> {
   const socket = await dial({
     address,
     protocol: PROTOCOL,
     serverName: serverDns(anchor.domain),
+    ...(identity ? { identity } : {}),
     hint: HINT,
     signal,
   });
@@ -275,6 +297,21 @@ export function wrongPassword(): PkiError {
 /** @throws {PkiError} `refused` if the id or the password is wrong */
 export async function logIn(connection: ServerConnection, options: LogInOptions): Promise<void> {
   if (!await tryLogIn(connection, options)) throw wrongPassword();
+}
+
+/**
+ * Logs in as whoever the certificate is of that was shown in TLS.
+ * @throws {PkiError} `untrusted` if the server does not trust it any more, `protocol` if it takes it
+ * for somebody else's
+ */
+export async function logInByCertificate(
+  connection: ServerConnection,
+  { id, checkpoint }: Pick<LogInOptions, "id" | "checkpoint">,
+): Promise<void> {
+  const answer = await connection.request("LOGIN_CERTIFICATE", { checkpoint });
+  if (answer.id !== id) {
+    throw new PkiError("protocol", `the server takes "${id}" for "${answer.id}"`);
+  }
 }
 
 /** A nonce of ours, for what a key signs. */
