@@ -7,16 +7,11 @@ import { PUBLIC_MODE, readText, writeFileAtomic } from "../lib/base/files.ts";
 import { printable } from "../lib/base/printable.ts";
 import type { Home } from "../lib/client/home.ts";
 import { type Certified, certify } from "../lib/client/operations.ts";
+import { certifyAndStore, takeNewKey } from "../lib/client/renewal.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { parseCsr } from "../lib/x509/csr.ts";
-import {
-  decryptPrivateKey,
-  encodeSpki,
-  encryptPrivateKey,
-  generatePrivateKey,
-  keyTypeOf,
-} from "../lib/x509/keys.ts";
+import { decryptPrivateKey, keyTypeOf } from "../lib/x509/keys.ts";
 import { encodeCertificatesPem, parsePemBlock } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
@@ -30,7 +25,8 @@ interface CsrFlags extends ServerFlags {
   readonly rekey?: boolean;
 }
 
-function describe({ id, leaf }: Certified) {
+/** What a result says of a certificate. */
+export function describe({ id, leaf }: Pick<Certified, "id" | "leaf">) {
   return {
     id,
     serial: leaf.serial,
@@ -39,29 +35,22 @@ function describe({ id, leaf }: Certified) {
   };
 }
 
-interface KeyChoice {
-  readonly key: KeyObject;
-  /** PEM to save, for a key that is new. */
-  readonly newPem?: string;
-}
-
 async function chooseKey(
   home: Home,
   { id, password }: SignedIn,
   { keyType, rekey }: Pick<CsrFlags, "keyType" | "rekey">,
-): Promise<KeyChoice> {
-  if (home.hasKey(id) && !rekey) {
-    const key = await decryptPrivateKey(home.loadKeyPem(id), password, `the key of "${id}"`);
-    if (keyType !== undefined && keyTypeOf(key) !== keyType) {
-      const title = KEY_TYPES[keyTypeOf(key)].title;
-      throw new PkiError("conflict", `cannot use ${keyType}: the key of "${id}" is ${title}`, {
-        hint: "make a new key with --rekey",
-      });
-    }
-    return { key };
+): Promise<KeyObject> {
+  if (!home.hasKey(id) || rekey) {
+    return await takeNewKey(home, { id, password, keyType: keyType ?? "p256" });
   }
-  const key = await generatePrivateKey(keyType ?? "p256");
-  return { key, newPem: await encryptPrivateKey(key, password) };
+  const key = await decryptPrivateKey(home.loadKeyPem(id), password, `the key of "${id}"`);
+  if (keyType !== undefined && keyTypeOf(key) !== keyType) {
+    const title = KEY_TYPES[keyTypeOf(key)].title;
+    throw new PkiError("conflict", `cannot use ${keyType}: the key of "${id}" is ${title}`, {
+      hint: "make a new key with --rekey",
+    });
+  }
+  return key;
 }
 
 /** Certifies the identity's own key, making one where there is none. */
@@ -72,16 +61,12 @@ export async function certifyIdentity(
 ): Promise<void> {
   const { home, context } = surroundings;
   const { id, connection, anchor, log } = session;
-  const { makeCsr } = await import("../lib/x509/make_csr.ts");
-  const { key, newPem } = await chooseKey(home, session, flags);
-  const certified = await certify(
+  const replaced = home.files(id).loadCertificate();
+  const certified = await certifyAndStore(
     connection,
-    { csr: await makeCsr(key, id), spki: encodeSpki(key) },
+    { home, key: await chooseKey(home, session, flags), replaced },
     { id, anchor, log, nowMs: context.now() },
   );
-  // The key first: a certificate without its key would be worth nothing.
-  if (newPem !== undefined) home.saveKeyPem(id, newPem);
-  home.saveCertificatePem(id, encodeCertificatesPem(certified.ders));
   const facts = describe(certified);
   surroundings.result(
     { ...facts, certificate: home.certificatePath(id), key: home.keyPath(id) },

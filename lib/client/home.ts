@@ -5,7 +5,7 @@
 
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import * as v from "valibot";
 import { PkiError } from "../base/errors.ts";
 import {
@@ -19,6 +19,7 @@ import {
 import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
 import { checkDomain, checkId, isId } from "../x509/names.ts";
 import { encodePem, parsePemBlock } from "../x509/pem.ts";
+import { IdentityFiles } from "./identity_files.ts";
 
 const CONFIG_FIELDS = v.strictObject({
   /** `host:port` of the server that the root belongs to. */
@@ -73,14 +74,18 @@ export class Home {
     return join(this.folder, "evidence");
   }
 
-  keyPath(id: string): string {
+  /** Key and certificate of an identity, where they change. */
+  files(id: string): IdentityFiles {
     checkId(id);
-    return join(this.folder, "ids", id, "key.pem");
+    return new IdentityFiles(join(this.folder, "ids", id));
+  }
+
+  keyPath(id: string): string {
+    return this.files(id).keyPath;
   }
 
   certificatePath(id: string): string {
-    checkId(id);
-    return join(this.folder, "ids", id, "cert.pem");
+    return this.files(id).certificatePath;
   }
 
   /** @throws {PkiError} `malformed` */
@@ -135,11 +140,11 @@ export class Home {
     } catch {
       return []; // no folder, no identities
     }
-    return names.filter((name) => isId(name) && fileExists(this.keyPath(name))).sort();
+    return names.filter((name) => isId(name) && this.hasKey(name)).sort();
   }
 
   hasKey(id: string): boolean {
-    return fileExists(this.keyPath(id));
+    return fileExists(this.files(id).keyPathInUse);
   }
 
   /** @throws {PkiError} `not-found` with the way to get one */
@@ -149,30 +154,18 @@ export class Home {
         hint: `make one and have it certified with: pki csr --id ${id}`,
       });
     }
-    return readText(this.keyPath(id));
-  }
-
-  saveKeyPem(id: string, pem: string): void {
-    const path = this.keyPath(id); // checks the id before any folder is made
-    makeFolder(dirname(path));
-    writeFileAtomic(path, pem);
+    return readText(this.files(id).keyPathInUse);
   }
 
   /** Leaf, then issuing CA. @throws {PkiError} `not-found` with the way to get one */
   loadCertificatePem(id: string): string {
-    const pem = readTextIfThere(this.certificatePath(id));
+    const pem = this.files(id).loadCertificate();
     if (pem === undefined) {
       throw new PkiError("not-found", `cannot find a certificate of "${id}" in "${this.folder}"`, {
         hint: `get one with: pki csr --id ${id}`,
       });
     }
     return pem;
-  }
-
-  saveCertificatePem(id: string, pem: string): void {
-    const path = this.certificatePath(id); // checks the id before any folder is made
-    makeFolder(dirname(path));
-    writeFileAtomic(path, pem);
   }
 
   loadLogKey(): string | undefined {

@@ -6,8 +6,9 @@ import { test } from "node:test";
 import { Home } from "../../lib/client/home.ts";
 import type { TrustAnchor } from "../../lib/x509/chain.ts";
 import { DAY_MS, DOMAIN, makeCa, NOW_MS } from "../fakes/directory.ts";
-import { inHome } from "./temporary_home.ts";
+import { inHome, putKey } from "./temporary_home.ts";
 
+const SPKI = Uint8Array.of(1, 2, 3);
 const CA = await makeCa();
 const ANCHOR: TrustAnchor = { root: CA.root, domain: DOMAIN };
 const OTHER: TrustAnchor = { root: (await makeCa()).root, domain: "other.test" };
@@ -28,9 +29,8 @@ test("Home makes folders with mode 0700 and files with 0600, whatever the umask"
       const before = process.umask(umask);
       try {
         home.pin(ANCHOR, "localhost:7443");
-        home.saveKeyPem("alice", "key");
-        home.saveCertificatePem("bob", "certificate");
-        home.saveKeyPem("alice", "another key");
+        home.files("alice").saveNewKey("key", SPKI);
+        home.files("bob").replaceCertificate("certificate", undefined);
         home.saveLogKey("key");
         home.replaceCheckpoint("checkpoint", undefined);
       } finally {
@@ -42,13 +42,12 @@ test("Home makes folders with mode 0700 and files with 0600, whatever the umask"
         "home/config.json": "600",
         "home/ids": "700",
         "home/ids/alice": "700",
-        "home/ids/alice/key.pem": "600",
+        "home/ids/alice/key-039058c6f2c0cb49.pem": "600",
         "home/ids/bob": "700",
         "home/ids/bob/cert.pem": "600",
         "home/log.pub": "600",
         "home/root.crt": "600",
       });
-      assert.equal(home.loadKeyPem("alice"), "another key");
     });
   }
 });
@@ -164,8 +163,7 @@ test("Home has no path for what is not an id", async () => {
           () => home.hasKey(id),
           () => home.loadKeyPem(id),
           () => home.loadCertificatePem(id),
-          () => home.saveKeyPem(id, ""),
-          () => home.saveCertificatePem(id, ""),
+          () => home.files(id),
         ]
       ) {
         assert.throws(use, { name: "PkiError", kind: "usage" }, `${id}: ${use}`);
@@ -178,8 +176,8 @@ test("Home has no path for what is not an id", async () => {
 test("Home.listIds() lists the ids that have a key, sorted", async () => {
   await inHome((home) => {
     assert.deepEqual(home.listIds(), []);
-    for (const id of ["bob", "alice", "a.b-c"]) home.saveKeyPem(id, "key");
-    home.saveCertificatePem("carol", "certificate");
+    for (const id of ["bob", "alice", "a.b-c"]) putKey(home, id, "key");
+    home.files("carol").replaceCertificate("certificate", undefined);
     fs.mkdirSync(join(home.folder, "ids", "Not An Id"));
     fs.writeFileSync(join(home.folder, "ids", "file"), "");
     assert.deepEqual(home.listIds(), ["a.b-c", "alice", "bob"]);
@@ -200,7 +198,7 @@ test("Home says what is missing and how to get it", async () => {
       message: `cannot find a certificate of "alice" in "${home.folder}"`,
       hint: "get one with: pki csr --id alice",
     });
-    home.saveCertificatePem("alice", "certificate");
+    home.files("alice").replaceCertificate("certificate", undefined);
     assert.equal(home.loadCertificatePem("alice"), "certificate");
   });
 });
@@ -238,7 +236,8 @@ test("Home says that it cannot write", async () => {
     fs.writeFileSync(home.folder, "a file where the folder should be");
     const saves = [
       () => home.saveConfig({}),
-      () => home.saveKeyPem("alice", "key"),
+      () => home.files("alice").saveNewKey("key", SPKI),
+      () => home.files("alice").replaceCertificate("certificate", undefined),
       () => home.saveLogKey("key"),
       () => home.replaceCheckpoint("checkpoint", undefined),
       () => home.saveEvidence({}, NOW_MS),
