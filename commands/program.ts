@@ -19,8 +19,10 @@ import { issueCommand } from "./issue.ts";
 import { listenCommand } from "./listen.ts";
 import { logVerifyCommand } from "./log_verify.ts";
 import { lsCommand } from "./ls.ts";
+import { renewCommand } from "./renew.ts";
 import { requestCommand } from "./request.ts";
 import { restoreCommand } from "./restore.ts";
+import { revokeCommand } from "./revoke.ts";
 import { serveCommand } from "./serve.ts";
 import { sessionCommand } from "./session.ts";
 import { uploadCommand } from "./upload.ts";
@@ -99,6 +101,8 @@ const routes = buildRouteMap({
     csr: csrCommand,
     upload: uploadCommand,
     request: requestCommand,
+    renew: renewCommand,
+    revoke: revokeCommand,
     listen: listenCommand,
     connect: connectCommand,
     inspect: inspectCommand,

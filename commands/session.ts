@@ -12,7 +12,9 @@ import { certifyIdentity } from "./csr.ts";
 import { formatError } from "./error_text.ts";
 import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, parsePort, Surroundings } from "./globals.ts";
 import { listen } from "./listen.ts";
+import { renew } from "./renew.ts";
 import { lookUpUser } from "./request.ts";
+import { revoke } from "./revoke.ts";
 import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
 import { publishIdentity } from "./upload.ts";
 
@@ -48,15 +50,22 @@ const OPERATIONS: readonly Operation[] = [
     },
   },
   {
+    names: ["renew"],
+    brief: "renew your certificate",
+    run: async (session) => await renew(session.peerContext(), session.peerFlags()),
+  },
+  {
+    names: ["revoke"],
+    brief: "revoke your certificate",
+    run: async (session) => await revoke(session.peerContext(), session.peerFlags()),
+  },
+  {
     names: ["listen"],
     argument: "[port]",
     brief: "wait for a peer and talk",
     run: async (session, argument) => {
-      const { surroundings } = session;
-      const { flags } = surroundings;
       await listen(session.peerContext(), {
-        ...flags,
-        id: session.id,
+        ...session.peerFlags(),
         host: "0.0.0.0",
         port: argument === "" ? DEFAULT_PEER_PORT : parsePort(argument),
         once: true,
@@ -69,11 +78,7 @@ const OPERATIONS: readonly Operation[] = [
     brief: "call a peer and talk",
     run: async (session, argument) => {
       const target = argument || await session.ask("Where? (host:port)");
-      await connect(
-        session.peerContext(),
-        { ...session.surroundings.flags, id: session.id },
-        target,
-      );
+      await connect(session.peerContext(), session.peerFlags(), target);
     },
   },
 ];
@@ -121,6 +126,11 @@ class InteractiveSession {
     const { context } = this.surroundings;
     const env = { ...context.process.env, PKI_PASSWORD: this.#signedIn.password };
     return { ...context, process: { ...context.process, env } };
+  }
+
+  /** The options, with who this session is for. */
+  peerFlags(): ServerFlags & { readonly id: string } {
+    return { ...this.#flags, id: this.id };
   }
 
   close(): void {
@@ -193,7 +203,7 @@ export const sessionCommand = buildCommand<ServerFlags, [], PkiContext>({
     brief: "Log in and choose operations by name",
     fullDescription:
       "What pki alone does at a terminal: log in or register, then CSR, CERTUP, CERTREQ,\n" +
-      "LISTEN or CONNECT, as often as you like, with one login.\n\n" +
+      "RENEW, REVOKE, LISTEN or CONNECT, as often as you like, with one login.\n\n" +
       "Examples:\n" +
       "  pki\n" +
       "  pki --id alice\n" +

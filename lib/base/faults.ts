@@ -13,6 +13,9 @@ export const HAS_FAULTS: boolean = typeof PKI_FAULTS !== "undefined" && PKI_FAUL
 /** How often the server looks whether its own certificate is due, for a test that waits for it. */
 export const FAULT_RENEW_CHECK_MS = 200;
 
+/** How often `pki renew --watch` looks at things and tries again, for a test that waits for it. */
+export const FAULT_WATCH_TIMES = { checkMs: 200, statusMs: 400, retryMs: 200 } as const;
+
 /** How long a login may take, for a test that waits for the end of it. */
 export const FAULT_LOGIN_MS = 5000;
 

@@ -13,6 +13,8 @@ const COMMANDS = [
   "csr",
   "upload",
   "request",
+  "renew",
+  "revoke",
   "listen",
   "connect",
   "inspect",

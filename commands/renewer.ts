@@ -1,0 +1,201 @@
+/** What renews an identity for `pki renew`, once or many times. */
+
+import type { KeyObject } from "node:crypto";
+import { PkiError } from "../lib/base/errors.ts";
+import { type Certified, publish } from "../lib/client/operations.ts";
+import {
+  isInTime,
+  loadOwnCertificate,
+  type OwnCertificate,
+  tlsIdentityOf,
+  unlockOwnKey,
+} from "../lib/client/own_identity.ts";
+import { certifyAndStore, isPublished, type Margin, takeNewKey } from "../lib/client/renewal.ts";
+import { isAnswer, type ServerConnection } from "../lib/client/server_connection.ts";
+import { fetchStatus } from "../lib/client/status.ts";
+import type { KeyType } from "../lib/x509/algorithms.ts";
+import { keyTypeOf } from "../lib/x509/keys.ts";
+import { describe } from "./csr.ts";
+import type { Surroundings } from "./globals.ts";
+import { reach, type ServerFlags, type Session, signIn, signInByCertificate } from "./sign_in.ts";
+
+export interface RenewFlags extends ServerFlags {
+  readonly rekey?: boolean;
+  readonly keyType?: KeyType;
+  readonly ifExpiring?: Margin;
+  readonly withPassword?: boolean;
+  readonly noPublish?: boolean;
+  readonly watch?: boolean;
+}
+
+/** A certificate that is stored, and whether the directory gives it out. */
+export interface Renewed {
+  readonly certified: Certified;
+  readonly published: boolean;
+}
+
+function revoked(id: string, why: string, cause?: unknown): PkiError {
+  return new PkiError("untrusted", `cannot renew the certificate of "${id}": ${why}`, {
+    cause,
+    hint: `get a new one, with a new key, by your password: pki csr --id ${id} --rekey`,
+  });
+}
+
+/** Renews one identity, as often as it is asked to, with one password. */
+export class Renewer {
+  readonly #surroundings: Surroundings;
+  readonly #flags: RenewFlags;
+  readonly #id: string;
+  readonly #password: string;
+  /** What was stored and is still to be published. */
+  #unpublished: { readonly certified: Certified; readonly key: KeyObject } | undefined;
+
+  constructor(
+    surroundings: Surroundings,
+    flags: RenewFlags,
+    { id, password }: { readonly id: string; readonly password: string },
+  ) {
+    this.#surroundings = surroundings;
+    this.#flags = flags;
+    this.#id = id;
+    this.#password = password;
+  }
+
+  load(): OwnCertificate {
+    const { home, context } = this.#surroundings;
+    return loadOwnCertificate(home, { id: this.#id, nowMs: context.now() });
+  }
+
+  /** Whether the certificate that is there was stored by {@link renew} and could not be published. */
+  get hasUnpublished(): boolean {
+    return this.#unpublished?.certified.leaf.serial === this.load().leaf.serial;
+  }
+
+  /**
+   * Renews the certificate that is there and publishes the new one where the old one was published;
+   * or ends what an earlier call could not.
+   */
+  async renew(): Promise<Renewed> {
+    const { home } = this.#surroundings;
+    const own = this.load();
+    const key = await unlockOwnKey(home, own, this.#password);
+    const session = await this.#signIn(own, key);
+    try {
+      const pending = this.#unpublished;
+      this.#unpublished = undefined; // unless it fails again
+      if (pending?.certified.leaf.serial === own.leaf.serial) {
+        return await this.#publish(session, pending);
+      }
+      return await this.#renewIn(session, own, key);
+    } finally {
+      session.connection.close();
+    }
+  }
+
+  async #signIn(own: OwnCertificate, key: KeyObject): Promise<Session> {
+    const surroundings = this.#surroundings;
+    const id = this.#id;
+    if (this.#flags.withPassword || !isInTime(own, surroundings.context.now())) {
+      const password = this.#password;
+      const session = await signIn(surroundings, this.#flags, {
+        id,
+        password,
+        registration: "never",
+      });
+      try {
+        await this.#checkNotRevoked(session.connection, own);
+        return session;
+      } catch (error) {
+        session.connection.close();
+        throw error;
+      }
+    }
+    try {
+      const identity = tlsIdentityOf(own, key);
+      return await signInByCertificate(surroundings, this.#flags, { id, identity });
+    } catch (error) {
+      if (!isAnswer(error) || error.kind !== "untrusted") throw error;
+      throw revoked(id, error.message, error);
+    }
+  }
+
+  /** Asks, as anybody may, whether the certificate was revoked. @throws {PkiError} `untrusted` */
+  async checkStatus(): Promise<void> {
+    const { connection } = await reach(this.#surroundings, this.#flags);
+    try {
+      await this.#checkNotRevoked(connection, this.load());
+    } finally {
+      connection.close();
+    }
+  }
+
+  /** A password opens sessions whatever became of the certificate; it is still not to be renewed. */
+  async #checkNotRevoked(
+    connection: ServerConnection,
+    { leaf, issuing }: OwnCertificate,
+  ): Promise<void> {
+    const nowMs = this.#surroundings.context.now();
+    const { judged } = await fetchStatus(connection, { leaf, issuing, nowMs });
+    if (judged.status === "revoked") throw revoked(this.#id, "it is revoked");
+  }
+
+  async #renewIn(session: Session, own: OwnCertificate, key: KeyObject): Promise<Renewed> {
+    const { home, context } = this.#surroundings;
+    const { rekey, keyType = keyTypeOf(key), noPublish } = this.#flags;
+    const { id, connection, anchor, log } = session;
+    const isToBePublished = !noPublish && await isPublished(connection, own);
+    const certifiedKey = rekey
+      ? await takeNewKey(home, { id, password: this.#password, keyType })
+      : key;
+    const certified = await certifyAndStore(
+      connection,
+      { home, key: certifiedKey, replaced: own.pem },
+      { id, anchor, log, nowMs: context.now() },
+    );
+    if (!isToBePublished) return { certified, published: false };
+    return await this.#publish(session, { certified, key: certifiedKey });
+  }
+
+  async #publish(
+    { connection, log }: Session,
+    unpublished: { readonly certified: Certified; readonly key: KeyObject },
+  ): Promise<Renewed> {
+    const { certified, key } = unpublished;
+    try {
+      await publish(connection, { certificate: certified.leaf.der, key });
+      await log.prove();
+    } catch (error) {
+      this.#unpublished = unpublished;
+      if (!(error instanceof PkiError)) throw error;
+      throw new PkiError(
+        error.kind,
+        `the certificate of "${this.#id}" is renewed, but not published: ${error.message}`,
+        { cause: error, hint: `publish it with: pki upload --id ${this.#id}` },
+      );
+    }
+    return { certified, published: true };
+  }
+}
+
+/** Tells of a renewal. */
+export function tellRenewed(
+  surroundings: Surroundings,
+  { certified, published }: Renewed,
+  more: Readonly<Record<string, unknown>> = {},
+): void {
+  const { home } = surroundings;
+  const { id } = certified;
+  const facts = describe(certified);
+  surroundings.result(
+    {
+      ...more,
+      renewed: true,
+      ...facts,
+      published,
+      certificate: home.certificatePath(id),
+      key: home.keyPath(id),
+    },
+    `"${id}" is certified until ${facts.notAfter.slice(0, 10)}` +
+      (published ? "; the new certificate is published, as the old one was" : ""),
+  );
+}

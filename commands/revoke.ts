@@ -1,0 +1,207 @@
+/** `pki revoke`: takes a certificate back for good. */
+
+import { buildCommand } from "@stricli/core";
+import type { KeyObject } from "node:crypto";
+import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { readText } from "../lib/base/files.ts";
+import { lookUp } from "../lib/client/operations.ts";
+import {
+  isInTime,
+  loadOwnCertificate,
+  type OwnCertificate,
+  parseOwnCertificate,
+  tlsIdentityOf,
+  unlockOwnKey,
+} from "../lib/client/own_identity.ts";
+import { checkRevoked, type OwnerReason, revokeOwn } from "../lib/client/revocation.ts";
+import { isAnswer } from "../lib/client/server_connection.ts";
+import { OWNER_REASONS } from "../lib/protocol/messages.ts";
+import { fingerprintOf } from "../lib/x509/certificate.ts";
+import type { PkiContext } from "./context.ts";
+import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import {
+  reach,
+  SERVER_FLAGS,
+  type ServerFlags,
+  type Session,
+  signIn,
+  signInByCertificate,
+} from "./sign_in.ts";
+
+export interface RevokeFlags extends ServerFlags {
+  readonly reason?: OwnerReason;
+  readonly cert?: string;
+  readonly withPassword?: boolean;
+}
+
+type Target = Pick<OwnCertificate, "id" | "leaf" | "issuing">;
+
+/** Without a terminal nobody can take it back in time. */
+function checkCanAnswer({ context, flags }: Surroundings): void {
+  if (flags.yes || context.terminal) return;
+  throw new PkiError("usage", "cannot ask whether to revoke: there is no terminal", {
+    hint: "a revocation cannot be undone; answer beforehand with --yes",
+  });
+}
+
+async function confirm({ context, flags }: Surroundings, { id, leaf }: Target): Promise<void> {
+  if (flags.yes) return;
+  const until = new Date(leaf.notAfterMs).toISOString().slice(0, 10);
+  const isWanted = await context.terminal?.confirm(
+    `The certificate ${leaf.serial} of "${id}" is good until ${until}.\n` +
+      "Revoking it cannot be undone. Revoke it?",
+  );
+  if (!isWanted) throw new PkiError("refused", "nothing was revoked");
+}
+
+/** The certificate in the home; `undefined` where it is lost or damaged, which must not be in the way. */
+function findOwn({ home, context }: Surroundings, id: string): OwnCertificate | undefined {
+  try {
+    return loadOwnCertificate(home, { id, nowMs: context.now() });
+  } catch (error) {
+    if (error instanceof PkiError && error.kind !== "storage") return undefined;
+    throw error;
+  }
+}
+
+/** The key of the certificate; `undefined` if it is lost, damaged or another one. */
+async function findKey(
+  { home }: Surroundings,
+  own: OwnCertificate,
+  password: string,
+): Promise<KeyObject | undefined> {
+  try {
+    return await unlockOwnKey(home, own, password);
+  } catch (error) {
+    const { kind } = error as Partial<PkiError>;
+    if (kind === "not-found" || kind === "malformed" || kind === "conflict") return undefined;
+    throw error;
+  }
+}
+
+/** By the certificate's key where that opens a session, else by the account's password. */
+async function openSession(
+  surroundings: Surroundings,
+  flags: RevokeFlags,
+  { id, own }: { readonly id: string; readonly own: OwnCertificate | undefined },
+): Promise<Session> {
+  const password = await surroundings.password(`Password of ${id}`);
+  const isUsable = own && !flags.withPassword && isInTime(own, surroundings.context.now());
+  const key = isUsable ? await findKey(surroundings, own, password) : undefined;
+  if (own && key) {
+    try {
+      const identity = tlsIdentityOf(own, key);
+      return await signInByCertificate(surroundings, flags, { id, identity });
+    } catch (error) {
+      // Revoked already, say: then it must still be possible to revoke another one.
+      if (!isAnswer(error) || error.kind !== "untrusted") throw error;
+      surroundings.note(`the certificate opens no session (${error.message}); the password does`);
+    }
+  }
+  return await signIn(surroundings, flags, { id, password, registration: "never" });
+}
+
+/** What is to be revoked: the file named, the certificate in the home, the one that is published. */
+async function findTarget(
+  surroundings: Surroundings,
+  session: Session,
+  { file, own }: { readonly file: CertificateFile | undefined; readonly own?: OwnCertificate },
+): Promise<Target> {
+  const { id, connection, anchor, log } = session;
+  const nowMs = surroundings.context.now();
+  if (file) return parseOwnCertificate(file.pem, { id, anchor, nowMs, what: file.path });
+  if (own) return own;
+  const published = await lookUp(connection, { id, anchor, log, nowMs });
+  surroundings.note("there is no certificate in the home: taking the one that is published");
+  return published;
+}
+
+interface CertificateFile {
+  readonly path: string;
+  readonly pem: string;
+}
+
+/**
+ * The revocation is in the log by now. Asks for that as anybody would, since a session that the
+ * certificate has opened is over; a server that is away just now does not undo it.
+ */
+async function confirmRevoked(
+  surroundings: Surroundings,
+  flags: RevokeFlags,
+  { leaf, issuing }: Target,
+): Promise<void> {
+  try {
+    const { connection, log } = await reach(surroundings, flags);
+    try {
+      await checkRevoked(connection, { leaf, issuing, nowMs: surroundings.context.now() });
+      await log.prove();
+    } finally {
+      connection.close();
+    }
+  } catch (error) {
+    const isDistrust = error instanceof PkiError && error.kind === "untrusted";
+    if (isDistrust || !(error instanceof PkiError)) throw error;
+    surroundings.note(`the server did not confirm it afterwards: ${messageOf(error)}`);
+  }
+}
+
+export async function revoke(context: PkiContext, flags: RevokeFlags): Promise<void> {
+  const surroundings = new Surroundings(context, flags);
+  checkCanAnswer(surroundings);
+  const id = surroundings.identity();
+  const path = flags.cert;
+  const file = path === undefined ? undefined : { path, pem: readText(path) }; // before any question
+  const own = findOwn(surroundings, id);
+  const session = await openSession(surroundings, flags, { id, own });
+  let target: Target;
+  let revokedMs: number;
+  try {
+    target = await findTarget(surroundings, session, { file, ...(own ? { own } : {}) });
+    await confirm(surroundings, target);
+    const { serial } = target.leaf;
+    revokedMs = await revokeOwn(session.connection, { serial, reason: flags.reason });
+  } finally {
+    session.connection.close();
+  }
+  await confirmRevoked(surroundings, flags, target);
+  const { leaf } = target;
+  const revoked = new Date(revokedMs).toISOString();
+  surroundings.result(
+    { id, serial: leaf.serial, fingerprint: fingerprintOf(leaf.der), revoked },
+    `the certificate ${leaf.serial} of "${id}" is revoked since ${revoked}`,
+  );
+  surroundings.note(`next, a new key and certificate: pki csr --id ${id} --rekey`);
+}
+
+export const revokeCommand = buildCommand<RevokeFlags, [], PkiContext>({
+  func: async function (flags) {
+    await revoke(this, flags);
+  },
+  parameters: {
+    flags: {
+      ...SERVER_FLAGS,
+      reason: {
+        kind: "enum",
+        values: OWNER_REASONS,
+        optional: true,
+        brief: "Why",
+      },
+      cert: textFlag("Revoke this one (PEM), instead of the one in the home", "FILE"),
+      withPassword: switchFlag("Log in with the password, not with the certificate"),
+      ...GLOBAL_FLAGS,
+    },
+  },
+  docs: {
+    customUsage: ["[--id NAME] [--reason REASON] [--cert FILE] [options]"],
+    brief: "Revoke your certificate",
+    fullDescription:
+      "Takes your certificate back, for good: nobody who asks the server trusts it any\n" +
+      "more, it is not given out, and the sessions that it opened end. Its key opens the\n" +
+      "session for that; where the key is lost or the certificate has expired, or with\n" +
+      "--with-password, the account's password does. Where there is no certificate in the\n" +
+      "home it is the published one that is revoked.\n\n" +
+      "Examples:\n" +
+      "  pki revoke --id alice --reason keyCompromise\n" +
+      "  pki revoke --id alice --cert old.pem --yes",
+  },
+});
