@@ -20,6 +20,8 @@ import {
   prepareSigner,
   type Signer,
 } from "../x509/make.ts";
+import { formatIp, wildcardHost } from "../x509/general_names.ts";
+import { findForbiddenName } from "../x509/name_constraints.ts";
 import { describeKeyFields, type PublicKeyFields, readPublicKey } from "../x509/public_key.ts";
 import { checkCsr, type Granted } from "./csr_policy.ts";
 import { chooseValidity, issueLinted, validityMsOf } from "./issue.ts";
@@ -81,8 +83,6 @@ export interface Authority {
   certify(certification: Certification): Certified;
   /** The trust domain's own server. @throws {PkiError} `malformed` */
   certifyServer(spki: Uint8Array): Bytes;
-  /** `certify` for the profile `user`. */
-  certifyUser(id: string, csr: Uint8Array): Bytes;
 }
 
 /** A CA with what is the same for all that it signs. */
@@ -130,29 +130,19 @@ function shapeOf(ca: Ca, profile: LeafProfile): Shape {
   return shape;
 }
 
-/** Whether a CA's name constraints let it certify all of these names. */
-function isPermitted({ certificate: { nameConstraints } }: Ca, subject: Subject): boolean {
-  if (!nameConstraints) return false; // a CA of ours without constraints is not for certifying hosts
-  const { permitted, excluded } = nameConstraints;
+/**
+ * Whether a CA is for these names: its constraints permit all of them, and say so. By RFC 5280 a CA
+ * without constraints of a form may certify any name of it; one of ours never has none by intent.
+ */
+function isFor({ certificate: { nameConstraints } }: Ca, subject: Subject): boolean {
+  if (!nameConstraints) return false;
   const names: readonly GeneralName[] = [
-    ...subject.dns.map((name) => ({ type: "dns" as const, value: name.replace(/^\*\./, "") })),
+    ...subject.dns.map((value) => ({ type: "dns" as const, value })),
     ...subject.addresses.map((value) => ({ type: "ip" as const, value })),
   ];
-  return names.every((name) =>
-    permitted.some((base) => isWithin(name, base)) && !excluded.some((base) => isWithin(name, base))
-  );
-}
-
-function isWithin(name: GeneralName, base: GeneralName): boolean {
-  if (name.type === "dns" && base.type === "dns") {
-    return name.value === base.value || name.value.endsWith(`.${base.value}`);
-  }
-  if (name.type !== "ip" || base.type !== "ip") return false;
-  const { length } = name.value;
-  return base.value.length === 2 * length && name.value.every((byte, i) => {
-    const mask = base.value[length + i] ?? 0xff;
-    return (byte & mask) === ((base.value[i] ?? 0) & mask);
-  });
+  const permittedForms = new Set(nameConstraints.permitted.map(({ type }) => type));
+  return names.every(({ type }) => permittedForms.has(type)) &&
+    findForbiddenName(names, nameConstraints) === undefined;
 }
 
 function checkDays(days: number, { name, daysMax }: LeafProfile): void {
@@ -222,17 +212,16 @@ export function createAuthority(options: AuthorityOptions): Authority {
 
   const chooseCa = (subject: Subject): Ca => {
     if (isOfDomain(subject, domain)) return issuing;
-    const ca = others.find((other) => isPermitted(other, subject));
+    const ca = others.find((other) => isFor(other, subject));
     if (ca) return ca;
-    const names = subject.dns.map((name) => `--dns ${name.replace(/^\*\./, "")}`);
+    const options = [
+      ...subject.dns.map((name) => `--dns ${wildcardHost(name) ?? name}`),
+      ...subject.addresses.map((address) => `--address ${formatIp(address)}`),
+    ];
     throw new PkiError(
       "not-found",
-      `cannot certify ${describeHolder("server", subject)}: no CA is for all of these names`,
-      {
-        hint: `make a CA for these names with: pki issuer add ${
-          [...names, ...(subject.addresses.length > 0 ? ["--address …"] : [])].join(" ")
-        }`,
-      },
+      `cannot certify ${describeHolder(subject)}: no CA is for all of these names`,
+      { hint: `make a CA for these names with: pki issuer add ${options.join(" ")}` },
     );
   };
 
@@ -291,7 +280,6 @@ export function createAuthority(options: AuthorityOptions): Authority {
 
   return {
     certify,
-    certifyUser: (id, csr) => certify({ profile: "user", id, csr }).certificate,
     certifyServer(spki) {
       readKey(spki);
       return issue(describeOwnServer(domain), { profile: OWN_SERVER_PROFILE, spki }).certificate;

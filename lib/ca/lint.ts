@@ -24,6 +24,7 @@ import {
 } from "../x509/der.ts";
 import { keyIdOf } from "../x509/encode.ts";
 import {
+  type NameConstraints,
   OID,
   parseAuthorityInfoAccess,
   parseAuthorityKeyId,
@@ -34,6 +35,7 @@ import {
   parseNameConstraints,
 } from "../x509/extensions.ts";
 import { type GeneralName, isWellFormedName, parseGeneralNames } from "../x509/general_names.ts";
+import { findForbiddenName } from "../x509/name_constraints.ts";
 import type { CertificateTemplate, NameSubtrees } from "../x509/make.ts";
 import { COMMON_NAME_CHARACTERS_MAX } from "./profile.ts";
 
@@ -61,9 +63,12 @@ function demandSame(found: readonly string[], due: readonly string[], rule: stri
 }
 
 /** RFC 5280, section 4.1.2.6 and appendix A.1: one common name of 1 to 64 characters, or nothing. */
-function lintName(name: Uint8Array, commonName: string | undefined): void {
+function lintName(name: Uint8Array, { commonName, ca }: CertificateTemplate): void {
   const reader = new DerReader(readWhole(name, TAG.sequence).content);
-  if (commonName === undefined) return demand(reader.isAtEnd, "the subject is not empty");
+  if (commonName === undefined) {
+    demand(ca === undefined, "a CA without a name");
+    return demand(reader.isAtEnd, "the subject is not empty");
+  }
   const { length } = commonName; // at least as many as characters
   demand(length >= 1 && length <= COMMON_NAME_CHARACTERS_MAX, "a common name of a wrong length");
   const set = reader.enter(TAG.set);
@@ -95,11 +100,17 @@ const emailText = (value: string) => textOf({ type: "email", value });
 const ipText = (value: Uint8Array) => textOf({ type: "ip", value });
 
 /** RFC 5280, section 4.2.1.6. */
-function lintNames(value: Uint8Array, { uris, dns, addresses = [] }: CertificateTemplate): void {
+function lintNames(
+  value: Uint8Array,
+  { uris, dns, addresses = [] }: CertificateTemplate,
+  constraints: NameConstraints | undefined,
+): void {
   const names = parseGeneralNames(value);
   demand(names.every(isWellFormedName), "a name of a forbidden form");
   const due = [...uris.map(uriText), ...dns.map(dnsText), ...addresses.map(ipText)];
   demandSame(names.map(textOf), due, "other names");
+  const isForbidden = constraints && findForbiddenName(names, constraints) !== undefined;
+  demand(!isForbidden, "a name that its issuer must not certify");
 }
 
 /** RFC 5280, section 4.2.1.9. */
@@ -178,12 +189,14 @@ interface ExtensionContext {
   readonly template: CertificateTemplate;
   readonly subjectKeyId: Uint8Array;
   readonly authorityKeyId: Uint8Array;
+  /** The issuer's. */
+  readonly constraints: NameConstraints | undefined;
 }
 
 function lintExtension(
   oid: string,
   value: Uint8Array,
-  { template, subjectKeyId, authorityKeyId }: ExtensionContext,
+  { template, subjectKeyId, authorityKeyId, constraints }: ExtensionContext,
 ): void {
   const { ca, crl = [], policies = [], extendedKeyUsage } = template;
   switch (oid) {
@@ -203,7 +216,7 @@ function lintExtension(
       return demand(isIssuers && !certificate, "the key identifier of another issuer");
     }
     case OID.subjectAltName:
-      return lintNames(value, template);
+      return lintNames(value, template, constraints);
     case OID.nameConstraints:
       return lintNameConstraints(value, ca);
     case OID.certificatePolicies:
@@ -307,7 +320,7 @@ function lint(tbs: Uint8Array, options: LintOptions): void {
   const issuerName = reader.read(TAG.sequence).whole;
   lintValidity(reader.enter(TAG.sequence), options);
   const subject = reader.read(TAG.sequence).whole;
-  lintName(subject, template.commonName);
+  lintName(subject, template);
   demand(isEqualBytes(issuerName, issuer?.subject ?? subject), "another issuer");
   const spki = reader.read(TAG.sequence);
   demand(isEqualBytes(spki.whole, template.spki), "another public key");
@@ -317,7 +330,8 @@ function lint(tbs: Uint8Array, options: LintOptions): void {
   outer.end();
   const subjectKeyId = subjectKeyIdOf(spki.content);
   const authorityKeyId = issuer ? issuer.subjectKeyId ?? keyIdOf(issuer.spki) : subjectKeyId;
-  lintExtensions(extensions, { template, subjectKeyId, authorityKeyId });
+  const constraints = issuer?.nameConstraints;
+  lintExtensions(extensions, { template, subjectKeyId, authorityKeyId, constraints });
 }
 
 /**

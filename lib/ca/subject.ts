@@ -5,7 +5,7 @@
 
 import { PkiError } from "../base/errors.ts";
 import { type Bytes, isEqualBytes } from "../base/bytes.ts";
-import { isHost, wildcardHost } from "../x509/general_names.ts";
+import { formatIp, isHost, wildcardHost } from "../x509/general_names.ts";
 import { parseAddress } from "../x509/ip_address.ts";
 import {
   checkId,
@@ -17,7 +17,7 @@ import {
   userDns,
   userUri,
 } from "../x509/names.ts";
-import { COMMON_NAME_CHARACTERS_MAX, type LeafProfileName, type ServerProfile } from "./profile.ts";
+import { COMMON_NAME_CHARACTERS_MAX, type ServerProfile } from "./profile.ts";
 
 /** The names of one certificate. */
 export interface Subject {
@@ -134,6 +134,6 @@ export function isOfDomain({ dns, addresses }: Subject, domain: string): boolean
 }
 
 /** How a refusal calls whose certificate it is. */
-export function describeHolder(profile: LeafProfileName, { commonName, dns }: Subject): string {
-  return `${profile} ${JSON.stringify(commonName ?? dns[0] ?? "")}`;
+export function describeHolder({ dns, addresses: [address] }: Subject): string {
+  return JSON.stringify(dns[0] ?? (address ? formatIp(address) : ""));
 }

@@ -28,7 +28,6 @@ import {
   TAG,
 } from "./der.ts";
 import { isSignatureValid, parsePublicKey } from "./keys.ts";
-import { userDns, userUri } from "./names.ts";
 import { type PublicKeyFields, readPublicKey } from "./public_key.ts";
 
 /** One attribute of the subject's Name. */
@@ -144,6 +143,26 @@ function readRequestedExtensions(
   return readAs("request", () => parseExtensions(new DerReader(value.content)));
 }
 
+/** An AlgorithmIdentifier (RFC 5280, section 4.1.1.2): an object identifier and at most one parameter. */
+function readAlgorithm(reader: DerReader): Element {
+  const element = reader.read(TAG.sequence);
+  const algorithm = new DerReader(element.content);
+  parseOid(algorithm.read(TAG.oid).content);
+  if (!algorithm.isAtEnd) algorithm.read();
+  algorithm.end();
+  return element;
+}
+
+/** A SubjectPublicKeyInfo of any algorithm. */
+function readSpki(reader: DerReader): Bytes {
+  const { whole, content } = reader.read(TAG.sequence);
+  const spki = new DerReader(content);
+  readAlgorithm(spki);
+  parseWholeBits(spki.read(TAG.bitString).content);
+  spki.end();
+  return copyBytes(whole);
+}
+
 /**
  * Reads a request without judging its key or its signature: for showing it.
  * @throws {PkiError} `malformed` for anything that is not DER of a request
@@ -155,13 +174,13 @@ export function readCsr(bytes: Uint8Array): CsrFields {
   const der = copyBytes(bytes);
   const outer = new DerReader(readWhole(der, TAG.sequence).content);
   const infoElement = outer.read(TAG.sequence);
-  const signatureAlgorithm = outer.read(TAG.sequence);
+  const signatureAlgorithm = readAlgorithm(outer);
   const signature = parseWholeBits(outer.read(TAG.bitString).content);
   outer.end();
   const info = new DerReader(infoElement.content);
   if (parseSmallInteger(info.read(TAG.integer).content) !== 0) throw malformed("not of version 1");
   const subject = readSubject(info.enter(TAG.sequence));
-  const spki = copyBytes(info.read(TAG.sequence).whole);
+  const spki = readSpki(info);
   // RFC 2986 has the attributes always there, if empty; some tools leave them out.
   const attributesElement = info.readOptional(contextTag(0, true));
   info.end();
@@ -205,24 +224,4 @@ export function parseCsr(bytes: Uint8Array): Csr {
     throw malformed("its signature is not by the key in it");
   }
   return { ...fields, key, publicKey };
-}
-
-/**
- * Refuses a request that asks for another name than this user's; one that asks for none is fine.
- * @throws {PkiError} `refused`
- */
-export function checkCsrNames(
-  csr: CsrFields,
-  user: { readonly id: string; readonly domain: string },
-): void {
-  const { id, domain } = user;
-  const isOwn = (name: GeneralName) =>
-    name.type === "dns" && (name.value === id || name.value === userDns(id, domain)) ||
-    name.type === "uri" && name.value === userUri(id, domain) ||
-    name.type === "email" && name.value === `${id}@${domain}`;
-  if (csr.commonNames.some((name) => name !== id) || !csr.names.every(isOwn)) {
-    throw new PkiError("refused", `cannot certify request: it asks for another name than "${id}"`, {
-      hint: `ask for the subject CN=${id} only, or for an empty subject`,
-    });
-  }
 }

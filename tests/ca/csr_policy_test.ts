@@ -389,11 +389,32 @@ const RECORDED: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+function recorded(name: string): Uint8Array {
+  const pem = fs.readFileSync(new URL(`../../testdata/x509/${name}.csr`, import.meta.url), "utf8");
+  return parsePemBlock(pem, ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"], name);
+}
+
 for (const [name, ignored] of Object.entries(RECORDED)) {
   test(`checkCsr() accepts the recorded request ${name}`, () => {
-    const file = new URL(`../../testdata/x509/${name}.csr`, import.meta.url);
-    const pem = fs.readFileSync(file, "utf8");
-    const labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
-    assert.deepEqual(checkCsr(parseCsr(parsePemBlock(pem, labels, name)), ALICE), ignored);
+    assert.deepEqual(checkCsr(parseCsr(recorded(name)), ALICE), ignored);
+  });
+}
+
+/** Recorded too; each is a good request but for what it asks for. */
+const RECORDED_REFUSED: Readonly<Record<string, NonNullable<Row["refused"]>>> = {
+  ca: CA,
+  two_cn: malformed("its subject has 2 common names"),
+  other_cn: OTHER_NAME,
+  other_dns: OTHER_NAME,
+  server_dns: OTHER_NAME,
+  other_uri: OTHER_NAME,
+  other_domain: OTHER_NAME,
+  other_email: OTHER_NAME,
+  ip: OTHER_NAME,
+};
+
+for (const [name, refused] of Object.entries(RECORDED_REFUSED)) {
+  test(`checkCsr() refuses the recorded request ${name}`, () => {
+    assert.throws(() => checkCsr(parseCsr(recorded(name)), ALICE), refused);
   });
 }

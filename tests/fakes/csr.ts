@@ -33,6 +33,8 @@ export interface CsrParts {
   /** Of the key {@link CSR_KEY}, which signs. */
   readonly digest?: string;
   readonly key?: KeyObject;
+  /** Instead of the key's. */
+  readonly signature?: Uint8Array;
 }
 
 const NOTHING = new Uint8Array();
@@ -61,7 +63,11 @@ export function assembleCsr(parts: CsrParts = {}): Bytes {
   return encodeSequence(
     info,
     parts.algorithm ?? SHA256_WITH_ECDSA,
-    encodeElement(TAG.bitString, Uint8Array.of(0), sign(parts.digest ?? "sha256", info, key)),
+    encodeElement(
+      TAG.bitString,
+      Uint8Array.of(0),
+      parts.signature ?? sign(parts.digest ?? "sha256", info, key),
+    ),
     parts.behind ?? NOTHING,
   );
 }
