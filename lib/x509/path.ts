@@ -12,7 +12,6 @@
 import { isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import type { Certificate } from "./certificate.ts";
-import type { Crl } from "./crl.ts";
 import { formFaultOf, isSelfIssued, unknownIn } from "./certificate_form.ts";
 import { isSameName } from "./distinguished_names.ts";
 import { KEY_USAGE, type NameConstraints, OID } from "./extensions.ts";
@@ -25,26 +24,13 @@ import {
 import { nameOfPlace, PATH_CHECKS, type PathCheck, untrusted } from "./path_failure.ts";
 import { PathWork, publicKeyOf, type WorkKind } from "./path_work.ts";
 import { type PolicyOptions, processPolicies } from "./policies.ts";
-import { type RevocationStatus, statusByCrls } from "./revocation.ts";
+import { findStatus, type RevocationOptions } from "./revocation.ts";
 import { parseSignatureAlgorithm } from "./verifying.ts";
 import { isNamed, type WantedName } from "./wanted_names.ts";
 import { checkWebPki } from "./web_pki.ts";
 
 /** The longest chain that is looked at, leaf and root included. */
 export const CHAIN_CERTIFICATES_MAX = 16;
-
-export interface RevocationOptions {
-  readonly crls?: readonly Crl[];
-  /** Asked first, for what an OCSP response says; `undefined` where it does not know the certificate. */
-  readonly statusOf?: (
-    certificate: Certificate,
-    issuer: Certificate,
-  ) => RevocationStatus | undefined;
-  /** Only the leaf's status is asked for; by default every certificate's but the root's. */
-  readonly isLeafOnly?: boolean;
-  /** A status that cannot be found out is no obstacle; by default it is. */
-  readonly isUnknownGood?: boolean;
-}
 
 /** What a chain is held against. */
 export interface PathOptions {
@@ -280,23 +266,19 @@ function checkNames({ chain: [leaf], options: { wanted = [] } }: Path): void {
 function checkRevocation(path: Path): void {
   const { chain, who, work, options: { revocation, nowMs } } = path;
   if (!revocation) return;
-  const { crls = [], statusOf, isLeafOnly = false, isUnknownGood = false } = revocation;
+  const { isLeafOnly = false, isUnknownGood = false } = revocation;
   for (const [index, certificate] of fromRoot(path)) {
     const issuer = chain[index + 1];
     if (!issuer || isLeafOnly && index > 0) continue;
-    const status = statusOf?.(certificate, issuer) ??
-      statusByCrls(certificate, issuer, { crls, nowMs, work });
+    const status = findStatus(certificate, issuer, { ...revocation, nowMs, work });
     if (status.status === "revoked") {
       const when = new Date(status.revokedMs).toISOString();
       const what = `${who(index)} was revoked ${when} (${status.reason})`;
       throw untrusted("revocation", index, what);
     }
     if (status.status === "unknown" && !isUnknownGood) {
-      throw untrusted(
-        "revocation",
-        index,
-        `whether ${who(index)} was revoked is not known: ${status.why}`,
-      );
+      const what = `whether ${who(index)} was revoked is not known: ${status.why}`;
+      throw untrusted("revocation", index, what);
     }
   }
 }

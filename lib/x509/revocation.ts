@@ -28,6 +28,20 @@ export type RevocationStatus =
   }
   | { readonly status: "unknown"; readonly why: string };
 
+/** How somebody wants to know whether certificates of a chain were revoked. */
+export interface RevocationOptions {
+  readonly crls?: readonly Crl[];
+  /** Asked first, for what an OCSP response says; `undefined` where it does not know the certificate. */
+  readonly statusOf?: (
+    certificate: Certificate,
+    issuer: Certificate,
+  ) => RevocationStatus | undefined;
+  /** Only the leaf's status is asked for; by default every certificate's but the root's. */
+  readonly isLeafOnly?: boolean;
+  /** A status that cannot be found out is no obstacle; by default it is. */
+  readonly isUnknownGood?: boolean;
+}
+
 function keyOfName(name: GeneralName): string {
   switch (name.type) {
     case "dns":
@@ -143,4 +157,17 @@ export function statusByCrls(
   return !entry || entry.reason === "removeFromCRL"
     ? { status: "good" }
     : { status: "revoked", revokedMs: entry.revokedMs, reason: entry.reason };
+}
+
+/**
+ * What is known of a certificate's revocation.
+ * @throws {PkiError} `untrusted`, check `work`
+ */
+export function findStatus(
+  certificate: Certificate,
+  issuer: Certificate,
+  { statusOf, crls = [], nowMs, work }: RevocationOptions & Omit<CrlOptions, "crls">,
+): RevocationStatus {
+  return statusOf?.(certificate, issuer) ??
+    statusByCrls(certificate, issuer, { crls, nowMs, work });
 }

@@ -507,7 +507,10 @@ const KEY_ROWS: readonly {
   { name: "RSA with the exponent 3", spki: rsa(2048, 3) },
   {
     name: "a curve that is not accepted",
-    spki: ec("secp256k1"),
+    spki: encodeSequence(
+      encodeSequence(encodeOid("1.2.840.10045.2.1"), encodeOid("1.3.132.0.10")),
+      encodeElement(TAG.bitString, Uint8Array.of(0, 4), new Uint8Array(64).fill(1)),
+    ),
     refused: "cannot use the key: curve 1.3.132.0.10 is not accepted",
   },
   { name: "P-384", spki: ec("P-384") },
