@@ -29,6 +29,7 @@ import { State } from "../../lib/store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeTbsCrl, signCrl } from "../../lib/x509/crl.ts";
 import { encodeSpki, generatePrivateKey, signLabelled } from "../../lib/x509/keys.ts";
+import { makeCertificate } from "../../lib/x509/make.ts";
 import { encodeOcspResponse } from "../../lib/x509/ocsp.ts";
 
 export const DOMAIN = "pki.test";
@@ -96,7 +97,7 @@ export async function makeOtherIssuer(
   return { key, certificate: parseCertificate(der) };
 }
 
-/** A certificate of the issuing CA for any key. */
+/** A certificate of the issuing CA for any key and domain; without the lint that would refuse another one. */
 export function issueUser(
   ca: TestCa,
   { id, key, nowMs = NOW_MS, domain = DOMAIN }: {
@@ -106,7 +107,7 @@ export function issueUser(
     readonly domain?: string;
   },
 ): Bytes {
-  return issueCertificate(
+  return makeCertificate(
     prepareCertificate({
       profile: "user",
       domain,
