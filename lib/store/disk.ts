@@ -132,9 +132,17 @@ export async function readBytes(file: LogFile, from = 0, to?: number): Promise<B
 
 /** A short write is a failure: the rest would fail too, as on a full disk. */
 export async function writeBytes(file: LogFile, bytes: Uint8Array, position: number) {
-  const count = await file.write(bytes, position);
-  if (count !== bytes.length) {
-    throw Object.assign(new Error(`only ${count} of ${bytes.length} bytes were written`), {
+  checkWritten(await file.write(bytes, position), bytes.length);
+}
+
+/** As {@link writeBytes}, while everything else waits: for a few KB it costs less than to have it done. */
+export function writeBytesNow(file: LogFile, bytes: Uint8Array, position: number) {
+  checkWritten(file.writeNow(bytes, position), bytes.length);
+}
+
+function checkWritten(count: number, wanted: number): void {
+  if (count !== wanted) {
+    throw Object.assign(new Error(`only ${count} of ${wanted} bytes were written`), {
       code: "ENOSPC",
     });
   }

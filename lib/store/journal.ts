@@ -19,7 +19,7 @@ import { LIMITS } from "../base/limits.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
 import { encodeFileHeader, encodeRecord, parseRecord, recordBytesAt } from "../log/records.ts";
 import { hashLeaf } from "../log/tree.ts";
-import { diskError, type Files, type LogFile, writeBytes } from "./disk.ts";
+import { diskError, type Files, type LogFile, writeBytes, writeBytesNow } from "./disk.ts";
 import type { LogIndex } from "./log_index.ts";
 import {
   closeAll,
@@ -38,6 +38,9 @@ export interface Appended {
 
 /** What a record is first read with: most certificates fit. */
 const READ_AHEAD_BYTES = 2048;
+
+/** What is written at once. The system's cache takes it in microseconds; another thread takes more. */
+const BYTES_AT_ONCE_MAX = 64 * 1024;
 
 export interface JournalOptions extends LogLocation {
   readonly index: LogIndex;
@@ -206,7 +209,8 @@ export class Journal {
     const { bytes: syncedBytes } = segment;
     const bytes = joinRecords(batch);
     try {
-      await writeBytes(file, bytes, syncedBytes);
+      if (bytes.length > BYTES_AT_ONCE_MAX) await writeBytes(file, bytes, syncedBytes);
+      else writeBytesNow(file, bytes, syncedBytes);
     } catch (error) {
       await this.#takeBack(file, syncedBytes);
       return rejectAll(batch, diskError(`cannot append to log "${this.#folder}"`, error));

@@ -121,7 +121,11 @@ test("startJournal() names a damaged log, and never changes it", async () => {
     assert.match(error.message, /^cannot read log "\/data\/log\/0{12}\.log": .*byte \d+/);
     assert.match(error.hint ?? "", /nothing was changed/);
     assert.deepEqual(files.content(FILE), damaged);
-    assert.equal(files.count("write") + files.count("truncate") + files.count("sync"), 0);
+    assert.equal(
+      files.count("write") + files.count("writeNow") + files.count("truncate") +
+        files.count("sync"),
+      0,
+    );
     assert.equal(files.count("close"), 1);
   }
 });
@@ -189,7 +193,7 @@ test("Journal.append() resolves with the place of the entry, in order, once it i
 test("Journal.append() shares syncs: what arrives during one waits for the next, once", async () => {
   const files = diskWith(0);
   const { journal, index } = await openLog(FOLDER, { files });
-  const before = { write: files.count("write"), sync: files.count("sync") };
+  const before = { write: files.count("writeNow"), sync: files.count("sync") };
   let release = () => {};
   files.before = ({ name }) =>
     name === "sync" ? new Promise<void>((resolve) => release = resolve) : undefined;
@@ -202,7 +206,7 @@ test("Journal.append() shares syncs: what arrives during one waits for the next,
   assert.equal(files.count("sync") - before.sync, 1);
   for (let n = 2; n < 100; n++) append(n);
   await delay();
-  assert.equal(files.count("write") - before.write, 1, "nothing is written during a sync");
+  assert.equal(files.count("writeNow") - before.write, 1, "nothing is written during a sync");
   assert.equal(done, 0);
   assert.equal(index.size, 0);
 
@@ -213,9 +217,23 @@ test("Journal.append() shares syncs: what arrives during one waits for the next,
   release();
   await delay();
   assert.equal(done, 100);
-  assert.equal(files.count("write") - before.write, 2);
+  assert.equal(files.count("writeNow") - before.write, 2);
   assert.equal(files.count("sync") - before.sync, 2);
   assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(100)));
+});
+
+test("Journal.append() has much written by another thread, and waits for it", async () => {
+  const files = diskWith(0);
+  const { journal } = await openLog(FOLDER, { files });
+  const before = { writeNow: files.count("writeNow"), write: files.count("write") };
+  const entries = entriesTo(70).map((entry) => ({
+    ...entry,
+    public: { ...entry.public, text: "a".repeat(1000) },
+  }));
+  await Promise.all(entries.map((entry) => journal.append(entry)));
+  assert.equal(files.count("writeNow"), before.writeNow);
+  assert.equal(files.count("write") - before.write, 1);
+  assert.deepEqual(files.crash().content(FILE), logOf(entries));
 });
 
 test("Journal.append() takes the entry as it was when it was called", async () => {
@@ -255,7 +273,7 @@ for (
   test(`Journal.append() takes back and goes on after ${name}`, async () => {
     const files = diskWith(1);
     const { journal, index } = await openLog(FOLDER, { files });
-    failNth(files, "write", { fault });
+    failNth(files, "writeNow", { fault });
     const refused = [journal.append(entryOf(7)), journal.append(entryOf(8))];
     for (const error of await Promise.all(refused.map(refusalOf))) {
       assert.match(error.message, /^cannot append to log "\/data\/log": /);
@@ -271,7 +289,7 @@ for (
 test("Journal.append() says what to do about a full disk", async () => {
   const files = diskWith(0);
   const { journal } = await openLog(FOLDER, { files });
-  failNth(files, "write", { fault: { code: "ENOSPC" } });
+  failNth(files, "writeNow", { fault: { code: "ENOSPC" } });
   const error = await refusalOf(journal.append(entryOf(0)));
   assert.equal(error.hint, "free some space and try again");
 });
@@ -279,10 +297,10 @@ test("Journal.append() says what to do about a full disk", async () => {
 test("Journal.append() keeps what waited behind a failed write", async () => {
   const files = diskWith(0);
   const { journal } = await openLog(FOLDER, { files });
-  failNth(files, "write", { fault: { code: "ENOSPC" } });
+  failNth(files, "writeNow", { fault: { code: "ENOSPC" } });
   let behind: Promise<Appended> | undefined;
   files.before = ({ name }) => {
-    if (name === "write") behind ??= journal.append(entryOf(0));
+    if (name === "writeNow") behind ??= journal.append(entryOf(0));
   };
   await refusalOf(journal.append(entryOf(9)));
   assert.equal((await behind!).index, 0);
@@ -303,18 +321,18 @@ for (
     {
       name: "a failed write that cannot be cut",
       plan: (files: FakeFiles) => {
-        const names: CallName[] = ["write", "truncate"];
+        const names: CallName[] = ["writeNow", "truncate"];
         files.fault = (call) => {
           if (call.name !== names[0]) return undefined;
           names.shift();
-          return { code: "EIO", isStored: call.name === "write" };
+          return { code: "EIO", isStored: call.name === "writeNow" };
         };
       },
     },
     {
       name: "a failed write whose cut cannot be synced",
       plan: (files: FakeFiles) => {
-        const names: CallName[] = ["write", "sync"];
+        const names: CallName[] = ["writeNow", "sync"];
         files.fault = (call) => {
           if (call.name !== names[0]) return undefined;
           names.shift();
