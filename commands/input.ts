@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
-import { type Bytes, copyBytes, parseUtf8 } from "../lib/base/bytes.ts";
+import { type Bytes, concatAll } from "../lib/base/bytes.ts";
 import { PkiError, systemCodeOf } from "../lib/base/errors.ts";
 import { storageError } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
@@ -12,9 +12,12 @@ import type { PkiContext } from "./context.ts";
 /** What stands for stdin. */
 export const STDIN = "-";
 
+/** The largest revocation list in PEM: four characters for three bytes, an end for each line of 64. */
+export const LIST_FILE_BYTES_MAX = Math.ceil(LIMITS.crlBytesMax * 4 / 3 * 66 / 64) + 1024;
+
 /** What a message calls an input. */
 export function inputName(path: string): string {
-  return path === STDIN ? "stdin" : `"${path}"`;
+  return path === STDIN ? "standard input" : `"${path}"`;
 }
 
 function tooLarge(path: string, bytesMax: number): PkiError {
@@ -23,18 +26,20 @@ function tooLarge(path: string, bytesMax: number): PkiError {
 
 /**
  * Reads a file, or stdin.
- * @throws {PkiError} `not-found`, `storage`, `malformed` if it is too large
+ * @throws {PkiError} `not-found`, `storage`, `malformed` if it is too large, `interrupted`
  */
 export async function readInput(
-  { process: { stdin } }: Pick<PkiContext, "process">,
+  { process: { stdin }, signal }: Pick<PkiContext, "process" | "signal">,
   path: string,
   bytesMax: number = LIMITS.fileBytesMax,
 ): Promise<Bytes> {
+  const stream = path === STDIN ? stdin : fs.createReadStream(path);
+  const onAbort = () => void stream.destroy(new PkiError("interrupted", "interrupted"));
+  signal.addEventListener("abort", onAbort, { once: true });
   const parts: Uint8Array[] = [];
   let length = 0;
   try {
-    for await (const chunk of path === STDIN ? stdin : fs.createReadStream(path)) {
-      const part = typeof chunk === "string" ? Buffer.from(chunk) : chunk as Uint8Array;
+    for await (const part of stream as AsyncIterable<Uint8Array>) {
       length += part.length;
       if (length > bytesMax) throw tooLarge(path, bytesMax);
       parts.push(part);
@@ -44,8 +49,10 @@ export async function readInput(
       throw new PkiError("not-found", `cannot read ${inputName(path)}: there is no such file`);
     }
     throw storageError(`cannot read ${inputName(path)}`, error);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
-  return copyBytes(Buffer.concat(parts));
+  return concatAll(parts);
 }
 
 /** DER begins with the tag of a SEQUENCE; no text does. */
@@ -67,7 +74,9 @@ export function readBlocks(
   },
 ): readonly Bytes[] {
   if (isDer(bytes)) return [bytes];
-  const blocks = parsePem(parseUtf8(bytes)).filter(({ label }) => labels.includes(label));
+  // What stands around the blocks may be in any character set.
+  const text = Buffer.from(bytes).toString("latin1");
+  const blocks = parsePem(text).filter(({ label }) => labels.includes(label));
   if (blocks.length > 0) return blocks.map(({ der }) => der);
   throw new PkiError("malformed", `cannot read ${inputName(path)}: there is no ${what} in it`);
 }

@@ -1,12 +1,7 @@
 /** `pki inspect`: says what a certificate, request, revocation list or OCSP message says. */
 
 import { buildCommand } from "@stricli/core";
-import { Buffer } from "node:buffer";
-import * as fs from "node:fs";
-import type { Readable } from "node:stream";
-import { PkiError, systemCodeOf } from "../lib/base/errors.ts";
-import { storageError } from "../lib/base/files.ts";
-import { LIMITS } from "../lib/base/limits.ts";
+import { PkiError } from "../lib/base/errors.ts";
 import { parseCertificate } from "../lib/x509/certificate.ts";
 import { parseCrl } from "../lib/x509/crl.ts";
 import { readCsr } from "../lib/x509/csr.ts";
@@ -30,43 +25,14 @@ import { parseOcspResponse } from "../lib/x509/ocsp_response.ts";
 import { type ItemKind, recognize } from "../lib/x509/recognize.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag } from "./globals.ts";
+import { inputName, LIST_FILE_BYTES_MAX, readInput } from "./input.ts";
 
 interface InspectFlags extends GlobalFlags {
   readonly all?: boolean;
 }
 
-/** The largest list in PEM: four characters for three bytes, a line's end for each 64. */
-const FILE_BYTES_MAX = Math.ceil(LIMITS.crlBytesMax * 4 / 3 * 66 / 64) + 1024;
 /** Entries of a list that are shown where not all are asked for. */
 const ENTRIES_SHOWN = 10;
-
-/** @throws {PkiError} `not-found`, `storage`, `malformed` if there is too much, `interrupted` */
-async function readBounded(
-  stream: Readable,
-  { what, signal }: { readonly what: string; readonly signal: AbortSignal },
-): Promise<Uint8Array> {
-  const onAbort = () => void stream.destroy(new PkiError("interrupted", "interrupted"));
-  signal.addEventListener("abort", onAbort, { once: true });
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of stream) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length > FILE_BYTES_MAX) {
-        throw new PkiError("malformed", `cannot read ${what}: more than ${FILE_BYTES_MAX} bytes`);
-      }
-    }
-  } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") {
-      throw new PkiError("not-found", `cannot read ${what}: there is no such file`);
-    }
-    throw storageError(`cannot read ${what}`, error);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-  return Buffer.concat(chunks);
-}
 
 /** A description, and the same for people. */
 interface Inspected {
@@ -147,9 +113,8 @@ export async function inspect(
   path: string,
 ): Promise<void> {
   const surroundings = new Surroundings(context, flags);
-  const what = path === "-" ? "standard input" : `"${path}"`;
-  const stream = path === "-" ? context.process.stdin : fs.createReadStream(path);
-  const bytes = await readBounded(stream, { what, signal: context.signal });
+  const what = inputName(path);
+  const bytes = await readInput(context, path, LIST_FILE_BYTES_MAX);
   const { items, others } = recognize(bytes, what);
   const options = { nowMs: context.now(), entriesMax: flags.all ? Infinity : ENTRIES_SHOWN };
 

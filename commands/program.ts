@@ -26,6 +26,7 @@ import { revokeCommand } from "./revoke.ts";
 import { serveCommand } from "./serve.ts";
 import { sessionCommand } from "./session.ts";
 import { uploadCommand } from "./upload.ts";
+import { verifyCommand } from "./verify.ts";
 
 /** Set by `build.ts`; a program that runs from source says so. */
 declare const PKI_VERSION: string | undefined;
@@ -106,6 +107,7 @@ const routes = buildRouteMap({
     listen: listenCommand,
     connect: connectCommand,
     inspect: inspectCommand,
+    verify: verifyCommand,
     issue: issueCommand,
     ls: lsCommand,
     backup: backupCommand,

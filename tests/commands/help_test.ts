@@ -18,6 +18,7 @@ const COMMANDS = [
   "listen",
   "connect",
   "inspect",
+  "verify",
   "issue",
   "ls",
   "backup",
