@@ -727,3 +727,30 @@ test(
       }
     }),
 );
+
+test(
+  "a talk with --offline begins with a warning, above the line that is typed",
+  TMUX,
+  () =>
+    inWorld(async (world) => {
+      await world.withUsers("alice", "bob");
+      await world.server.running.end();
+      const { terminal: alice, port } = await listenAt(world, "alice", ["--offline"]);
+      try {
+        await inTerminal(world, [...calling(world, "bob", port), "--offline"], async (bob) => {
+          const warned = (id: string, own: string) =>
+            new RegExp(
+              `^pki: warning: whether the certificate of ${id} was revoked is not known[^]*` +
+                `^${id} is on the line:[^]*^${own}> *$`,
+              "m",
+            );
+          await alice.waitFor(warned("bob", "alice"));
+          await bob.waitFor(warned("alice", "bob"));
+          await bob.enter("good morning");
+          await alice.waitFor(/^bob: good morning$/m);
+        });
+      } finally {
+        await alice.close();
+      }
+    }),
+);
