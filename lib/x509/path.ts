@@ -25,7 +25,7 @@ import { nameOfPlace, PATH_CHECKS, type PathCheck, untrusted } from "./path_fail
 import { PathWork, publicKeyOf, type WorkKind } from "./path_work.ts";
 import { type PolicyOptions, processPolicies } from "./policies.ts";
 import { findStatus, type RevocationOptions } from "./revocation.ts";
-import { parseSignatureAlgorithm } from "./verifying.ts";
+import { checkSignatureAlgorithm } from "./verifying.ts";
 import { isNamed, type WantedName } from "./wanted_names.ts";
 import { checkWebPki } from "./web_pki.ts";
 
@@ -121,7 +121,7 @@ function checkAlgorithms({ chain, who }: Path): void {
     asFailed("algorithm", index, who(index), () => {
       const issuer = chain[index + 1];
       publicKeyOf(certificate);
-      if (issuer) parseSignatureAlgorithm(certificate.signatureAlgorithm, publicKeyOf(issuer));
+      if (issuer) checkSignatureAlgorithm(certificate.signatureAlgorithm, publicKeyOf(issuer));
     });
   }
 }

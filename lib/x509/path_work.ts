@@ -7,7 +7,7 @@ import type { KeyObject } from "node:crypto";
 import type { Certificate } from "./certificate.ts";
 import type { Element } from "./der.ts";
 import { untrusted } from "./path_failure.ts";
-import { isSignatureValid, parseVerifyingKey } from "./verifying.ts";
+import { isCaSignatureValid, parseVerifyingKey } from "./verifying.ts";
 
 /** How much of each kind of work one decision may take. */
 export const WORK_MAX = {
@@ -71,7 +71,7 @@ export class PathWork {
     if (known !== undefined) return known;
     const { signatureAlgorithm: algorithm, tbs: data, signature } = signed;
     this.spend("signatures");
-    const result = isSignatureValid({ algorithm, data, signature, key: publicKeyOf(issuer) });
+    const result = isCaSignatureValid({ algorithm, data, signature, key: publicKeyOf(issuer) });
     results.set(signed, ofSigned.set(issuer, result));
     return result;
   }

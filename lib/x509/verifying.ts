@@ -5,10 +5,24 @@
  */
 
 import { Buffer } from "node:buffer";
-import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import { constants, createPublicKey, type KeyObject, verify } from "node:crypto";
+import { isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { SIGNATURES } from "./algorithms.ts";
-import { DerReader, type Element, parseOid, parseWholeBits, readWhole, TAG } from "./der.ts";
+import {
+  contextTag,
+  DerReader,
+  type Element,
+  encodeElement,
+  encodeInteger,
+  encodeNull,
+  encodeOid,
+  encodeSequence,
+  parseOid,
+  parseWholeBits,
+  readWhole,
+  TAG,
+} from "./der.ts";
 
 const EC = "1.2.840.10045.2.1";
 const RSA = "1.2.840.113549.1.1.1";
@@ -74,44 +88,107 @@ export function parseVerifyingKey(spki: Uint8Array): KeyObject {
   return key;
 }
 
-/**
- * Reads the algorithm identifier of a signature.
- * @throws {PkiError} `malformed` where it is not accepted, or not one of the key's type
- */
-export function parseSignatureAlgorithm(
-  algorithm: Element,
-  key: KeyObject,
-): (typeof SIGNATURES)[string] {
-  const reader = new DerReader(algorithm.content);
-  const oid = parseOid(reader.read(TAG.oid).content);
-  const row = SIGNATURES[oid];
-  if (!row) {
-    throw new PkiError("malformed", `cannot verify: signature algorithm ${oid} is not accepted`);
-  }
-  if (row.parameters === "null" && reader.read(TAG.null).content.length > 0) {
-    throw new PkiError("malformed", "cannot verify: the algorithm's NULL is not empty");
-  }
-  reader.end();
-  if (key.asymmetricKeyType !== row.keyType) {
-    throw new PkiError(
-      "malformed",
-      "cannot verify: the signature algorithm is not one of the key's type",
-    );
-  }
-  return row;
+/** What an algorithm identifier says of a signature. */
+interface SignatureScheme {
+  readonly keyType: "ec" | "rsa" | "ed25519";
+  readonly digest: "sha256" | "sha384" | "sha512" | null;
+  /** Length of the salt in bytes, for RSASSA-PSS. */
+  readonly saltBytes?: number;
+}
+
+const RSASSA_PSS = "1.2.840.113549.1.1.10";
+const MGF1 = "1.2.840.113549.1.1.8";
+
+function encodePssParameters(hashOid: string, saltBytes: number): Uint8Array {
+  const hash = encodeSequence(encodeOid(hashOid), encodeNull());
+  return encodeSequence(
+    encodeElement(contextTag(0, true), hash),
+    encodeElement(contextTag(1, true), encodeSequence(encodeOid(MGF1), hash)),
+    encodeElement(contextTag(2, true), encodeInteger(saltBytes)),
+  );
 }
 
 /**
- * Verifies a signature under an algorithm identifier as certificates, CRLs and CSRs carry it.
+ * RSASSA-PSS (RFC 4055, section 3.1) with one hash throughout and a salt as long as it: the three
+ * forms in use. Parameters that were free could name a weak hash or a salt of nothing.
+ */
+const PSS_SCHEMES = ([
+  ["sha256", "2.16.840.1.101.3.4.2.1", 32],
+  ["sha384", "2.16.840.1.101.3.4.2.2", 48],
+  ["sha512", "2.16.840.1.101.3.4.2.3", 64],
+] as const).map(([digest, hashOid, saltBytes]) => ({
+  parameters: encodePssParameters(hashOid, saltBytes),
+  scheme: { keyType: "rsa", digest, saltBytes } as const,
+}));
+
+function refused(what: string): PkiError {
+  return new PkiError("malformed", `cannot verify: ${what}`);
+}
+
+/** One of the algorithms that we sign with ourselves, or could. */
+function parseOrdinaryScheme(algorithm: Element): SignatureScheme {
+  const reader = new DerReader(algorithm.content);
+  const oid = parseOid(reader.read(TAG.oid).content);
+  const row = SIGNATURES[oid];
+  if (!row) throw refused(`signature algorithm ${oid} is not accepted`);
+  if (row.parameters === "null" && reader.read(TAG.null).content.length > 0) {
+    throw refused("the algorithm's NULL is not empty");
+  }
+  reader.end();
+  return row;
+}
+
+function parseScheme(algorithm: Element): SignatureScheme {
+  const reader = new DerReader(algorithm.content);
+  if (parseOid(reader.read(TAG.oid).content) !== RSASSA_PSS) return parseOrdinaryScheme(algorithm);
+  const parameters = reader.read(TAG.sequence).whole;
+  reader.end();
+  const known = PSS_SCHEMES.find((one) => isEqualBytes(one.parameters, parameters));
+  if (!known) throw refused("RSASSA-PSS with these parameters is not accepted");
+  return known.scheme;
+}
+
+function checkKeyType(scheme: SignatureScheme, key: KeyObject): void {
+  if (key.asymmetricKeyType !== scheme.keyType) {
+    throw refused("the signature algorithm is not one of the key's type");
+  }
+}
+
+/**
+ * Checks the algorithm identifier of a certificate or a CRL.
+ * @throws {PkiError} `malformed` where it is not accepted, or not one of the key's type
+ */
+export function checkSignatureAlgorithm(algorithm: Element, key: KeyObject): void {
+  checkKeyType(parseScheme(algorithm), key);
+}
+
+/** A signature with the algorithm identifier beside it. */
+interface SignedData {
+  readonly algorithm: Element;
+  readonly data: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly key: KeyObject;
+}
+
+/**
+ * Verifies a signature by an algorithm that we sign with ourselves, as CSRs and OCSP responses have.
  * @throws {PkiError} `malformed` for an algorithm that is not in the table or not the key's
  */
-export function isSignatureValid(
-  { algorithm, data, signature, key }: {
-    readonly algorithm: Element;
-    readonly data: Uint8Array;
-    readonly signature: Uint8Array;
-    readonly key: KeyObject;
-  },
-): boolean {
-  return verify(parseSignatureAlgorithm(algorithm, key).digest, data, key, signature);
+export function isSignatureValid({ algorithm, data, signature, key }: SignedData): boolean {
+  const scheme = parseOrdinaryScheme(algorithm);
+  checkKeyType(scheme, key);
+  return verify(scheme.digest, data, key, signature);
+}
+
+/**
+ * Verifies a signature of a CA, wherever it is from: RSASSA-PSS too.
+ * @throws {PkiError} `malformed` for an algorithm that is not accepted, or not the key's
+ */
+export function isCaSignatureValid({ algorithm, data, signature, key }: SignedData): boolean {
+  const scheme = parseScheme(algorithm);
+  checkKeyType(scheme, key);
+  const { digest, saltBytes } = scheme;
+  if (saltBytes === undefined) return verify(digest, data, key, signature);
+  const padding = constants.RSA_PKCS1_PSS_PADDING;
+  return verify(digest, data, { key, padding, saltLength: saltBytes }, signature);
 }

@@ -30,6 +30,18 @@ const p256 = () => ec("P-256");
 const ROWS: readonly Row[] = [
   { name: "RSA of 2048 bits", key: () => rsa(2048) },
   { name: "RSA of 4096 bits with SHA-512", key: () => rsa(4096), args: ["-sha512"] },
+  ...["sha256", "sha384", "sha512"].map((hash) => ({
+    name: `RSASSA-PSS and ${hash}`,
+    key: () => rsa(2048),
+    args: [`-${hash}`, "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"],
+  })),
+  {
+    name: "RSASSA-PSS without a salt",
+    key: () => rsa(2048),
+    args: ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:0"],
+    refused:
+      "cannot trust certificate: the root: cannot verify: RSASSA-PSS with these parameters is not accepted",
+  },
   { name: "P-256", key: p256 },
   { name: "P-384 with SHA-384", key: () => ec("P-384"), args: ["-sha384"] },
   { name: "P-521 with SHA-512", key: () => ec("P-521"), args: ["-sha512"] },
@@ -163,7 +175,7 @@ function makeIssuing(
   return certificateIn(run([
     ...["x509", "-req", "-in", "issuing.csr", "-CA", "root.pem", "-CAkey", "root.key"],
     ...["-set_serial", "5", "-days", "365", "-extfile", "issuing.ext"],
-    ...args.filter((arg) => arg.startsWith("-sha")),
+    ...args.filter((arg) => /^-sha|^-sigopt$|^rsa_/.test(arg)),
   ], { ...files, "issuing.csr": request }));
 }
 

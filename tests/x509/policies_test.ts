@@ -243,6 +243,21 @@ test("processPolicies() does not count a CA's certificate for its new key", () =
     { subject: "leaf", extensions: [policies(A)] },
   ).toReversed();
   assert.deepEqual(process(chain, EXPLICIT), [A]);
+
+  const mappingLater = (subject: string) =>
+    makeChain(
+      { subject: "root", ca: {} },
+      {
+        subject: "ca",
+        ca: {},
+        extensions: [policies(A), policyConstraints({ inhibitMapping: 1 })],
+      },
+      { subject, ca: {}, extensions: [policies(A)] },
+      { subject: "b", ca: {}, extensions: [policies(A), policyMappings([A, B])] },
+      { subject: "leaf", extensions: [policies(B)] },
+    ).toReversed();
+  assert.deepEqual(process(mappingLater("ca"), EXPLICIT), [A]);
+  assert.deepEqual(process(mappingLater("another"), EXPLICIT), [4, NOT_FOR]);
 });
 
 test("processPolicies() holds the root's policy constraints, and none of its policies", () => {
