@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import { test } from "node:test";
 import { DEFAULT_PROFILES } from "../../lib/ca/profile.ts";
 import { parseProfiles } from "../../lib/ca/profile_config.ts";
@@ -185,4 +186,11 @@ test("parseProfiles() gives what nobody can change", () => {
   ) {
     assert.equal(Object.isFrozen(part), true);
   }
+});
+
+test("parseProfiles() takes the example of docs/profiles.md", () => {
+  const text = fs.readFileSync(new URL("../../docs/profiles.md", import.meta.url), "utf8");
+  const [, json] = /```json\n([^`]+)```/.exec(text) ?? [];
+  const { user, server, service } = parseProfiles(json, DOMAIN);
+  assert.deepEqual([user.days, server.daysMax, service.extendedKeyUsage.length], [10, 90, 2]);
 });
