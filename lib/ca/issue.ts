@@ -9,7 +9,7 @@ import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type Certificate, OID } from "../x509/certificate.ts";
 import { isHost } from "../x509/general_names.ts";
-import { parseAddressRange } from "../x509/ip_address.ts";
+import { parseAddressRange } from "../x509/address_range.ts";
 import {
   type CertificateTemplate,
   encodeTbs,

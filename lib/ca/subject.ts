@@ -4,9 +4,9 @@
  */
 
 import { PkiError } from "../base/errors.ts";
-import { type Bytes, isEqualBytes } from "../base/bytes.ts";
+import { type Bytes, copyBytes, isEqualBytes } from "../base/bytes.ts";
 import { formatIp, isHost, wildcardHost } from "../x509/general_names.ts";
-import { parseAddress } from "../x509/ip_address.ts";
+import { parseIp } from "../x509/wanted_names.ts";
 import {
   checkId,
   isDnsAtOrBelow,
@@ -110,7 +110,7 @@ export function describeServer(
   { profile, domain }: { readonly profile: ServerProfile; readonly domain: string },
 ): Subject {
   const dns = unique(names.dns.map((name) => name.toLowerCase()), (a, b) => a === b);
-  const addresses = unique(names.addresses.map(parseAddress), isEqualBytes);
+  const addresses = unique(names.addresses.map((text) => copyBytes(parseIp(text))), isEqualBytes);
   const count = dns.length + addresses.length;
   if (count === 0) {
     throw new PkiError("usage", 'cannot certify: profile "server" needs a DNS name or an address');

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { issueCertificate, type IssueRequest, prepareCertificate } from "../../lib/ca/issue.ts";
 import { OID, parseCertificate } from "../../lib/x509/certificate.ts";
-import { parseAddress } from "../../lib/x509/ip_address.ts";
+import { parseIp } from "../../lib/x509/wanted_names.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
 import { type CertificateTemplate, makeCertificate } from "../../lib/x509/make.ts";
 import { validatePath } from "../../lib/x509/path.ts";
@@ -93,7 +93,7 @@ function make({ by, dns = [], addresses = [], uris = [] }: Row) {
     spki: encodeSpki(CSR_KEY),
     uris,
     dns,
-    addresses: addresses.map(parseAddress),
+    addresses: addresses.map(parseIp),
     extendedKeyUsage: [OID.serverAuth],
   };
   return parseCertificate(makeCertificate(template, CAS[by]));

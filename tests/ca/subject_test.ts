@@ -124,7 +124,7 @@ const ROWS: readonly {
     addresses: ["192.0.2.0/24"],
     refused: {
       kind: "usage",
-      message: 'cannot use address "192.0.2.0/24": not an IPv4 or IPv6 address',
+      message: 'cannot use address "192.0.2.0/24": not an IP address',
     },
   },
   { addresses: ["192.0.2.1", "::1"] },
