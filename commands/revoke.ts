@@ -15,10 +15,14 @@ import {
 } from "../lib/client/own_identity.ts";
 import { checkRevoked, type OwnerReason, revokeOwn } from "../lib/client/revocation.ts";
 import { isAnswer } from "../lib/client/server_connection.ts";
+import { ADMIN_REASONS } from "../lib/protocol/admin_messages.ts";
 import { OWNER_REASONS } from "../lib/protocol/messages.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { ORDER_FLAGS } from "./orders.ts";
+import { type AdminReason, revokeByOrder, type RevokeOrderFlags } from "./revoke_orders.ts";
+import { parseSerial } from "./serial.ts";
 import {
   reach,
   SERVER_FLAGS,
@@ -173,35 +177,87 @@ export async function revoke(context: PkiContext, flags: RevokeFlags): Promise<v
   surroundings.note(`next, a new key and certificate: pki csr --id ${id} --rekey`);
 }
 
-export const revokeCommand = buildCommand<RevokeFlags, [], PkiContext>({
+/** Of an owner and of an administrator. */
+type AllFlags = Omit<RevokeFlags, "reason"> & RevokeOrderFlags;
+
+function isOwnerReason(reason: AdminReason): reason is OwnerReason {
+  return (OWNER_REASONS as readonly string[]).includes(reason);
+}
+
+/** As whom: with a serial number or a user the administrator, else the owner. */
+async function revokeAsWhom(context: PkiContext, flags: AllFlags): Promise<void> {
+  const { serial, user, data, passphraseFile, witness, reason, cert, withPassword, ...rest } =
+    flags;
+  const isOrder = serial !== undefined || user !== undefined;
+  if (isOrder) {
+    const owners = cert ?? withPassword ?? flags.id ?? flags.fingerprint;
+    if (owners === undefined) return await revokeByOrder(context, flags);
+    throw new PkiError("usage", "cannot revoke as the owner and as the administrator at once", {
+      hint: "--serial and --user need no identity: they are for the server's machine",
+    });
+  }
+  if ((data ?? passphraseFile ?? witness) !== undefined) {
+    throw new PkiError("usage", "cannot tell what to revoke in the data folder", {
+      hint: "name it with --serial HEX or --user NAME",
+    });
+  }
+  if (reason !== undefined && !isOwnerReason(reason)) {
+    throw new PkiError("usage", `cannot revoke for ${reason}: only the administrator says that`, {
+      hint: `of one's own: ${OWNER_REASONS.join(", ")}`,
+    });
+  }
+  await revoke(context, {
+    ...rest,
+    ...(reason === undefined ? {} : { reason }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(withPassword === undefined ? {} : { withPassword }),
+  });
+}
+
+export const revokeCommand = buildCommand<AllFlags, [], PkiContext>({
   func: async function (flags) {
-    await revoke(this, flags);
+    await revokeAsWhom(this, flags);
   },
   parameters: {
     flags: {
       ...SERVER_FLAGS,
       reason: {
         kind: "enum",
-        values: OWNER_REASONS,
+        values: ADMIN_REASONS,
         optional: true,
         brief: "Why",
       },
       cert: textFlag("Revoke this one (PEM), instead of the one in the home", "FILE"),
       withPassword: switchFlag("Log in with the password, not with the certificate"),
+      serial: {
+        kind: "parsed",
+        parse: parseSerial,
+        optional: true,
+        brief: "As administrator: the certificate with this serial number",
+        placeholder: "HEX",
+      },
+      user: textFlag("As administrator: all that this user has, ending the sessions, too", "NAME"),
+      ...ORDER_FLAGS,
       ...GLOBAL_FLAGS,
     },
   },
   docs: {
-    customUsage: ["[--id NAME] [--reason REASON] [--cert FILE] [options]"],
-    brief: "Revoke your certificate",
+    customUsage: [
+      "[--id NAME] [--reason REASON] [--cert FILE] [options]",
+      "--serial HEX|--user NAME [--reason REASON] [--data DIR] [options]",
+    ],
+    brief: "Revoke your certificate, or as administrator any",
     fullDescription:
       "Takes your certificate back, for good: nobody who asks the server trusts it any\n" +
       "more, it is not given out, and the sessions that it opened end. Its key opens the\n" +
       "session for that; where the key is lost or the certificate has expired, or with\n" +
       "--with-password, the account's password does. Where there is no certificate in the\n" +
       "home it is the published one that is revoked.\n\n" +
+      "The administrator, on the server's machine, revokes any certificate by its serial\n" +
+      "number, or all of a user, also while the server runs; pki ls finds them.\n\n" +
       "Examples:\n" +
       "  pki revoke --id alice --reason keyCompromise\n" +
-      "  pki revoke --id alice --cert old.pem --yes",
+      "  pki revoke --id alice --cert old.pem --yes\n" +
+      "  pki revoke --user alice --reason affiliationChanged",
   },
 });
