@@ -82,9 +82,10 @@ async function openSession(id: string) {
     serverName: serverDns(options.domain),
     hint: "start a server",
   });
-  const { leaf } = judgeServer(shownCertificates(socket), { anchor, nowMs: Date.now() });
+  const nowMs = Date.now();
+  const { leaf, issuing } = judgeServer(shownCertificates(socket), { anchor, nowMs });
   const connection = new ServerConnection(socket, leaf.der);
-  await connection.greet(anchor);
+  await connection.greet(anchor, { current: issuing, nowMs });
   const credentials = { id, password: `a password of ${id}`, rootDer: root.der };
   // Of an earlier run on the same server it is registered already.
   await register(connection, credentials).catch(() => {});

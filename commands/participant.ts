@@ -5,6 +5,8 @@
 
 import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
 import { PkiError } from "../lib/base/errors.ts";
+import { type Address, formatAddress } from "../lib/client/address.ts";
+import type { ServerConnection } from "../lib/client/server_connection.ts";
 import { fetchStatus } from "../lib/client/status.ts";
 import { askServer } from "../lib/peer/ask_server.ts";
 import { findIdentity, openIdentity, type PeerIdentity } from "../lib/peer/identity.ts";
@@ -52,26 +54,42 @@ export async function takePart(
   const id = surroundings.identity();
   const address = isOffline ? undefined : surroundings.serverAddress();
   const locked = findIdentity(home, { id, nowMs: now() });
-  const { anchor, leaf, issuing } = locked;
-  const server = address && { address, anchor, now, signal };
-  const status = server && new OwnStatus({
+  const { leaf, issuing } = locked;
+  /** As it is known by now: whenever the server is asked, it says which issuing CAs have followed. */
+  let known = locked.anchor;
+  const ask = async <T>(
+    address: Address,
+    work: (connection: ServerConnection) => Promise<T>,
+  ): Promise<T> =>
+    await askServer({ address, anchor: known, now, signal }, async (connection) => {
+      known = connection.anchor;
+      home.remember(known, formatAddress(address));
+      return await work(connection);
+    });
+  const status = address && new OwnStatus({
     fetch: () =>
-      askServer(server, (connection) => fetchStatus(connection, { leaf, issuing, nowMs: now() })),
+      ask(address, (connection) => fetchStatus(connection, { leaf, issuing, nowMs: now() })),
     now,
     schedule: scheduleTimer,
   });
   const statusAsked = Promise.resolve(status?.refresh());
   statusAsked.catch(() => {}); // a wrong password comes first; who waits for this hears of it
   const password = await surroundings.password(`Password of ${id}, which unlocks the key`);
+  const opened = await openIdentity(locked, password);
   return {
-    identity: await openIdentity(locked, password),
+    identity: {
+      ...opened,
+      get anchor() {
+        return known;
+      },
+    },
     isOffline,
     status,
     statusAsked,
     askStatus: async (request) => {
-      if (!server) throw new PkiError("internal", "asking the server in spite of --offline");
-      const { response } = await askServer(
-        server,
+      if (!address) throw new PkiError("internal", "asking the server in spite of --offline");
+      const { response } = await ask(
+        address,
         (connection) => connection.request("STATUS", { request: encodeBase64(request) }),
       );
       return parseBase64(response);

@@ -13,9 +13,12 @@ import { backupCommand } from "./backup.ts";
 import { connectCommand } from "./connect.ts";
 import type { PkiContext } from "./context.ts";
 import { csrCommand } from "./csr.ts";
+import { passphraseCommand } from "./change_passphrase.ts";
 import { exitCodeOf, formatError } from "./error_text.ts";
 import { inspectCommand } from "./inspect.ts";
 import { issueCommand } from "./issue.ts";
+import { initCommand } from "./init.ts";
+import { issuerAddCommand, issuerListCommand, issuerRevokeCommand } from "./issuer.ts";
 import { listenCommand } from "./listen.ts";
 import { logVerifyCommand } from "./log_verify.ts";
 import { lsCommand } from "./ls.ts";
@@ -23,8 +26,10 @@ import { renewCommand } from "./renew.ts";
 import { requestCommand } from "./request.ts";
 import { restoreCommand } from "./restore.ts";
 import { revokeCommand } from "./revoke.ts";
+import { rotateCommand } from "./rotate.ts";
 import { serveCommand } from "./serve.ts";
 import { sessionCommand } from "./session.ts";
+import { trustCommand } from "./trust.ts";
 import { uploadCommand } from "./upload.ts";
 import { verifyCommand } from "./verify.ts";
 
@@ -96,8 +101,18 @@ const logRoutes = buildRouteMap({
   },
 });
 
+const issuerRoutes = buildRouteMap({
+  routes: { add: issuerAddCommand, ls: issuerListCommand, revoke: issuerRevokeCommand },
+  docs: {
+    brief: "Look after the CAs below the root",
+    fullDescription:
+      "The domain's issuing CAs, and CAs for other names: see pki issuer add --help.",
+  },
+});
+
 const routes = buildRouteMap({
   routes: {
+    init: initCommand,
     serve: serveCommand,
     csr: csrCommand,
     upload: uploadCommand,
@@ -110,6 +125,10 @@ const routes = buildRouteMap({
     verify: verifyCommand,
     issue: issueCommand,
     ls: lsCommand,
+    trust: trustCommand,
+    rotate: rotateCommand,
+    issuer: issuerRoutes,
+    passphrase: passphraseCommand,
     backup: backupCommand,
     restore: restoreCommand,
     log: logRoutes,

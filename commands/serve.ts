@@ -2,7 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { fileExists } from "../lib/base/files.ts";
+import { readFirstLine } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -16,14 +16,17 @@ import {
   switchFlag,
   textFlag,
 } from "./globals.ts";
+import { noteRootKey } from "./folder_change.ts";
+import { checkNoWitness } from "./init.ts";
 import {
   choosePassphrase,
   findPassphrase,
   PASSPHRASE_FLAG,
   type PassphraseFlags,
 } from "./passphrase.ts";
+import { ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
 
-interface ServeFlags extends GlobalFlags, PassphraseFlags {
+interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags {
   readonly data?: string;
   readonly host: string;
   readonly port: number;
@@ -46,6 +49,9 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   const { defaultWitness } = await import("../lib/server/files.ts");
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
+  const { checkNotPending } = await import("../lib/server/outside_root.ts");
+  checkNotPending(folder);
+  checkRootKeyUse(flags);
   const isFirstStart = !isSetUp(folder);
   const witness = flags.witness ?? defaultWitness(folder);
   if (isFirstStart) checkNoWitness(folder, witness);
@@ -59,6 +65,7 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
     surroundings.note(
       `made a root and an issuing CA for the trust domain ${domain}, in "${folder}"`,
     );
+    noteRootKey(surroundings, folder);
   }
   const lock = await takeLock(folder);
   try {
@@ -70,6 +77,10 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
       port: flags.port,
       witness,
       acceptsLoss: flags.acceptLoss ?? false,
+      ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
+      ...(flags.rootPassphraseFile === undefined
+        ? {}
+        : { rootPassphrase: readFirstLine(flags.rootPassphraseFile) }),
       ...(flags.maxConnections === undefined ? {} : { connectionsMax: flags.maxConnections }),
       log: (line) => context.process.stderr.write(`pki: ${line}\n`),
       onFault: fault.reject,
@@ -87,16 +98,11 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   }
 }
 
-/** A witness without its folder: a disk that is not mounted, rather than a new server. */
-function checkNoWitness(folder: string, witness: string): void {
-  if (!fileExists(witness)) return;
+function checkRootKeyUse({ acceptLoss, rootKey, rootPassphraseFile }: ServeFlags): void {
+  if (acceptLoss || (rootKey ?? rootPassphraseFile) === undefined) return;
   throw new PkiError(
-    "storage",
-    `cannot set up "${folder}": there was a server before, which "${witness}" remembers`,
-    {
-      hint: "put its data folder back (mount it, or pki restore); " +
-        "for a new server, move that file away or name another with --witness",
-    },
+    "usage",
+    "cannot use the root's key: the server needs it to accept a loss only",
   );
 }
 
@@ -160,6 +166,8 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         "FILE",
       ),
       acceptLoss: switchFlag("Go on although the log has lost entries; it gets a new key"),
+      rootKey: textFlag("With --accept-loss: file with the root's key [root.key there]", "FILE"),
+      rootPassphraseFile: ROOT_KEY_FLAGS.rootPassphraseFile,
       domain: textFlag(`At the first start: the trust domain [${DEFAULT_DOMAIN}]`, "DOMAIN"),
       ...GLOBAL_FLAGS,
     },

@@ -54,7 +54,8 @@ function rootOfThisMachine(home: Home): Uint8Array | undefined {
   }
 }
 
-function mismatch(found: string, wanted: string): PkiError {
+/** The server has another root than it must have. */
+export function mismatch(found: string, wanted: string): PkiError {
   return new PkiError("untrusted", `cannot trust the server: its root is ${found}, not ${wanted}`, {
     hint: "ask whoever runs the server for the right fingerprint, on another way than this network",
   });
@@ -72,8 +73,8 @@ export async function findAnchor(options: FirstContactOptions): Promise<FoundAnc
     const found = fingerprintOf(pinned.root.der);
     if (fingerprint !== undefined && fingerprint !== found) {
       throw new PkiError("untrusted", `the pinned root is ${found}, not ${fingerprint}`, {
-        hint:
-          "a root is never replaced silently; use another home folder (--home) for another server",
+        hint: "a root is never replaced silently: pki trust does it on your word; " +
+          "use another home folder (--home) for another server",
       });
     }
     return { anchor: pinned, isNew: false };

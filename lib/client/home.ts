@@ -6,7 +6,9 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import * as v from "valibot";
+import { isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import {
   fileExists,
@@ -26,6 +28,10 @@ const CONFIG_FIELDS = v.strictObject({
   server: v.optional(v.string()),
   /** Trust domain, pinned together with the root. */
   domain: v.optional(v.string()),
+  /** SHA-256 of the issuing CAs pinned with them, in hex; a home of an earlier version has none. */
+  issuers: v.optional(v.array(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)))),
+  /** Serial numbers of issuing CAs that the root has revoked; none is ever taken out. */
+  revokedIssuers: v.optional(v.array(v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/)))),
   /** Who answered at an address that was dialled, by `host:port`. */
   peers: v.optional(v.record(v.string(), v.string())),
 });
@@ -64,7 +70,7 @@ export class Home {
     return join(this.folder, "checkpoint");
   }
 
-  /** The key of the log that the checkpoint is of: two lines, the verifier key and the root's signature. */
+  /** The key of the log that the checkpoint is of: the verifier key and a CA's signature; see `log_key.ts`. */
   get logKeyPath(): string {
     return join(this.folder, "log.pub");
   }
@@ -106,11 +112,11 @@ export class Home {
     writeFileAtomic(this.#configPath, `${JSON.stringify(config, null, 2)}\n`);
   }
 
-  /** The pinned root and trust domain; `undefined` before the first contact. */
+  /** The pinned root, trust domain and issuing CAs; `undefined` before the first contact. */
   loadAnchor(nowMs: number): TrustAnchor | undefined {
     const pem = readTextIfThere(this.rootPath);
     if (pem === undefined) return undefined;
-    const { domain } = this.loadConfig();
+    const { domain, issuers, revokedIssuers } = this.loadConfig();
     if (domain === undefined) {
       throw new PkiError(
         "malformed",
@@ -121,15 +127,90 @@ export class Home {
       );
     }
     checkDomain(domain);
-    return { root: checkRoot(parsePemBlock(pem, ["CERTIFICATE"], this.rootPath), nowMs), domain };
+    return {
+      root: checkRoot(parsePemBlock(pem, ["CERTIFICATE"], this.rootPath), nowMs),
+      domain,
+      ...(issuers ? { issuers: new Set(issuers) } : {}),
+      ...(revokedIssuers ? { revokedIssuers: new Set(revokedIssuers) } : {}),
+    };
   }
 
-  /** Pins a root. Never called where one is pinned already. */
-  pin({ root, domain }: TrustAnchor, server: string): void {
+  /** Pins a root with its issuing CAs. Never called where one is pinned already. */
+  pin(anchor: TrustAnchor, server: string): void {
     if (fileExists(this.rootPath)) throw new PkiError("internal", "a root is pinned already");
     // The root last: it is what counts as pinned.
-    this.saveConfig({ ...this.loadConfig(), server, domain });
-    writeFileAtomic(this.rootPath, encodePem("CERTIFICATE", root.der));
+    this.#savePins(anchor, server);
+    writeFileAtomic(this.rootPath, encodePem("CERTIFICATE", anchor.root.der));
+  }
+
+  /** DER of the pinned root, whatever it is worth. */
+  pinnedRoot(): Uint8Array | undefined {
+    const pem = readTextIfThere(this.rootPath);
+    return pem === undefined ? undefined : parsePemBlock(pem, ["CERTIFICATE"], this.rootPath);
+  }
+
+  /**
+   * Pins a root with its issuing CAs in place of those that are pinned. What was known of another
+   * root, and of its log, is kept as evidence.
+   * @returns the file of the evidence, where a root was replaced
+   */
+  replacePins(anchor: TrustAnchor, server: string, nowMs: number): string | undefined {
+    const before = readTextIfThere(this.rootPath);
+    const isSame = before !== undefined && isEqualBytes(
+      parsePemBlock(before, ["CERTIFICATE"], this.rootPath),
+      anchor.root.der,
+    );
+    let evidence: string | undefined;
+    if (before !== undefined && !isSame) {
+      writeFileAtomic(`${this.rootPath}.old`, before);
+      evidence = this.saveEvidence({
+        what: "another root was trusted",
+        time: new Date(nowMs).toISOString(),
+        config: this.loadConfig(),
+        root: before,
+        logKey: this.loadLogKey(),
+        knownCheckpoint: this.loadCheckpoint(),
+      }, nowMs);
+      // Another root has another log.
+      for (const path of [this.checkpointPath, this.logKeyPath]) fs.rmSync(path, { force: true });
+    }
+    // Between the two files, nothing is trusted: these issuing CAs are not of the root before.
+    const { revokedIssuers = [] } = isSame ? this.loadConfig() : {};
+    const revoked = new Set([...revokedIssuers, ...(anchor.revokedIssuers ?? [])]);
+    this.#savePins({ ...anchor, revokedIssuers: revoked }, server);
+    if (!isSame) writeFileAtomic(this.rootPath, encodePem("CERTIFICATE", anchor.root.der));
+    return evidence;
+  }
+
+  #savePins({ domain, issuers, revokedIssuers }: TrustAnchor, server: string): void {
+    const { issuers: _, revokedIssuers: __, ...config } = this.loadConfig();
+    this.saveConfig({
+      ...config,
+      server,
+      domain,
+      ...(issuers ? { issuers: [...issuers] } : {}),
+      ...(revokedIssuers?.size ? { revokedIssuers: [...revokedIssuers] } : {}),
+    });
+  }
+
+  /**
+   * Remembers where the server was reached, and issuing CAs that were learnt under the pinned root.
+   * What another command has pinned meanwhile stays.
+   */
+  remember(
+    { issuers = new Set(), revokedIssuers = new Set() }: TrustAnchor,
+    server: string,
+  ): void {
+    const config = this.loadConfig();
+    const pins = [...new Set([...(config.issuers ?? []), ...issuers])];
+    const revoked = [...new Set([...(config.revokedIssuers ?? []), ...revokedIssuers])];
+    const merged = {
+      ...config,
+      server,
+      ...(pins.length > 0 ? { issuers: pins } : {}),
+      ...(revoked.length > 0 ? { revokedIssuers: revoked } : {}),
+    };
+    if (!isDeepStrictEqual(merged, config)) this.saveConfig(merged);
   }
 
   /** The ids that have a key here, sorted. */

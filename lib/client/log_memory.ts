@@ -160,6 +160,10 @@ export class LogMemory {
         `it is of generation ${now.generation}, but generation ${generation} was seen before`,
       );
     }
+    if (key?.signedBy === "root" && now.signedBy !== "root") {
+      // Whoever has the issuing CA's key alone must not be able to start the log anew.
+      throw distrustLog("its key is not signed by the root, as it was before");
+    }
     if (key?.generation === now.generation && key.shown.key !== now.shown.key) {
       throw distrustLog("it has another key than before, and was not started anew");
     }

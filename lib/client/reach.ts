@@ -4,11 +4,10 @@
  */
 
 import type { TrustAnchor } from "../x509/chain.ts";
-import type { Address } from "./address.ts";
+import { formatAddress } from "./address.ts";
 import { findAnchor, type FirstContactOptions } from "./first_contact.ts";
 import { LogMemory, type LogMemoryOptions } from "./log_memory.ts";
 import { type ConnectOptions, connectServer, type ServerConnection } from "./server_connection.ts";
-import { formatAddress } from "./address.ts";
 
 export type ReachOptions =
   & FirstContactOptions
@@ -24,22 +23,18 @@ export interface Reached {
 /** Connects to the server under the pinned root, pins it where it is new, and remembers the address. */
 export async function reachServer(options: ReachOptions): Promise<Reached> {
   const { home, address, nowMs, now, warn, identity, signal } = options;
-  const { anchor, isNew } = await findAnchor(options);
-  const connection = await connectServer(address, anchor, { nowMs, identity, signal });
+  const { anchor: found, isNew } = await findAnchor(options);
+  const connection = await connectServer(address, found, { nowMs, identity, signal });
+  const { anchor } = connection;
   try {
     const log = new LogMemory({ home, connection, anchor, address, now, warn });
     log.knownNote(); // refuses a log that cannot be the one known
+    // Durable before anything is believed that a new issuing CA has signed.
     if (isNew) home.pin(anchor, formatAddress(address));
-    else rememberAddress(home, address);
+    else home.remember(anchor, formatAddress(address));
     return { connection, anchor, log };
   } catch (error) {
     connection.close();
     throw error;
   }
-}
-
-function rememberAddress(home: FirstContactOptions["home"], address: Address): void {
-  const config = home.loadConfig();
-  const server = formatAddress(address);
-  if (config.server !== server) home.saveConfig({ ...config, server });
 }

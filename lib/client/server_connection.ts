@@ -22,9 +22,11 @@ import {
   type RequestType,
 } from "../protocol/messages.ts";
 import { bindLogin, loadOpaque, startLogin, startRegistration } from "../protocol/opaque.ts";
-import { fingerprintOf } from "../x509/certificate.ts";
-import { judgeServer, type TrustAnchor } from "../x509/chain.ts";
+import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
+import { checkPinned, judgeServer, type TrustAnchor } from "../x509/chain.ts";
+import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";
 import { serverDns } from "../x509/names.ts";
+import { learnIssuers } from "../x509/succession.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { dial, type TlsIdentity } from "./dial.ts";
 import { judgeLogKey, type LogKey } from "./log_key.ts";
@@ -53,6 +55,7 @@ export class ServerConnection {
   #seq = 0;
   #error: PkiError | undefined;
   #logKey: LogKey | undefined;
+  #anchor: TrustAnchor | undefined;
 
   constructor(socket: TLSSocket, leafDer: Uint8Array, signal?: AbortSignal) {
     this.#socket = socket;
@@ -123,18 +126,64 @@ export class ServerConnection {
   }
 
   /**
-   * Says `HELLO` to a server whose certificate was judged, and judges what it says of itself.
+   * Says `HELLO` to a server whose certificate was judged under the root, learns which issuing CAs
+   * the pinned ones vouch for, and judges the server once more by these, and what it says of itself.
+   * Nothing else is sent before.
+   * @param current the issuing CA of the server's certificate
    * @throws {PkiError} `untrusted`, `protocol`
    */
-  async greet(anchor: TrustAnchor): Promise<void> {
-    const { root, versions, log } = await this.request("HELLO", {});
-    if (!isEqualBytes(parseBase64(root), anchor.root.der)) {
+  async greet(
+    known: TrustAnchor,
+    { current, nowMs }: { readonly current: Certificate; readonly nowMs: number },
+  ): Promise<void> {
+    const { root, versions, log, successions } = await this.request("HELLO", {});
+    if (!isEqualBytes(parseBase64(root), known.root.der)) {
       throw new PkiError("untrusted", "the server names another root than the one that is pinned");
     }
     if (!versions.includes(PROTOCOL)) {
       throw new PkiError("protocol", `the server does not speak ${PROTOCOL}`);
     }
+    const learn = (anchor: TrustAnchor) => {
+      const issuers = learnIssuers({ anchor, successions, current, nowMs });
+      const learnt = { ...anchor, issuers };
+      checkPinned(current, learnt);
+      return learnt;
+    };
+    let anchor = learn(known);
+    if (successions.length > 0) {
+      // Only where one CA has followed another there is one that may have been revoked.
+      const revokedIssuers = await this.#askRevokedIssuers(anchor);
+      anchor = learn({ ...known, revokedIssuers });
+    }
+    this.#anchor = anchor;
     this.#logKey = judgeLogKey(log, anchor);
+  }
+
+  /** Serial numbers of the CAs that are known, or said in the root's list, to be revoked. */
+  async #askRevokedIssuers(
+    { root, revokedIssuers = new Set() }: TrustAnchor,
+  ): Promise<ReadonlySet<string>> {
+    try {
+      const answer = await this.request("CRL", { issuer: fingerprintOf(root.der) });
+      const list = parseCrl(parseBase64(answer.chunk));
+      // A server that hides the list, or shows an old one, could as well not be asked.
+      if (!isCrlSignedBy(list, root)) throw new PkiError("untrusted", "it is not the root's");
+      return new Set([...revokedIssuers, ...[...list.entries()].map(({ serial }) => serial)]);
+    } catch (error) {
+      if (error instanceof PkiError && error.kind === "not-found") return revokedIssuers;
+      if (!(error instanceof PkiError) || !["malformed", "untrusted"].includes(error.kind)) {
+        throw error;
+      }
+      throw new PkiError("untrusted", `cannot use the root's revocation list: ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** What is trusted: as it was pinned, and what the server's greeting has proven beyond it. */
+  get anchor(): TrustAnchor {
+    if (!this.#anchor) throw new PkiError("internal", "the server was not greeted");
+    return this.#anchor;
   }
 
   /** The key of the server's log, which the pinned root has signed; known once greeted. */
@@ -209,30 +258,38 @@ export async function connectServer(
     signal,
   });
   const shown = shownCertificates(socket);
+  const { root, domain } = anchor;
   let connection: ServerConnection;
+  let current: Certificate;
   try {
-    const { leaf } = judgeServer(shown, { anchor, nowMs });
+    // Under the root only: who follows the pinned issuing CA is known from HELLO.
+    const { leaf, issuing } = judgeServer(shown, { anchor: { root, domain }, nowMs });
+    current = issuing;
     connection = new ServerConnection(socket, leaf.der, signal);
   } catch (error) {
     socket.destroy();
-    const why = error instanceof PkiError ? error.message : "its certificate cannot be judged";
-    throw new PkiError(
-      "untrusted",
-      `cannot trust the server at ${formatAddress(address)}: ${why}`,
-      {
-        cause: error,
-        hint: `the pinned root is ${fingerprintOf(anchor.root.der)}; ` +
-          "if the server was set up anew on purpose, use another home folder (--home)",
-      },
-    );
+    throw distrust(error, { address, anchor });
   }
   try {
-    await connection.greet(anchor);
+    await connection.greet(anchor, { current, nowMs });
     return connection;
   } catch (error) {
     connection.close();
     throw error;
   }
+}
+
+function distrust(
+  error: unknown,
+  { address, anchor }: { readonly address: Address; readonly anchor: TrustAnchor },
+): PkiError {
+  const why = error instanceof PkiError ? error.message : "its certificate cannot be judged";
+  return new PkiError("untrusted", `cannot trust the server at ${formatAddress(address)}: ${why}`, {
+    cause: error,
+    hint:
+      `the pinned root is ${fingerprintOf(anchor.root.der)}; if the server was set up anew on ` +
+      "purpose, use another home folder (--home), or replace the root with pki trust",
+  });
 }
 
 /** Who logs in, and where. */

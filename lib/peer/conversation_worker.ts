@@ -34,10 +34,12 @@ function send(bytes: Uint8Array<ArrayBuffer>): void {
 }
 
 /** Who it is, by the certificate alone; an error of the kind `untrusted` for nobody we know. */
-function judge({ shown, issuingDer, rootDer, domain }: ConversationStart): JudgedUser | PkiError {
+function judge(
+  { shown, issuingDer, rootDer, domain, pins }: ConversationStart,
+): JudgedUser | PkiError {
   try {
     return judgeUser(shown.length > 0 ? [...shown, issuingDer] : [], {
-      anchor: { root: parseCertificate(rootDer), domain },
+      anchor: { root: parseCertificate(rootDer), domain, ...pins },
       nowMs: Date.now(),
     });
   } catch (error) {

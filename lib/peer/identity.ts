@@ -83,5 +83,6 @@ export function startOf(
   { anchor, issuingDer }: PeerIdentity,
   more: Pick<ConversationStart, "mode" | "shown" | "status" | "isOffline">,
 ): ConversationStart {
-  return { rootDer: anchor.root.der, domain: anchor.domain, issuingDer, ...more };
+  const { root, domain, ...pins } = anchor;
+  return { rootDer: root.der, domain, pins, issuingDer, ...more };
 }

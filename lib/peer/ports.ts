@@ -2,6 +2,7 @@
 
 import type { PackedError } from "../base/errors.ts";
 import type { LineMode } from "../protocol/peer.ts";
+import type { TrustAnchor } from "../x509/chain.ts";
 import type { AskedStatus, PeerStatus } from "./status.ts";
 
 /** Everything that the worker needs to judge the peer and to converse. */
@@ -10,6 +11,8 @@ export interface ConversationStart {
   /** The pinned root and its trust domain. */
   readonly rootDer: Uint8Array;
   readonly domain: string;
+  /** What else is pinned: see `TrustAnchor`. */
+  readonly pins: Pick<TrustAnchor, "issuers" | "revokedIssuers">;
   /** DER of our own issuing CA, for a peer that shows its leaf alone. */
   readonly issuingDer: Uint8Array;
   /** DER of what the peer showed in TLS, the leaf first. */

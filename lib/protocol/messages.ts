@@ -23,8 +23,8 @@ const NOTE_CHARACTERS_MAX = 2048;
 const VERIFIER_KEY_CHARACTERS_MAX = 512;
 /** A log of 2^63 entries has no longer inclusion proof (RFC 9162, section 2.1.3); our sizes end at 2^53. */
 const PROOF_HASHES_MAX = 64;
-/** How often the CAs of one trust domain may follow each other: every year for 16 years. */
-export const SUCCESSIONS_MAX = 16;
+/** The newest of the CAs that followed each other; one takes 5 KB where CAs have RSA keys. */
+export const SUCCESSIONS_MAX = 8;
 /** A leaf of the log: its public part holds a certificate in base64 and little else. */
 const LEAF_BYTES_MAX = 32_768;
 
@@ -61,6 +61,8 @@ export const successionSchema = v.object({
   certificate: der,
   /** SHA-256 of the certificate of the CA that vouches, in hex. */
   by: fingerprint,
+  /** That certificate; absent where it is the root. */
+  issuer: v.optional(der),
   signature: base64(1, 1024),
 });
 /** What was asked for and not taken from a request, a phrase each; some dozens say enough. */
@@ -144,6 +146,8 @@ const ANSWERS = {
     log: v.object({
       key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
       signature: base64(1, 1024),
+      /** The issuing CA whose signature it is; absent where it is the root's. */
+      issuer: v.optional(der),
     }),
     successions: v.optional(v.pipe(v.array(successionSchema), v.maxLength(SUCCESSIONS_MAX)), []),
   }),

@@ -3,25 +3,27 @@
  * that it signs itself.
  */
 
-import { createPublicKey, type KeyObject } from "node:crypto";
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { type Bytes, encodeLatin1, isEqualBytes, parseLatin1 } from "../base/bytes.ts";
+import { type Bytes, encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
-import { fileExists, readText, readTextIfThere } from "../base/files.ts";
+import { readTextIfThere } from "../base/files.ts";
 import { type Authority, createAuthority, type Issuer } from "../ca/authority.ts";
 import { parseProfiles } from "../ca/profile_config.ts";
-import type { Certificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
 import { encodeTbsCrl, signCrl } from "../x509/crl.ts";
 import { keyIdOf } from "../x509/encode.ts";
-import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { encodeOcspResponse } from "../x509/ocsp.ts";
-import { parsePemBlock } from "../x509/pem.ts";
-import { parseCertificate } from "../x509/certificate.ts";
 import { packCertified, unpackCertification } from "./authority_port.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
-import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
+import {
+  allIssuers,
+  keyIdHex,
+  loadIssuers,
+  loadIssuing,
+  openIssuingKey,
+  openOtherKey,
+} from "./issuers.ts";
 import type { FromAuthority, ListToSign, StatusToSign, ToAuthority } from "./ports.ts";
 
 interface Opened {
@@ -34,46 +36,26 @@ let opened: Opened | undefined;
 /** For `reload`: a CA that was added is opened with the same passphrase. */
 let source: { readonly files: ServerFiles; readonly passphrase: string } | undefined;
 
-/**
- * The key of a CA. After a rotation that was cut short `issuing.key` may be of another CA than
- * `issuing.crt`; then the key is still where it was made or put aside.
- */
-async function openKey(
-  files: ServerFiles,
-  certificate: Certificate,
-  { passphrase, isCurrent }: { readonly passphrase: string; readonly isCurrent: boolean },
-): Promise<KeyObject> {
-  const aside = issuerFiles(files, issuerName(certificate)).key;
-  const due = isCurrent ? files.issuingKey : aside;
-  for (const path of [due, ...(isCurrent && fileExists(aside) ? [aside] : [])]) {
-    const key = await decryptPrivateKey(readText(path), passphrase, path);
-    if (isEqualBytes(encodeSpki(createPublicKey(key)), certificate.spki)) return key;
-  }
-  throw new PkiError("storage", `cannot use a CA: "${due}" is not its key`, {
-    hint: "put the file back, or the whole folder, from a backup (pki restore)",
-  });
-}
-
 async function open(files: ServerFiles, passphrase: string): Promise<Opened> {
-  const current = parseCertificate(
-    parsePemBlock(readText(files.issuingCertificate), ["CERTIFICATE"], files.issuingCertificate),
-  );
-  const domain = domainOf(current);
+  const domain = domainOf(loadIssuing(files));
   const issuers = loadIssuers(files, domain);
   const known = opened?.issuers;
   const all = await Promise.all(
     allIssuers(issuers).map(async (certificate): Promise<Issuer> => {
       const keyId = keyIdHex(certificate);
       const key = known?.get(keyId)?.key ??
-        await openKey(files, certificate, {
+        await (certificate === issuers.current ? openIssuingKey : openOtherKey)(
+          files,
+          certificate,
           passphrase,
-          isCurrent: certificate === issuers.current,
-        });
+        );
       return { certificate, key };
     }),
   );
-  const [issuing, ...others] = all;
+  const [issuing, ...more] = all;
   if (!issuing) throw new PkiError("internal", "there is no issuing CA");
+  // They answer for what they have signed, and sign nothing new.
+  const others = more.filter(({ certificate }) => !issuers.revoked.has(certificate.serial));
   const profiles = parseProfiles(readTextIfThere(files.profiles), domain);
   return {
     authority: createAuthority({ issuing, others, domain, profiles }),

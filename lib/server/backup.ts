@@ -59,7 +59,6 @@ function parseManifest(bytes: Uint8Array, what: string): Manifest {
 /** Without which a data folder is none. */
 const NEEDED = [
   "root.crt",
-  "root.key",
   "issuing.crt",
   "issuing.key",
   "server.key",
@@ -67,7 +66,9 @@ const NEEDED = [
   "log.key",
   "log.pub",
 ] as const;
-const OPTIONAL = ["server.crt"] as const;
+const OPTIONAL = ["root.key", "root.crl", "server.crt", "issuing.crl", "profiles.json"] as const;
+/** Of each CA that is not the current one; and what an outside root has yet to sign. */
+const ISSUER_FILE = /^(?:[0-9a-f]{16}\.(?:crt|key|crl|succession)|next\.(?:key|csr))$/;
 const ALLOWED: ReadonlySet<string> = new Set([
   ...NEEDED,
   ...OPTIONAL,
@@ -78,6 +79,8 @@ const ALLOWED: ReadonlySet<string> = new Set([
 
 /** Whether a backup may hold a member of this name. */
 export function isBackupName(name: string): boolean {
+  const [folder, file = "", ...more] = name.split("/");
+  if (folder === "issuers" && more.length === 0) return ISSUER_FILE.test(file);
   return ALLOWED.has(name) || /^log\/\d{12}\.log$/.test(name);
 }
 
@@ -205,6 +208,7 @@ async function openSource(options: BackupOptions): Promise<Source> {
   try {
     for (const name of NEEDED) await addFile(name, true);
     for (const name of OPTIONAL) await addFile(name, false);
+    for (const name of listIssuerFiles(paths)) await addFile(`issuers/${name}`, false);
     // One that cannot be used would only spoil the backup: it is made anew from the log.
     if (await isSnapshotWhole(paths.snapshot)) await addFile("state.db", false);
     const durable = await askDurable();
@@ -232,6 +236,15 @@ async function openSource(options: BackupOptions): Promise<Source> {
     throw new PkiError("storage", `cannot back up "${folder}": ${messageOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+function listIssuerFiles({ issuers }: ServerFiles): readonly string[] {
+  try {
+    return fs.readdirSync(issuers).filter((name) => ISSUER_FILE.test(name)).sort();
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return []; // there is no other CA
+    throw error;
   }
 }
 

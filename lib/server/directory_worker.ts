@@ -58,6 +58,7 @@ function readCertificate(path: string): Uint8Array {
 
 async function start(question: ToDirectory & { type: "start" }): Promise<FromDirectory> {
   const { folder, passphrase, authorities, events, witness, acceptsLoss } = question;
+  const { rootKeyPath, rootPassphrase } = question;
   const tell = (event: DirectoryEvent) => events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
   await Promise.all([loadOpaque(), loadSqlite()]);
@@ -71,6 +72,8 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   );
   const opened = await openLog({
     ...{ files, root, domain, passphrase, witness, acceptsLoss, warn },
+    ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
+    ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
     nowMs: Date.now(),
   });
   const { log, state, index, key, snapshotSize } = opened;

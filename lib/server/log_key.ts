@@ -1,7 +1,9 @@
 /**
  * The log's own key: Ed25519, made once and certified by the root, so that a client that has pinned
- * the root can tell the log's checkpoints from anybody else's. `log.pub` holds what is public: the
- * verifier key (C2SP signed-note), and below it the root's signature over it.
+ * the root can tell the log's checkpoints from anybody else's. Where the root's key is with somebody
+ * else, the issuing CA certifies it, which clients have pinned as well. `log.pub` holds what is
+ * public, a line each: the verifier key (C2SP signed-note), the signature over it and, where that is
+ * an issuing CA's, the CA's certificate.
  */
 
 import type { KeyObject } from "node:crypto";
@@ -21,6 +23,7 @@ import {
   parsePublicKey,
   signLabelled,
 } from "../x509/keys.ts";
+import { judgeIssuing } from "../x509/chain.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import type { ServerFiles } from "./files.ts";
 
@@ -30,8 +33,17 @@ const LABEL = "pki/1 log key";
 export interface LogStatement {
   /** Verifier key: name (the log's origin), id, key. */
   readonly key: string;
-  /** The root's signature over it, in base64. */
+  /** A CA's signature over it, in base64. */
   readonly signature: string;
+  /** The issuing CA whose signature it is, DER in base64; absent where it is the root's. */
+  readonly issuer?: string;
+}
+
+/** A CA that certifies the log's key. */
+export interface LogKeySigner {
+  readonly key: KeyObject;
+  /** Absent for the root. */
+  readonly issuing?: Certificate;
 }
 
 /** What of the log's key is public. */
@@ -46,61 +58,73 @@ export interface LogKey extends LogSigner {
 
 export interface MakeLogKeyOptions {
   readonly root: Certificate;
-  readonly rootKey: KeyObject;
+  readonly signer: LogKeySigner;
   readonly domain: string;
   /** 1 for a new log, one more for each time that it was started anew. */
   readonly generation: number;
   readonly passphrase: string;
 }
 
-/** Makes a key and has the root sign it; replaces the one that is there. @throws {PkiError} `storage` */
+/** Makes a key and has a CA sign it; replaces the one that is there. @throws {PkiError} `storage` */
 export async function makeLogKey(files: ServerFiles, options: MakeLogKeyOptions): Promise<void> {
-  const { root, rootKey, domain, generation, passphrase } = options;
+  const { root, signer, domain, generation, passphrase } = options;
   const key = await generatePrivateKey("ed25519");
   const rootFingerprint = fingerprintOf(root.der);
   const verifierKey = encodeVerifierKey(formatOrigin({ domain, rootFingerprint, generation }), key);
-  const signature = encodeBase64(signLabelled(rootKey, LABEL, utf8(verifierKey)));
   const pem = await encryptPrivateKey(key, passphrase);
   // The public part last: without it there is no key yet.
   writeFileAtomic(files.logKey, pem);
-  writeFileAtomic(files.logPublic, `${verifierKey}\n${signature}\n`);
+  certifyLogKey(files, verifierKey, signer);
 }
 
-/** Like {@link makeLogKey}, with the root's key out of its file. */
-export async function makeLogKeyByRoot(
+/** Has a CA sign the log's key and keeps that in place of what was signed before. */
+export function certifyLogKey(
   files: ServerFiles,
-  options: Omit<MakeLogKeyOptions, "rootKey">,
-): Promise<void> {
-  const rootKey = await decryptPrivateKey(
-    readText(files.rootKey),
-    options.passphrase,
-    files.rootKey,
-  );
-  await makeLogKey(files, { ...options, rootKey });
+  verifierKey: string,
+  { key, issuing }: LogKeySigner,
+): void {
+  const signature = encodeBase64(signLabelled(key, LABEL, utf8(verifierKey)));
+  const lines = [verifierKey, signature, ...(issuing ? [encodeBase64(issuing.der)] : [])];
+  writeFileAtomic(files.logPublic, `${lines.join("\n")}\n`);
 }
 
 /** The public part. @throws {PkiError} `storage` if it is damaged or not signed by this root */
 export function loadLogStatement(files: ServerFiles, root: Certificate): LogPublic {
   const parsed = parseLogStatement(readText(files.logPublic), root);
   if (parsed) return parsed;
-  throw damaged(files, `"${files.logPublic}" is not a key that the root has signed`);
+  throw damaged(files, `"${files.logPublic}" is not a key that a CA of this root has signed`);
 }
 
 /** What `log.pub` says; `undefined` if it is damaged or not signed by this root. */
 export function parseLogStatement(text: string, root: Certificate): LogPublic | undefined {
-  const [key = "", signature = ""] = text.split("\n");
+  const [key = "", signature = "", issuer = ""] = text.split("\n");
   try {
     const verifier = parseVerifierKey(key);
+    const signer = issuer === "" ? root : readSigner(issuer, { root, origin: verifier.name });
     const isSigned = isLabelledSignatureValid({
-      key: parsePublicKey(root.spki),
+      key: parsePublicKey(signer.spki),
       signature: parseBase64(signature),
       label: LABEL,
       parts: [utf8(key)],
     });
-    return isSigned ? { verifier, statement: { key, signature } } : undefined;
+    const statement = { key, signature, ...(issuer === "" ? {} : { issuer }) };
+    return isSigned ? { verifier, statement } : undefined;
   } catch {
     return undefined; // One answer for every way in which it is not what we wrote.
   }
+}
+
+/**
+ * The issuing CA that has signed: it is of this root and for the log's trust domain. Whether it has
+ * ended since does not matter here; clients judge it by what they have pinned.
+ */
+function readSigner(
+  issuer: string,
+  { root, origin }: { readonly root: Certificate; readonly origin: string },
+): Certificate {
+  const der = parseBase64(issuer);
+  const anchor = { root, domain: parseOrigin(origin).domain };
+  return judgeIssuing(der, { anchor, nowMs: parseCertificate(der).notBeforeMs });
 }
 
 /** Both parts. @throws {PkiError} `storage`, `refused` for a wrong passphrase */

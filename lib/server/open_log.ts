@@ -22,8 +22,12 @@ import {
   loadLogKey,
   loadLogStatement,
   type LogKey,
-  makeLogKeyByRoot,
+  type LogKeySigner,
+  type LogStatement,
+  makeLogKey,
 } from "./log_key.ts";
+import { loadIssuing, openIssuingKey } from "./issuers.ts";
+import { openRootKey } from "./root_key.ts";
 
 export interface OpenLogOptions {
   readonly files: ServerFiles;
@@ -32,6 +36,9 @@ export interface OpenLogOptions {
   readonly passphrase: string;
   readonly witness: string;
   readonly acceptsLoss: boolean;
+  /** A file with the root's key, which may start the log anew, and its passphrase if it has its own. */
+  readonly rootKeyPath?: string;
+  readonly rootPassphrase?: string;
   readonly nowMs: number;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
@@ -58,9 +65,10 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   ].some(fileExists);
   // Where a checkpoint was ever signed, another key would only hide what it says.
   if (isOfBeforeCheckpoints) {
-    await makeLogKeyByRoot(files, { root, domain, generation: 1, passphrase });
+    const signer = { key: await openRootKey(files, root, rootKeySource(options)) };
+    await makeLogKey(files, { root, signer, domain, generation: 1, passphrase });
   }
-  const { verifier } = loadLogStatement(files, root);
+  const { verifier, statement } = loadLogStatement(files, root);
   const paths = { log: files.log, snapshot: files.snapshot, witness };
   const opened = await openState({
     files: disk,
@@ -73,11 +81,12 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   opened.warnings.forEach(warn);
   const { state, index, loss, snapshotSize, snapshotBytes } = opened;
   if (loss !== undefined) {
+    const signer = await openSigner(options, statement);
     warn(`going on with a loss: ${loss}; the log gets a new key, and clients will say so`);
     // They follow from the log as it was: what was lost of it must not come back by them.
     for (const path of [files.snapshot, files.serverCertificate]) fs.rmSync(path, { force: true });
     const generation = opened.generation + 1;
-    await makeLogKeyByRoot(files, { root, domain, generation, passphrase });
+    await makeLogKey(files, { root, signer, domain, generation, passphrase });
   }
   const key = await loadLogKey(files, { root, passphrase });
   const isAnew = generationOf(key.verifier) > 1 && state.restartedKey !== key.statement.key;
@@ -101,4 +110,28 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
     warn(`the loss is entry ${at} of the log`);
   }
   return { log, state, index, key, snapshotSize, snapshotBytes };
+}
+
+function rootKeySource({ passphrase, rootKeyPath, rootPassphrase }: OpenLogOptions) {
+  return {
+    passphrase,
+    ...(rootKeyPath === undefined ? {} : { path: rootKeyPath }),
+    ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
+  };
+}
+
+/**
+ * Who certifies the log's next key: who certified the one before, since clients that have seen the
+ * root's signature take no other.
+ */
+async function openSigner(
+  options: OpenLogOptions,
+  { issuer }: LogStatement,
+): Promise<LogKeySigner> {
+  const { files, root, passphrase } = options;
+  if (issuer === undefined) {
+    return { key: await openRootKey(files, root, rootKeySource(options)) };
+  }
+  const issuing = loadIssuing(files);
+  return { key: await openIssuingKey(files, issuing, passphrase), issuing };
 }

@@ -61,6 +61,8 @@ export type ToDirectory =
     /** Where the newest checkpoint is remembered outside of the folder. */
     readonly witness: string;
     readonly acceptsLoss: boolean;
+    readonly rootKeyPath?: string;
+    readonly rootPassphrase?: string;
     /** One for each authority worker. */
     readonly authorities: readonly MessagePort[];
     /** For {@link DirectoryEvent}s. */

@@ -59,6 +59,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<Re
     const paths = serverFiles(temporary);
     fs.mkdirSync(paths.log, { mode: FOLDER_MODE });
     fs.mkdirSync(paths.certificates, { mode: FOLDER_MODE });
+    fs.mkdirSync(paths.issuers, { mode: FOLDER_MODE });
     const { manifest } = await readBackup(
       path,
       (name, content) => writeMember(join(temporary, name), content),
@@ -77,7 +78,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<Re
       ...(onBytes ? { onBytes } : {}),
     });
     if (hasErrors(verified)) throw notWhole(path, { verified, temporary });
-    for (const made of [paths.log, paths.certificates, temporary]) syncFolder(made);
+    for (const made of [paths.log, paths.certificates, paths.issuers, temporary]) syncFolder(made);
     fs.renameSync(temporary, folder);
     syncFolder(dirname(folder));
     return { manifest, verified, ...await compareWitness(options.witness, verified) };

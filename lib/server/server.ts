@@ -54,6 +54,9 @@ export interface ServerOptions {
   readonly witness: string;
   /** Goes on although the log has lost entries. */
   readonly acceptsLoss?: boolean;
+  /** A file with the root's key, to accept a loss with, and its passphrase if it has its own. */
+  readonly rootKeyPath?: string;
+  readonly rootPassphrase?: string;
   /** A line for the operator. */
   readonly log: (line: string) => void;
   /** The server cannot go on: a fault in the directory or the authority. */
@@ -135,6 +138,11 @@ class Core {
 
   async startWorkers(): Promise<void> {
     const { folder, passphrase, witness, acceptsLoss = false } = this.#options;
+    const { rootKeyPath, rootPassphrase } = this.#options;
+    const rootKey = {
+      ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
+      ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
+    };
     const authorities = this.#authorityWorkers.map((worker) => ({
       caller: new Caller<ToAuthority, FromAuthority>(worker as unknown as MessagePort),
       channel: new MessageChannel(),
@@ -144,7 +152,10 @@ class Core {
     const [key] = await Promise.all([
       decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
       this.#directory.ask(
-        { type: "start", folder, passphrase, witness, acceptsLoss, events, authorities: ports },
+        {
+          ...{ type: "start", folder, passphrase, witness, acceptsLoss, ...rootKey },
+          ...{ events, authorities: ports },
+        },
         [events, ...ports],
       ),
       ...authorities.map(({ caller, channel: { port1 } }) =>

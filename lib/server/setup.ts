@@ -1,7 +1,8 @@
 /**
  * The first start: makes root, issuing CA and the server's secrets in a folder of its own and gives it
  * its name when it is whole; so a data folder is there completely or not at all. The root's key is
- * used here, once, and `serve` never loads it again.
+ * used here, once, and `serve` never loads it again. A root may be brought along, with its key; what
+ * is done where the root's key is with somebody else is in `outside_root.ts`.
  */
 
 import { Buffer } from "node:buffer";
@@ -11,14 +12,15 @@ import { dirname } from "node:path";
 import { encodeHex, utf8 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { FOLDER_MODE, makeFolder, syncFolder, writeFileAtomic } from "../base/files.ts";
-import { issueCertificate, prepareCertificate } from "../ca/issue.ts";
 import { createServerSetup, loadOpaque } from "../protocol/opaque.ts";
-import { parseCertificate } from "../x509/certificate.ts";
+import type { KeyType } from "../x509/algorithms.ts";
 import { encodeSpki, encryptPrivateKey, encryptText, generatePrivateKey } from "../x509/keys.ts";
 import { encodePem } from "../x509/pem.ts";
 import type { PasswordSecrets } from "./accounts.ts";
-import { serverFiles } from "./files.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
 import { makeLogKey } from "./log_key.ts";
+import { issueIssuing, makeRoot, type OpenCa, tryIssuing } from "./make_ca.ts";
+import { maySignLists, saveRootList } from "./root_list.ts";
 
 /** Whether a data folder has been set up; one that lacks some of its files was, and is damaged. */
 export function isSetUp(folder: string): boolean {
@@ -30,62 +32,80 @@ export interface SetupOptions {
   readonly domain: string;
   readonly passphrase: string;
   readonly nowMs: number;
+  /** Of the CAs that are made. */
+  readonly keyType?: KeyType;
+  /** A root that is there already; absent to make one. */
+  readonly root?: OpenCa;
+  /** Of the root's key, where it shall have another than the server's keys. */
+  readonly rootPassphrase?: string;
+  /** Leaves the root's key out of the folder; it is kept wherever it came from. */
+  readonly leavesRootKeyOut?: boolean;
 }
 
-async function fillFolder(folder: string, { domain, passphrase, nowMs }: SetupOptions) {
+async function fillFolder(folder: string, options: SetupOptions): Promise<void> {
+  const { domain, passphrase, nowMs, keyType = "p256", leavesRootKeyOut = false } = options;
   const files = serverFiles(folder);
-  const common = { domain, nowMs };
-  const [rootKey, issuingKey, serverKey] = await Promise.all([
-    generatePrivateKey("p256"),
-    generatePrivateKey("p256"),
-    generatePrivateKey("p256"),
-    loadOpaque(),
+  const [root, issuingKey] = await Promise.all([
+    options.root ?? makeRoot({ domain, keyType, nowMs }),
+    generatePrivateKey(keyType),
   ]);
-  const rootTemplate = prepareCertificate({
-    ...common,
-    profile: "root",
-    spki: encodeSpki(rootKey),
-    random: randomBytes(20),
+  const spki = encodeSpki(issuingKey);
+  const issuing = issueIssuing(root, { domain, spki, number: 1, nowMs });
+  await tryIssuing({ certificate: issuing, key: issuingKey }, {
+    root: root.certificate,
+    domain,
+    nowMs,
   });
-  const root = parseCertificate(issueCertificate(rootTemplate, { key: rootKey }));
-  const issuingTemplate = prepareCertificate({
-    ...common,
-    profile: "issuing",
-    spki: encodeSpki(issuingKey),
-    random: randomBytes(20),
-    issuerNotAfterMs: root.notAfterMs,
-  });
-  const issuing = issueCertificate(issuingTemplate, { key: rootKey, certificate: root });
+  const signer = { key: root.key };
+  const { certificate } = root;
+  await makeLogKey(files, { root: certificate, signer, domain, generation: 1, passphrase });
+  const [rootPem, issuingPem] = await Promise.all([
+    encryptPrivateKey(root.key, options.rootPassphrase ?? passphrase),
+    encryptPrivateKey(issuingKey, passphrase),
+    makeServerSecrets(files, passphrase),
+  ]);
+  if (!leavesRootKeyOut) writeFileAtomic(files.rootKey, rootPem);
+  writeFileAtomic(files.issuingKey, issuingPem);
+  if (maySignLists(certificate)) saveRootList(files, root, { issuers: [issuing], nowMs });
+  writeFileAtomic(files.issuingCertificate, encodePem("CERTIFICATE", issuing.der));
+  writeFileAtomic(files.rootCertificate, encodePem("CERTIFICATE", certificate.der));
+}
+
+/** Makes what the server has besides its CAs: its TLS key, and what passwords are checked with. */
+export async function makeServerSecrets(files: ServerFiles, passphrase: string): Promise<void> {
+  const [serverKey] = await Promise.all([generatePrivateKey("p256"), loadOpaque()]);
   const secrets: PasswordSecrets = {
     setup: createServerSetup(),
     unknown: encodeHex(randomBytes(32)),
   };
-  await makeLogKey(files, { root, rootKey, domain, generation: 1, passphrase });
-  const [rootPem, issuingPem, serverPem, opaquePem] = await Promise.all([
-    encryptPrivateKey(rootKey, passphrase),
-    encryptPrivateKey(issuingKey, passphrase),
+  const [serverPem, opaquePem] = await Promise.all([
     encryptPrivateKey(serverKey, passphrase),
     encryptText(JSON.stringify(secrets), passphrase),
   ]);
-  writeFileAtomic(files.rootKey, rootPem);
-  writeFileAtomic(files.issuingKey, issuingPem);
   writeFileAtomic(files.serverKey, serverPem);
   writeFileAtomic(files.opaqueKey, opaquePem);
-  writeFileAtomic(files.issuingCertificate, encodePem("CERTIFICATE", issuing));
-  writeFileAtomic(files.rootCertificate, encodePem("CERTIFICATE", root.der));
 }
 
 /**
  * Makes a data folder.
  * @param folder must not exist, or be empty
- * @throws {PkiError} `conflict` if there is something in the folder, `storage`
+ * @throws {PkiError} `conflict` if there is something in the folder, `refused` for a root that cannot
+ *   be used, `storage`
  */
 export async function setUp(folder: string, options: SetupOptions): Promise<void> {
+  await makeDataFolder(folder, (temporary) => fillFolder(temporary, options));
+}
+
+/** Makes a folder under another name and gives it its own when it is filled. */
+export async function makeDataFolder(
+  folder: string,
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
   makeFolder(dirname(folder));
   const temporary = `${folder}.new-${encodeHex(randomBytes(6))}`;
   try {
     fs.mkdirSync(temporary, { mode: FOLDER_MODE });
-    await fillFolder(temporary, options);
+    await fill(temporary);
     fs.renameSync(temporary, folder);
     syncFolder(dirname(folder));
   } catch (error) {

@@ -7,16 +7,17 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import { parseBase64 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
-import { type AnswerOf, SUCCESSIONS_MAX, successionSchema } from "../protocol/messages.ts";
+import { SUCCESSIONS_MAX, successionSchema } from "../protocol/messages.ts";
+import { parseCertificate } from "../x509/certificate.ts";
+import type { Succession } from "../x509/succession.ts";
 import type { ServerFiles } from "./files.ts";
-
-export type Succession = AnswerOf<"HELLO">["successions"][number];
 
 const SUCCESSION_FILE = /^[0-9a-f]{16}\.succession$/;
 
-/** All successions of a data folder, as `HELLO` tells them. @throws {PkiError} `storage` */
+/** The newest successions of a data folder, as `HELLO` tells them. @throws {PkiError} `storage` */
 export function loadSuccessions({ issuers }: ServerFiles): Succession[] {
   let names: readonly string[];
   try {
@@ -25,7 +26,15 @@ export function loadSuccessions({ issuers }: ServerFiles): Succession[] {
     if (systemCodeOf(error) === "ENOENT") return [];
     throw new PkiError("storage", `cannot read "${issuers}": ${messageOf(error)}`);
   }
-  return names.slice(0, SUCCESSIONS_MAX).map((name) => parseSuccession(join(issuers, name)));
+  return names.map((name) => parseSuccession(join(issuers, name)))
+    .map((succession) => ({ succession, sinceMs: sinceWhen(succession) }))
+    .sort((a, b) => b.sinceMs - a.sinceMs)
+    .slice(0, SUCCESSIONS_MAX)
+    .map(({ succession }) => succession);
+}
+
+function sinceWhen({ certificate }: Succession): number {
+  return parseCertificate(parseBase64(certificate)).notBeforeMs;
 }
 
 function parseSuccession(path: string): Succession {

@@ -8,15 +8,7 @@
  */
 
 import { join } from "node:path";
-import {
-  encodeBase64,
-  encodeHex,
-  isEqualBytes,
-  parseBase64,
-  parseUtf8,
-  sha256,
-  utf8,
-} from "../base/bytes.ts";
+import { encodeBase64, encodeHex, parseBase64, parseUtf8, sha256, utf8 } from "../base/bytes.ts";
 import { messageOf, systemCodeOf } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { StoredEntry } from "../log/entry.ts";
@@ -29,13 +21,11 @@ import { listSegments, segmentName } from "../store/segments.ts";
 import { lossOf, openOwn } from "../store/signed_log.ts";
 import { type LoadedSnapshot, readSnapshot } from "../store/snapshot.ts";
 import { certificateOf } from "../store/state.ts";
-import { type Certificate, parseCertificate } from "../x509/certificate.ts";
-import { checkRoot, domainOf } from "../x509/chain.ts";
-import { isSignatureValid, parsePublicKey } from "../x509/keys.ts";
+import { parseCertificate } from "../x509/certificate.ts";
 import { encodeCertificatesPem, parsePem, parsePemBlock } from "../x509/pem.ts";
 import type { ServerFiles } from "./files.ts";
-import { parseLogStatement } from "./log_key.ts";
 import type { DurableLog } from "./ports.ts";
+import { type VerifiedCas, verifyCas } from "./verify_cas.ts";
 import { type LogFacts, walkLog } from "./verify_log.ts";
 
 /** What keys and secrets are kept as. */
@@ -111,9 +101,7 @@ class Verification {
   readonly #findings: Finding[] = [];
   readonly #copies = new Map<string, Copy>();
   readonly #certified = new Set<string>();
-  #issuing: Certificate | undefined;
-  #issuingPem = "";
-  #issuingKey: ReturnType<typeof parsePublicKey> | undefined;
+  #cas: VerifiedCas | undefined;
   #verifier: NoteKey | undefined;
   #serverLeaf: string | undefined;
   #isServerLeafLogged = false;
@@ -133,7 +121,7 @@ class Verification {
 
   async run(): Promise<Verified> {
     const { files, paths, askDurable, notes: givenNotes, onBytes } = this.#options;
-    await this.#readAuthority();
+    await this.#readCas();
     await this.#readKeys();
     const remembered = await this.#readCheckpoints();
     await this.#readCopies();
@@ -203,42 +191,31 @@ class Verification {
     }
   }
 
-  async #readAuthority(): Promise<void> {
-    const { paths } = this.#options;
-    const rootPem = await this.#readText(paths.rootCertificate);
-    const issuingPem = await this.#readText(paths.issuingCertificate);
-    const statement = await this.#readText(paths.logPublic);
-    const root = rootPem === undefined ? undefined : this.#try(paths.rootCertificate, () => {
-      const der = parsePemBlock(rootPem, ["CERTIFICATE"], "it");
-      // A backup stays what it is when its root has ended.
-      return checkRoot(der, parseCertificate(der).notBeforeMs);
+  async #readCas(): Promise<void> {
+    const { files, paths } = this.#options;
+    this.#cas = await verifyCas({
+      files,
+      paths,
+      readText: (path) => this.#readText(path),
+      error: (where, what) => this.#error(where, what),
+      note: (where, what) => this.#note(where, what),
     });
-    if (issuingPem !== undefined) {
-      this.#try(paths.issuingCertificate, () => {
-        const issuing = parseCertificate(parsePemBlock(issuingPem, ["CERTIFICATE"], "it"));
-        domainOf(issuing);
-        if (root && !isSignedBy(issuing, root, parsePublicKey(root.spki))) {
-          this.#error(paths.issuingCertificate, "the root has not signed it");
-          return;
-        }
-        this.#issuing = issuing;
-        this.#issuingPem = encodeCertificatesPem([issuing.der]);
-        this.#issuingKey = parsePublicKey(issuing.spki);
-      });
-    }
-    if (statement !== undefined && root) {
-      this.#verifier = this.#try(paths.logPublic, () => {
-        const parsed = parseLogStatement(statement, root);
-        if (!parsed) throw new Error("it is not a key that the root has signed");
-        return parsed.verifier;
-      });
-    }
+    this.#verifier = this.#cas.verifier;
   }
 
   /** That they are there; whether they can be opened only the passphrase can tell. */
   async #readKeys(): Promise<void> {
     const { paths, files } = this.#options;
-    const keys = [paths.rootKey, paths.issuingKey, paths.serverKey, paths.opaqueKey, paths.logKey];
+    // The root's key is best kept elsewhere.
+    const root = await openIfThere(files, paths.rootKey, "read").catch(() => undefined);
+    await root?.close();
+    const keys = [
+      ...(root ? [paths.rootKey] : []),
+      ...(this.#cas?.keys ?? []),
+      paths.serverKey,
+      paths.opaqueKey,
+      paths.logKey,
+    ];
     for (const path of keys) {
       const text = await this.#readText(path);
       if (text === undefined) continue;
@@ -256,14 +233,11 @@ class Verification {
     if (pem === undefined) return;
     this.#try(paths.serverCertificate, () => {
       const leaf = parseCertificate(parsePemBlock(pem, ["CERTIFICATE"], "it"));
-      if (!this.#isIssued(leaf)) throw new Error("the issuing CA has not signed it");
+      if (this.#cas?.faultOf(leaf, "user") !== undefined) {
+        throw new Error("the issuing CA has not signed it");
+      }
       this.#serverLeaf = encodeBase64(leaf.der);
     });
-  }
-
-  #isIssued(certificate: Certificate): boolean {
-    return this.#issuing === undefined || this.#issuingKey === undefined ||
-      isSignedBy(certificate, this.#issuing, this.#issuingKey);
   }
 
   /** Checkpoints that are remembered, by file and slot. */
@@ -330,14 +304,14 @@ class Verification {
     if (!issued) return;
     const { base64, certificate } = issued;
     this.#certificates++;
-    if (!this.#try(where, () => ({ isIssued: this.#isIssued(certificate) }))?.isIssued) {
-      this.#error(where, `the issuing CA has not signed certificate ${certificate.serial}`);
-    }
+    const fault = this.#try(where, () => this.#cas?.faultOf(certificate, entry.public["profile"]));
+    if (fault !== undefined) this.#error(where, fault);
     if (base64 === this.#serverLeaf) this.#isServerLeafLogged = true;
     const id = entry.public["id"];
     if (typeof id !== "string") return;
     this.#certified.add(id);
-    const pem = encodeCertificatesPem([certificate.der]) + this.#issuingPem;
+    const pem = encodeCertificatesPem([certificate.der]) +
+      (this.#cas?.issuerPemOf(certificate) ?? "");
     onIssued?.(id, pem);
     const copy = this.#copies.get(id);
     if (!copy) return;
@@ -402,12 +376,4 @@ class Verification {
 
 function hashOf(bytes: Uint8Array): string {
   return encodeHex(sha256(bytes));
-}
-
-function isSignedBy(
-  { issuer, signatureAlgorithm: algorithm, tbs: data, signature }: Certificate,
-  by: Certificate,
-  key: ReturnType<typeof parsePublicKey>,
-): boolean {
-  return isEqualBytes(issuer, by.subject) && isSignatureValid({ algorithm, data, signature, key });
 }

@@ -36,9 +36,12 @@ export interface TrustAnchor {
   readonly domain: string;
   /**
    * SHA-256 fingerprints, in hex, of the issuing CAs that are pinned with the root. Without them any
-   * CA that the root has certified counts; a root of one's own may have certified many.
+   * CA that the root has certified counts; a root of one's own may have certified many: see
+   * docs/decisions/0008-pinned-issuing-ca.md.
    */
   readonly issuers?: ReadonlySet<string>;
+  /** Serial numbers of issuing CAs that the root has revoked, as {@link Certificate.serial}. */
+  readonly revokedIssuers?: ReadonlySet<string>;
 }
 
 /** A chain that was judged good, and whose it is. */
@@ -127,14 +130,28 @@ function checkLeaf(leaf: Certificate, usages: readonly string[]): void {
   }
 }
 
-function checkPinned(issuing: Certificate, { issuers }: TrustAnchor): void {
-  if (!issuers || issuers.has(fingerprintOf(issuing.der))) return;
-  throw untrusted(
-    "issuer",
-    1,
-    "the issuing CA is not one that is pinned",
-    "whoever runs the CA can say whether it has a new issuing CA, and its fingerprint",
-  );
+/** @throws {PkiError} `untrusted` for an issuing CA that is not pinned, or that the root has revoked */
+export function checkPinned(
+  issuing: Certificate,
+  { issuers, revokedIssuers }: TrustAnchor,
+): void {
+  if (issuers && !issuers.has(fingerprintOf(issuing.der))) {
+    throw untrusted(
+      "issuer",
+      1,
+      "the issuing CA is not one that is pinned",
+      "a new one is learnt from the server by every command that talks to it; if the server itself " +
+        "is refused, ask whoever runs it, on another way than this network, and use pki trust",
+    );
+  }
+  if (revokedIssuers?.has(issuing.serial)) {
+    throw untrusted(
+      "revocation",
+      1,
+      "the root has revoked the issuing CA",
+      "its owner gets a new one with: pki csr",
+    );
+  }
 }
 
 /** An expired leaf is its owner's to replace. */
@@ -245,13 +262,46 @@ export function checkRoot(der: Uint8Array, nowMs: number): Certificate {
 }
 
 /**
+ * Judges a CA that shall be pinned: signed by the root, in time, with no CA below it, and constrained
+ * to the trust domain.
+ * @throws {PkiError} `untrusted`
+ */
+export function judgeIssuing(der: Uint8Array, { anchor, nowMs }: JudgeOptions): Certificate {
+  const { root, domain } = anchor;
+  const issuing = parseShown(der);
+  if (isSameName(issuing.subject, root.subject) || !isIssuedBy(issuing, root)) {
+    throw untrusted("issuer", 0, "the issuing CA is not of this root");
+  }
+  validatePath([issuing, root], { nowMs });
+  checkSaysUsage(root, 1, "the root");
+  const { basicConstraints, keyUsage = 0 } = issuing;
+  if ((keyUsage & KEY_USAGE.keyCertSign) === 0) {
+    throw untrusted("key-usage", 0, "the issuing CA must not sign certificates");
+  }
+  if (!basicConstraints?.isCa) {
+    throw untrusted("basic-constraints", 0, "the issuing CA is not a CA");
+  }
+  if (basicConstraints.pathLength !== 0) {
+    throw untrusted("path-length", 0, "the issuing CA may have a CA below it");
+  }
+  const names = permittedDns(issuing);
+  if (names.length !== 1 || names[0] !== domain) {
+    throw untrusted("name-constraints", 0, `the issuing CA is not constrained to ${domain}`);
+  }
+  return issuing;
+}
+
+function permittedDns({ nameConstraints }: Certificate): readonly string[] {
+  return (nameConstraints?.permitted ?? [])
+    .flatMap((name) => name.type === "dns" ? [name.value] : []);
+}
+
+/**
  * The trust domain that an issuing CA is for: the one DNS name that its constraints permit.
  * @throws {PkiError} `storage`
  */
 export function domainOf(issuing: Certificate): string {
-  const domains = (issuing.nameConstraints?.permitted ?? [])
-    .flatMap((name) => name.type === "dns" ? [name.value] : []);
-  const [domain, ...more] = domains;
+  const [domain, ...more] = permittedDns(issuing);
   if (domain === undefined || more.length > 0) {
     throw new PkiError("storage", "cannot use the issuing CA: it is not constrained to one domain");
   }

@@ -136,10 +136,14 @@ export function parsePublicKey(spki: Uint8Array): KeyObject {
 export { isSignatureValid } from "./verifying.ts";
 
 /**
- * What a signature of a user's key is for. The label is the start of what is signed, so that a
+ * What a signature of a user's or a CA's key is for. The label is the start of what is signed, so that a
  * signature made for one purpose never counts for another.
  */
-export type SignatureLabel = "pki/1 CERTUP" | "pki/1 log key";
+export type SignatureLabel =
+  | "pki/1 CERTUP"
+  | "pki/1 log key"
+  | "pki/1 issuing CA"
+  | "pki/1 root";
 
 function labelled(label: SignatureLabel, parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([utf8(`${label}\0`), ...parts]);

@@ -163,7 +163,11 @@ export function makeServer(log: FakeLog): FakeServer {
           socket.say(encodeError(seq, reportError(error)));
         }
       };
-      await connection.greet({ root: log.root.certificate, domain: DOMAIN });
+      // Which issuing CA the server has does not matter to its log.
+      await connection.greet(
+        { root: log.root.certificate, domain: DOMAIN },
+        { current: log.root.certificate, nowMs: NOW_MS },
+      );
       return connection;
     },
   };

@@ -32,6 +32,7 @@ const HELLO = {
   log: LOG.shown,
 };
 const { log: _, ...HELLO_WITHOUT_LOG } = HELLO;
+const GREETING = { current: CA.issuing.certificate, nowMs: NOW_MS };
 
 const GREETINGS: readonly (readonly [string, Answer, ErrorKind, string])[] = [
   [
@@ -64,7 +65,7 @@ for (const [what, answer, kind, message] of GREETINGS) {
   test(`ServerConnection.greet() refuses a server with ${what}`, async () => {
     const { socket, connection } = connect(utf8("leaf"));
     socket.onRequest = ({ seq }) => socket.say(encodeAnswer(seq, answer));
-    await assertFails(connection.greet(ANCHOR), kind, message);
+    await assertFails(connection.greet(ANCHOR, GREETING), kind, message);
     assert.throws(() => connection.logKey, { kind: "internal" });
   });
 }
@@ -76,7 +77,7 @@ test("ServerConnection.greet() learns the log's key, which is not there before",
     kind: "internal",
     message: "the server was not greeted",
   });
-  await connection.greet(ANCHOR);
+  await connection.greet(ANCHOR, GREETING);
   assert.equal(connection.logKey.note.name, LOG.origin);
 });
 

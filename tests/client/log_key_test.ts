@@ -28,7 +28,20 @@ function signed(key: string, label: "pki/1 log key" | "pki/1 CERTUP" = "pki/1 lo
   return { key, signature: encodeBase64(signLabelled(CA.root.key, label, utf8(key))) };
 }
 
+/** By an issuing CA, as where the root is somebody else's. */
+function signedByIssuing(issuing: typeof CA.issuing, text = LOG.shown.key): ShownLogKey {
+  const signature = signLabelled(issuing.key, "pki/1 log key", utf8(text));
+  return {
+    key: text,
+    signature: encodeBase64(signature),
+    issuer: encodeBase64(issuing.certificate.der),
+  };
+}
+
+const PINNED = { ...ANCHOR, issuers: new Set([fingerprintOf(CA.issuing.certificate.der)]) };
+
 const NOT_SIGNED = "its key is not signed by the pinned root";
+const NOT_PINNED = "its key is signed by an issuing CA that is not pinned";
 const UNREADABLE = "its key cannot be read";
 
 const REFUSALS: readonly (readonly [what: string, shown: ShownLogKey, why: string])[] = [
@@ -58,6 +71,17 @@ const REFUSALS: readonly (readonly [what: string, shown: ShownLogKey, why: strin
     showKey(`${DOMAIN}/${OTHER_DIGITS}/1`, KEY, CA.root),
     `its key is for another log, "${DOMAIN}/${OTHER_DIGITS}/1"`,
   ],
+  ["a signature by another issuing CA", signedByIssuing(OTHER_CA.issuing), NOT_PINNED],
+  [
+    "an issuing CA that is none",
+    { ...signedByIssuing(CA.issuing), issuer: "AAAA" },
+    "the issuing CA that has signed its key cannot be read",
+  ],
+  [
+    "the root's signature in the name of the issuing CA",
+    { ...LOG.shown, issuer: encodeBase64(CA.issuing.certificate.der) },
+    "its key is not signed by the issuing CA that it names",
+  ],
 ];
 
 for (const [what, shown, why] of REFUSALS) {
@@ -67,8 +91,9 @@ for (const [what, shown, why] of REFUSALS) {
       kind: "untrusted",
       message: `cannot trust the server's log: ${why}`,
     };
-    assert.throws(() => judgeLogKey(shown, ANCHOR), error);
-    assert.throws(() => parseLogKey(`${shown.key}\n${shown.signature}\n`, ANCHOR), error);
+    const text = [shown.key, shown.signature, ...(shown.issuer ? [shown.issuer] : []), ""];
+    assert.throws(() => judgeLogKey(shown, PINNED), error);
+    assert.throws(() => parseLogKey(text.join("\n"), PINNED), error);
   });
 }
 
@@ -83,13 +108,25 @@ test("judgeLogKey() believes a key that the pinned root has signed, of any gener
   }
 });
 
+test("judgeLogKey() believes a pinned issuing CA, and none before one is pinned", () => {
+  const shown = signedByIssuing(CA.issuing);
+  const key = judgeLogKey(shown, PINNED);
+  assert.equal(key.signedBy, "issuing");
+  assert.equal(judgeLogKey(LOG.shown, PINNED).signedBy, "root");
+  assert.deepEqual(parseLogKey(encodeLogKey(key), PINNED), key);
+  assert.throws(() => judgeLogKey(shown, ANCHOR), {
+    kind: "untrusted",
+    message: `cannot trust the server's log: ${NOT_PINNED}`,
+  });
+});
+
 test("parseLogKey() refuses what has not two lines", () => {
   const { key, signature } = LOG.shown;
-  const texts = ["", "\n", key, `${key}\n${signature}`, `${key}\n${signature}\n\n`, `${key}\n`];
+  const texts = ["", "\n", key, `${key}\n${signature}`, `${key}\n${signature}\n\n\n`, `${key}\n`];
   for (const text of texts) {
     assert.throws(() => parseLogKey(text, ANCHOR), {
       kind: "malformed",
-      message: "cannot read the log's key: it has not two lines",
+      message: "cannot read the log's key: it has not two lines, or three",
     }, JSON.stringify(text));
   }
 });

@@ -36,7 +36,7 @@ interface Visit {
 /** Alice's session with a directory, and what her home remembers of its log. */
 async function visit(world: TestDirectory, home: Home): Promise<Visit> {
   const connection = connectTo(await openAs(world, "alice", { leafHash: sha256(LEAF) }), LEAF);
-  await connection.greet(ANCHOR);
+  await connection.greet(ANCHOR, { current: CA.issuing, nowMs: NOW_MS });
   const log = new LogMemory({
     home,
     connection,

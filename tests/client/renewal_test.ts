@@ -58,7 +58,7 @@ async function visit(
     ? await openAs(world, "alice", { leafHash: LEAF_HASH })
     : world.open({ leafHash: LEAF_HASH, shown });
   const connection = connectTo(session, LEAF);
-  await connection.greet(ANCHOR);
+  await connection.greet(ANCHOR, { current: world.ca.issuing, nowMs: NOW_MS });
   const log = new LogMemory({
     home,
     connection,

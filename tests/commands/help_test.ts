@@ -9,6 +9,7 @@ import { PKI, ROOT, runProgram } from "../e2e/harness.ts";
 
 const FOLDER = join(ROOT, "testdata", "help");
 const COMMANDS = [
+  "init",
   "serve",
   "csr",
   "upload",
@@ -21,6 +22,12 @@ const COMMANDS = [
   "verify",
   "issue",
   "ls",
+  "trust",
+  "rotate",
+  "issuer add",
+  "issuer ls",
+  "issuer revoke",
+  "passphrase",
   "backup",
   "restore",
   "log verify",

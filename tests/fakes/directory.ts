@@ -242,6 +242,7 @@ export async function makeDirectory(
       current: ca.issuing,
       earlier: certificatesOf(earlier),
       outside: certificatesOf(outside),
+      revoked: new Set(),
     },
     domain: DOMAIN,
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },

@@ -4,17 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { randomBytes } from "node:crypto";
+import { encodeBase64 } from "../../lib/base/bytes.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
 import { openNote, signNote } from "../../lib/log/note.ts";
 import { type ServerFiles, serverFiles } from "../../lib/server/files.ts";
 import {
+  certifyLogKey,
   generationOf,
   loadLogKey,
   loadLogStatement,
   loadRoot,
   makeLogKey,
-  makeLogKeyByRoot,
 } from "../../lib/server/log_key.ts";
+import { issueIssuing } from "../../lib/server/make_ca.ts";
 import { fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeSpki, encryptPrivateKey, generatePrivateKey } from "../../lib/x509/keys.ts";
 import { encodePem } from "../../lib/x509/pem.ts";
@@ -41,7 +43,13 @@ async function makeRoot() {
 const ROOT = await makeRoot();
 const OTHER_ROOT = await makeRoot();
 const KEEPING = { root: ROOT.root, passphrase: PASSPHRASE };
-const MAKING = { ...ROOT, domain: DOMAIN, generation: 1, passphrase: PASSPHRASE };
+const MAKING = {
+  root: ROOT.root,
+  signer: { key: ROOT.rootKey },
+  domain: DOMAIN,
+  generation: 1,
+  passphrase: PASSPHRASE,
+};
 
 async function inFolder(body: (files: ServerFiles) => Promise<void>): Promise<void> {
   const folder = fs.mkdtempSync(join(tmpdir(), "pki-log-key-"));
@@ -69,28 +77,39 @@ test("loadLogKey() gives the key that makeLogKey() made, under the origin of dom
     assert.match(fs.readFileSync(files.logKey, "utf8"), /^-----BEGIN ENCRYPTED PRIVATE KEY-----/);
   }));
 
-test("makeLogKeyByRoot() signs another generation with the root's key from its file", () =>
+test("makeLogKey() has another generation signed, and an issuing CA where it is given", () =>
   inFolder(async (files) => {
-    fs.writeFileSync(files.rootKey, await encryptPrivateKey(ROOT.rootKey, PASSPHRASE));
     fs.writeFileSync(files.rootCertificate, encodePem("CERTIFICATE", ROOT.root.der));
     await makeLogKey(files, MAKING);
     const before = await loadLogKey(files, KEEPING);
-    const { root } = ROOT;
-    await makeLogKeyByRoot(files, { root, domain: DOMAIN, generation: 2, passphrase: PASSPHRASE });
+    const key = await generatePrivateKey("p384");
+    const issuing = issueIssuing({ certificate: ROOT.root, key: ROOT.rootKey }, {
+      domain: DOMAIN,
+      spki: encodeSpki(key),
+      number: 1,
+      nowMs: NOW_MS,
+    });
+    await makeLogKey(files, { ...MAKING, signer: { key, issuing }, generation: 2 });
     const after = await loadLogKey(files, { ...KEEPING, root: loadRoot(files) });
     assert.equal(generationOf(after.verifier), 2);
     assert.notDeepEqual(encodeSpki(after.key), encodeSpki(before.key));
-    await assertFails(
-      makeLogKeyByRoot(files, {
-        root,
-        domain: DOMAIN,
-        generation: 3,
-        passphrase: "wrong passphrase",
-      }),
-      "refused",
-      /./,
+    const { statement } = after;
+    assert.equal(statement.issuer, encodeBase64(issuing.der));
+    assert.equal(
+      fs.readFileSync(files.logPublic, "utf8"),
+      `${statement.key}\n${statement.signature}\n${statement.issuer}\n`,
     );
-    assert.equal(generationOf((await loadLogKey(files, KEEPING)).verifier), 2);
+    // A CA of another root, or for another trust domain, vouches for nothing.
+    const stranger = issueIssuing({ certificate: OTHER_ROOT.root, key: OTHER_ROOT.rootKey }, {
+      domain: DOMAIN,
+      spki: encodeSpki(key),
+      number: 1,
+      nowMs: NOW_MS,
+    });
+    certifyLogKey(files, statement.key, { key, issuing: stranger });
+    await assertFails(loadLogKey(files, KEEPING), "storage", /a CA of this root has signed$/);
+    certifyLogKey(files, statement.key, { key, issuing });
+    await loadLogKey(files, KEEPING);
   }));
 
 test("loadLogKey() refuses what the root has not signed, and a key that is another one", () =>
@@ -103,7 +122,7 @@ test("loadLogKey() refuses what the root has not signed, and a key that is anoth
     const [verifierKey = "", signature = ""] = goodPublic.split("\n");
     const stranger = await encryptPrivateKey(await generatePrivateKey("ed25519"), PASSPHRASE);
     const notSigned =
-      `cannot sign the log: "${files.logPublic}" is not a key that the root has signed`;
+      `cannot sign the log: "${files.logPublic}" is not a key that a CA of this root has signed`;
     const rows: readonly (readonly [what: string, key: string, text: string, message: string])[] = [
       ["empty", goodKey, "", notSigned],
       ["without a signature", goodKey, `${verifierKey}\n`, notSigned],

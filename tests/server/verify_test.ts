@@ -4,12 +4,19 @@ import { join, relative } from "node:path";
 import { after, test } from "node:test";
 import type { DurableLog } from "../../lib/server/ports.ts";
 import { setUp } from "../../lib/server/setup.ts";
+import { loadRoot } from "../../lib/server/log_key.ts";
+import { addIssuer } from "../../lib/server/outside_issuer.ts";
+import { saveRootList } from "../../lib/server/root_list.ts";
+import { rotate } from "../../lib/server/rotate.ts";
 import { readNotes } from "../../lib/store/checkpoint_file.ts";
 import { defaultWitness, serverFiles } from "../../lib/server/files.ts";
 import { type Verified, verifyFolder } from "../../lib/server/verify.ts";
 import { Database } from "../../lib/store/database.ts";
 import { diskFiles } from "../../lib/store/disk.ts";
 import { sha256, utf8 } from "../../lib/base/bytes.ts";
+import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
+import { decryptPrivateKey } from "../../lib/x509/keys.ts";
+import { parsePemBlock } from "../../lib/x509/pem.ts";
 import { freshPath, grow, makeDataFolder, PASSPHRASE, removeFolders } from "./data_folder.ts";
 
 after(removeFolders);
@@ -31,6 +38,10 @@ function shown(folder: string, { findings }: Verified): readonly string[] {
   return findings.map(({ severity, where, what }) =>
     `${severity} ${relative(folder, where)}: ${what}`
   );
+}
+
+function loadCa(pem: string): Certificate {
+  return parseCertificate(parsePemBlock(pem, ["CERTIFICATE"], "it"));
 }
 
 function flip(path: string, at: number): void {
@@ -172,14 +183,61 @@ const ROWS: readonly Row[] = [
   {
     name: "the log's key is not signed",
     damage: (folder) => flip(join(folder, "log.pub"), -10),
-    finds: /^error log\.pub: it is not a key that the root has signed$/,
+    finds: /^error log\.pub: it is not a key that the root, or a CA under it, has signed$/,
   },
   ...["root.crt", "issuing.crt", "server.crt"].map((name): Row => ({
     name: `a bit of ${name} is flipped`,
     damage: (folder) => flip(join(folder, name), 200),
     finds: new RegExp(`^error ${name}: `),
   })),
-  ...["root.key", "issuing.key", "server.key", "opaque.key", "log.key"].flatMap((name): Row[] => [
+  {
+    name: "root.key is kept elsewhere",
+    damage: (folder) => fs.rmSync(join(folder, "root.key")),
+    finds: /^$/,
+    isHarmless: true,
+  },
+  {
+    name: "root.key is something else",
+    damage: (folder) => fs.writeFileSync(join(folder, "root.key"), "a line\n"),
+    finds: /^error root\.key: it is not an encrypted key$/,
+  },
+  {
+    name: "the root's list is damaged",
+    damage: (folder) => flip(join(folder, "root.crl"), -1),
+    finds: /^error root\.crl: the root has not signed it$/,
+  },
+  {
+    name: "the root's list is another root's",
+    damage: async (folder) => {
+      const other = freshPath("data");
+      await setUp(other, { domain: "pki.internal", passphrase: PASSPHRASE, nowMs: Date.now() });
+      fs.copyFileSync(join(other, "root.crl"), join(folder, "root.crl"));
+    },
+    finds: /^error root\.crl: the root has not signed it$/,
+  },
+  {
+    name: "the root's list ends early",
+    damage: async (folder) => {
+      const files = serverFiles(folder);
+      const key = await decryptPrivateKey(
+        fs.readFileSync(files.rootKey, "utf8"),
+        PASSPHRASE,
+        "root.key",
+      );
+      saveRootList(files, { certificate: loadRoot(files), key }, {
+        issuers: [],
+        nowMs: Date.now(),
+      });
+    },
+    finds: /^note root\.crl: it ends before a CA does; /,
+    isHarmless: true,
+  },
+  {
+    name: "the profiles cannot be used",
+    damage: (folder) => fs.writeFileSync(join(folder, "profiles.json"), '{"user":{"days":0}}'),
+    finds: /^error profiles\.json: cannot use the profiles: user\.days: /,
+  },
+  ...["issuing.key", "server.key", "opaque.key", "log.key"].flatMap((name): Row[] => [
     {
       name: `${name} is missing`,
       damage: (folder) => fs.rmSync(join(folder, name)),
@@ -269,14 +327,122 @@ for (const { name, damage, finds, isHarmless } of ROWS) {
 test("verifyFolder() goes on after a fault and reports each", async () => {
   const folder = makeDataFolder();
   flip(join(folder, SEGMENT), 600);
-  fs.rmSync(join(folder, "root.key"));
+  fs.rmSync(join(folder, "log.key"));
   flip(join(folder, "state.db"), 5000);
   fs.writeFileSync(join(folder, "certs/mallory.pem"), "x");
   const lines = shown(folder, await verify(folder)).join("\n");
-  for (const file of ["root.key", "state.db", SEGMENT, "certs/mallory.pem"]) {
+  for (const file of ["log.key", "state.db", SEGMENT, "certs/mallory.pem"]) {
     assert.ok(lines.includes(`error ${file}: `), lines);
   }
 });
+
+/** Rotated twice, with certificates of each issuing CA, and with a CA for other names. */
+async function makeRotatedFolder(): Promise<string> {
+  const folder = makeDataFolder();
+  const files = serverFiles(folder);
+  const rootKey = await decryptPrivateKey(
+    fs.readFileSync(files.rootKey, "utf8"),
+    PASSPHRASE,
+    "root.key",
+  );
+  const common = { passphrase: PASSPHRASE, nowMs: Date.now(), rootKey, keyType: "p256" } as const;
+  await rotate(folder, { ...common, distrustsOld: false });
+  await grow(folder, ["dave"], { renews: ["alice"] });
+  await rotate(folder, { ...common, distrustsOld: true });
+  await grow(folder, ["erin"]);
+  await addIssuer(folder, { ...common, dns: ["example.org"], addresses: ["10.0.0.0/8"] });
+  return folder;
+}
+
+/** The only file of these in the folder of CAs, by what it holds. */
+function issuerFile(folder: string, ending: string, holds: (text: string) => boolean): string {
+  const path = join(folder, "issuers");
+  const found = fs.readdirSync(path).filter((name) => name.endsWith(ending))
+    .find((name) => holds(fs.readFileSync(join(path, name), "utf8")));
+  assert.ok(found !== undefined);
+  return join(path, found);
+}
+
+const isOutside = (pem: string) =>
+  loadCa(pem).nameConstraints?.permitted.some(({ type }) => type === "ip") === true;
+
+test("verifyFolder() finds nothing in a folder with CAs of all kinds", async () => {
+  const folder = await makeRotatedFolder();
+  const verified = await verify(folder);
+  assert.deepEqual(shown(folder, verified), []);
+  assert.equal(verified.certificates, 7);
+});
+
+const ROTATED_ROWS: readonly Row[] = [
+  {
+    name: "the certificate of an earlier CA is missing",
+    damage: (folder) => {
+      const [name = ""] = fs.readdirSync(join(folder, "issuers"))
+        .filter((file) => file.endsWith(".key"));
+      const others = fs.readdirSync(join(folder, "issuers")).filter((file) =>
+        file.endsWith(".crt") &&
+        !isOutside(fs.readFileSync(join(folder, "issuers", file), "utf8"))
+      );
+      assert.ok(name !== "" && others.length === 3);
+      for (const file of others) fs.rmSync(join(folder, "issuers", file));
+    },
+    finds: /^error log, entry \d+: the issuing CA has not signed certificate [0-9a-f]+$/,
+  },
+  {
+    name: "the key of another CA is missing",
+    damage: (folder) => fs.rmSync(issuerFile(folder, ".crt", isOutside).replace(/\.crt$/, ".key")),
+    finds: /^error issuers\/[0-9a-f]{16}\.key: it is missing$/,
+  },
+  {
+    name: "a CA is under another name",
+    damage: (folder) => {
+      const path = issuerFile(folder, ".crt", isOutside);
+      const other = join(folder, "issuers", "0123456789abcdef");
+      fs.renameSync(path, `${other}.crt`);
+      fs.renameSync(path.replace(/\.crt$/, ".key"), `${other}.key`);
+    },
+    finds: /^error issuers\/0123456789abcdef\.crt: it is not named after its fingerprint$/,
+  },
+  {
+    name: "a CA is of another root",
+    damage: async (folder) => {
+      const other = freshPath("data");
+      await setUp(other, { domain: "pki.internal", passphrase: PASSPHRASE, nowMs: Date.now() });
+      fs.copyFileSync(join(other, "issuing.crt"), issuerFile(folder, ".crt", isOutside));
+    },
+    finds: /^error issuers\/[0-9a-f]{16}\.crt: the root has not signed it$/,
+  },
+  {
+    name: "a succession is changed",
+    damage: (folder) => {
+      const path = issuerFile(folder, ".succession", (text) => text.includes('"issuer"'));
+      const succession = JSON.parse(fs.readFileSync(path, "utf8"));
+      const [other = ""] = [issuerFile(folder, ".succession", (text) => !text.includes('"issuer"'))]
+        .map((file) => JSON.parse(fs.readFileSync(file, "utf8")).certificate);
+      fs.writeFileSync(path, JSON.stringify({ ...succession, certificate: other }));
+    },
+    finds: /^error issuers\/[0-9a-f]{16}\.succession: no CA of this folder has signed it$/,
+  },
+  {
+    name: "a succession is for another CA",
+    damage: (folder) => {
+      const [one, other] = [true, false].map((isByCa) =>
+        issuerFile(folder, ".succession", (text) => text.includes('"issuer"') === isByCa)
+      );
+      fs.copyFileSync(one ?? "", other ?? "");
+    },
+    finds: /^error issuers\/[0-9a-f]{16}\.succession: it is for another CA than it is named after$/,
+  },
+];
+
+for (const { name, damage, finds } of ROTATED_ROWS) {
+  test(`verifyFolder() says so when ${name}`, async () => {
+    const folder = await makeRotatedFolder();
+    await damage(folder);
+    const lines = shown(folder, await verify(folder));
+    assert.ok(lines.some((line) => finds.test(line)), lines.join("\n"));
+  });
+}
 
 test("verifyFolder() reads no further than the running server says", async () => {
   const folder = makeDataFolder();

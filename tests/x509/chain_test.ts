@@ -439,7 +439,7 @@ test("judgeUser() accepts no other issuing CA of the root than those that are pi
   });
   const refusal = {
     ...untrusted("the issuing CA is not one that is pinned"),
-    hint: "whoever runs the CA can say whether it has a new issuing CA, and its fingerprint",
+    hint: /^a new one is learnt from the server .* and use pki trust$/,
   };
   assert.equal(judgeUser(shownByOther, judging).id, "alice");
   assert.throws(() => judgeUser(shownByOther, pinning(issuingDer)), refusal);
@@ -449,6 +449,20 @@ test("judgeUser() accepts no other issuing CA of the root than those that are pi
   const { shown } = await makeUser(ca, { id: "alice" });
   assert.throws(() => judgeServer(shown, pinning(otherDer)), {
     message: "cannot trust certificate: the issuing CA is not one that is pinned",
+  });
+});
+
+test("judgeUser() accepts no issuing CA that the root has revoked", () => {
+  const { serial } = issuing.certificate;
+  const knowing = (...serials: readonly string[]) => ({
+    ...judging,
+    anchor: { ...judging.anchor, revokedIssuers: new Set(serials) },
+  });
+  assert.equal(judgeUser([good, issuingDer], knowing()).id, "alice");
+  assert.equal(judgeUser([good, issuingDer], knowing(`${serial}00`)).id, "alice");
+  assert.throws(() => judgeUser([good, issuingDer], knowing(serial)), {
+    ...untrusted("the root has revoked the issuing CA"),
+    hint: "its owner gets a new one with: pki csr",
   });
 });
 
