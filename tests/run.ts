@@ -23,6 +23,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   certutil: "libnss3-tools",
   crlutil: "libnss3-tools",
   keytool: "openjdk-17-jre-headless",
+  javac: "openjdk-17-jdk-headless",
 };
 
 function step(title: string, command: string, args: readonly string[]): void {
