@@ -176,6 +176,14 @@ test("checkCrl() refuses lists that are not this CA's, or not of now", async () 
     ],
     ["of somebody who is no CA", makeList(alice), "it is not by this CA"],
     [
+      "signed under the CA's name with an algorithm that is not its key's",
+      makeList({
+        key: alice.key,
+        certificate: { ...CA.issuing.certificate, spki: alice.certificate.spki },
+      }),
+      "it is not by this CA",
+    ],
+    [
       "from the future",
       makeList(CA.issuing, { thisUpdateMs: NOW_MS + LIMITS.backdateMs + 1000 }),
       "it is of 2026-11-01T12:01:01.000Z",

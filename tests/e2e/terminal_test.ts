@@ -291,6 +291,7 @@ test("pki alone logs in and does what is asked for by name", TMUX, () =>
       assert.match(await operate("CSR"), /"alice" is certified until /);
       assert.match(await operate("csr"), /"alice" is certified until /);
       assert.match(await operate("CertUp"), /the certificate of "alice" is published/);
+      assert.match(await operate("Renew"), /the new certificate is published, as the old one was/);
       assert.match(
         await operate("certreq bob"),
         /"bob" is certified by this CA[^]*-----BEGIN CERT/,
@@ -318,6 +319,10 @@ test("pki alone logs in and does what is asked for by name", TMUX, () =>
       await terminal.waitFor(
         /"bob" is certified by this CA[^]*-----END CERTIFICATE-----[^]*Operation/,
       );
+      await terminal.enter("revoke");
+      await terminal.waitFor(/Revoking it cannot be undone\. Revoke it\?/);
+      await terminal.press("Enter");
+      await terminal.waitFor(/pki: error: nothing was revoked[^]*◆ +Operation/);
       await terminal.enter("Quit");
       assert.equal(await terminal.exitCode(), 0);
     });
