@@ -9,14 +9,19 @@ import {
   encodeOcspRequest,
   encodeOcspResponse,
   type OcspCertStatus,
+  type OcspHash,
   parseOcspRequest,
 } from "../../lib/x509/ocsp.ts";
 
 export interface StatusDraft {
-  /** The CA that is named as the certificate's issuer, and whose key signs. */
+  /** The CA that is named as the certificate's issuer. */
   readonly issuer: { readonly certificate: Certificate; readonly key: KeyObject };
+  /** Who signs, and says so; the issuer unless told otherwise. */
+  readonly signer?: StatusDraft["issuer"];
   /** Of the certificate, in hex. */
   readonly serial: string;
+  /** Of the issuer's name and key; SHA-256 unless told otherwise. */
+  readonly hash?: OcspHash;
   /** `good` unless told otherwise. */
   readonly status?: OcspCertStatus;
   readonly thisUpdateMs: number;
@@ -29,15 +34,16 @@ export function revokedAt(revokedMs: number): OcspCertStatus {
   return { type: "revoked", revokedMs: Math.floor(revokedMs / 1000) * 1000, reason: "unspecified" };
 }
 
-export function makeStatus({ issuer, serial, status, ...times }: StatusDraft): Bytes {
-  const { certificate, key } = issuer;
+export function makeStatus(
+  { issuer, signer = issuer, serial, status, hash = "sha256", ...times }: StatusDraft,
+): Bytes {
   const { certIds } = parseOcspRequest(
-    encodeOcspRequest({ issuer: certificate, serials: [serial] }),
+    encodeOcspRequest({ issuer: issuer.certificate, serials: [serial], hash }),
   );
   const thisUpdateMs = Math.floor(times.thisUpdateMs / 1000) * 1000;
   const nextUpdateMs = times.nextUpdateMs ?? thisUpdateMs + LIMITS.ocspValidityMs;
   return encodeOcspResponse({
-    responderKeyId: keyIdOf(certificate.spki),
+    responderKeyId: keyIdOf(signer.certificate.spki),
     producedAtMs: thisUpdateMs,
     answers: certIds.map((certId) => ({
       certId,
@@ -45,5 +51,5 @@ export function makeStatus({ issuer, serial, status, ...times }: StatusDraft): B
       thisUpdateMs,
       nextUpdateMs: Math.floor(nextUpdateMs / 1000) * 1000,
     })),
-  }, key);
+  }, signer.key);
 }

@@ -14,14 +14,15 @@ function formatTime(timeMs: number): string {
 }
 
 /** An empty database with an empty password. */
-function makeDatabase(folder: string): void {
+export function makeDatabase(folder: string): void {
   fs.mkdirSync(folder);
   const args = ["-N", "-d", `sql:${folder}`, "--empty-password"];
   const { status, output } = runTool("certutil", args, { cwd: folder });
   if (status !== 0) throw new Error(`certutil makes no database: ${output}`);
 }
 
-function add(name: string, trust: string): string {
+/** A line for `certutil -B` that takes a certificate from its file. */
+export function addLine(name: string, trust: string): string {
   return `-A -n ${name} -t ${trust} -i ${name}.der\n`;
 }
 
@@ -34,9 +35,9 @@ function judgeOne(row: Row, empty: string): Opinion {
     ...Object.fromEntries(cas.map(({ der }, i) => [`ca${i}.der`, der])),
     ...Object.fromEntries(crls.map((crl, i) => [`list${i}.der`, crl])),
     "add": [
-      add("root", "CT,,"),
-      ...cas.map((_, i) => add(`ca${i}`, ",,")),
-      add("leaf", ",,"),
+      addLine("root", "CT,,"),
+      ...cas.map((_, i) => addLine(`ca${i}`, ",,")),
+      addLine("leaf", ",,"),
     ].join(""),
     "verify": `-V -n leaf -e -u ${use === "server" ? "V" : "C"}${at}\n`,
   };
