@@ -3,11 +3,19 @@
  * so that no password is asked for, and none used, with a server that cannot be trusted.
  */
 
+import { PkiError } from "../base/errors.ts";
+import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import type { TrustAnchor } from "../x509/chain.ts";
+import { learnRoot } from "../x509/succession.ts";
 import { formatAddress } from "./address.ts";
 import { findAnchor, type FirstContactOptions } from "./first_contact.ts";
 import { LogMemory, type LogMemoryOptions } from "./log_memory.ts";
-import { type ConnectOptions, connectServer, type ServerConnection } from "./server_connection.ts";
+import {
+  type ConnectOptions,
+  connectServer,
+  greetUnknownServer,
+  type ServerConnection,
+} from "./server_connection.ts";
 
 export type ReachOptions =
   & FirstContactOptions
@@ -20,11 +28,19 @@ export interface Reached {
   readonly log: LogMemory;
 }
 
-/** Connects to the server under the pinned root, pins it where it is new, and remembers the address. */
+/**
+ * Connects to the server under the pinned root, pins it where it is new, and remembers the address.
+ * A root that the pinned one vouches for takes its place, and the user is told.
+ */
 export async function reachServer(options: ReachOptions): Promise<Reached> {
   const { home, address, nowMs, now, warn, identity, signal } = options;
   const { anchor: found, isNew } = await findAnchor(options);
-  const connection = await connectServer(address, found, { nowMs, identity, signal });
+  const connection = await connectServer(address, found, { nowMs, identity, signal })
+    .catch(async (error) => {
+      const next = isNew ? undefined : await findNextRoot(error, found, options);
+      if (!next) throw error;
+      return await connectUnderNextRoot(next, found, options);
+    });
   const { anchor } = connection;
   try {
     const log = new LogMemory({ home, connection, anchor, address, now, warn });
@@ -37,4 +53,38 @@ export async function reachServer(options: ReachOptions): Promise<Reached> {
     connection.close();
     throw error;
   }
+}
+
+/** The root that the pinned one vouches for, where the server was not trusted under that. */
+async function findNextRoot(
+  error: unknown,
+  { root, domain }: TrustAnchor,
+  { address, nowMs, signal }: ReachOptions,
+): Promise<Certificate | undefined> {
+  if (!(error instanceof PkiError) || error.kind !== "untrusted") return undefined;
+  const { domain: named, successions } = await greetUnknownServer(address, signal);
+  return named === domain ? learnRoot({ root, successions, nowMs }) : undefined;
+}
+
+/**
+ * Connects under the next root and pins it. The issuing CA has to be vouched for as well, by a pinned
+ * one or by the next root.
+ */
+async function connectUnderNextRoot(
+  next: Certificate,
+  before: TrustAnchor,
+  { home, address, nowMs, warn, identity, signal }: ReachOptions,
+): Promise<ServerConnection> {
+  const anchor = { ...before, root: next };
+  const connection = await connectServer(address, anchor, { nowMs, identity, signal });
+  const evidence = home.replacePins(connection.anchor, formatAddress(address), nowMs);
+  warn(
+    `THE ROOT OF ${before.domain} HAS CHANGED: the one before, ${
+      fingerprintOf(before.root.der)
+    }, ` +
+      `has signed for the new one, ${fingerprintOf(next.der)}. If nobody told you of that, ask ` +
+      "whoever runs the server, on another way than this network. The root before, and what was " +
+      `known of its log, are kept in "${evidence}"`,
+  );
+  return connection;
 }

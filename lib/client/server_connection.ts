@@ -26,7 +26,7 @@ import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import { checkPinned, judgeServer, type TrustAnchor } from "../x509/chain.ts";
 import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";
 import { serverDns } from "../x509/names.ts";
-import { learnIssuers } from "../x509/succession.ts";
+import { learnIssuers, type Succession } from "../x509/succession.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { dial, type TlsIdentity } from "./dial.ts";
 import { judgeLogKey, type LogKey } from "./log_key.ts";
@@ -207,6 +207,7 @@ export class ServerConnection {
 export interface Greeting {
   readonly rootDer: Bytes;
   readonly domain: string;
+  readonly successions: readonly Succession[];
 }
 
 /**
@@ -221,8 +222,8 @@ export async function greetUnknownServer(
   const [leaf] = shownCertificates(socket);
   const connection = new ServerConnection(socket, leaf ?? new Uint8Array(), signal);
   try {
-    const { root, domain } = await connection.request("HELLO", {});
-    return { rootDer: parseBase64(root), domain };
+    const { root, domain, successions } = await connection.request("HELLO", {});
+    return { rootDer: parseBase64(root), domain, successions };
   } finally {
     connection.close();
   }

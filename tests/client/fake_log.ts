@@ -40,6 +40,8 @@ export interface FakeLogOptions {
   readonly domain?: string;
   readonly generation?: number;
   readonly key?: KeyObject;
+  /** The issuing CA, where it signs the log's key instead of the root. */
+  readonly issuing?: Holder;
 }
 
 export class FakeLog {
@@ -47,15 +49,21 @@ export class FakeLog {
   readonly key: KeyObject;
   readonly shown: ShownLogKey;
   readonly root: Holder;
+  readonly issuing: Holder | undefined;
   readonly #tree = new MerkleTree();
   readonly #leaves: Bytes[] = [];
 
-  constructor({ root, domain = DOMAIN, generation = 1, key = makeLogKey() }: FakeLogOptions) {
+  constructor(options: FakeLogOptions) {
+    const { root, domain = DOMAIN, generation = 1, key = makeLogKey(), issuing } = options;
     const rootFingerprint = fingerprintOf(root.certificate.der);
     this.origin = formatOrigin({ domain, rootFingerprint, generation });
     this.root = root;
     this.key = key;
-    this.shown = showKey(this.origin, key, root);
+    this.issuing = issuing;
+    this.shown = {
+      ...showKey(this.origin, key, issuing ?? root),
+      ...(issuing ? { issuer: encodeBase64(issuing.certificate.der) } : {}),
+    };
   }
 
   get size(): number {
@@ -166,7 +174,7 @@ export function makeServer(log: FakeLog): FakeServer {
       // Which issuing CA the server has does not matter to its log.
       await connection.greet(
         { root: log.root.certificate, domain: DOMAIN },
-        { current: log.root.certificate, nowMs: NOW_MS },
+        { current: (server.log.issuing ?? log.root).certificate, nowMs: NOW_MS },
       );
       return connection;
     },

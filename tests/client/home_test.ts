@@ -52,6 +52,71 @@ test("Home makes folders with mode 0700 and files with 0600, whatever the umask"
   }
 });
 
+const PINS = {
+  issuers: new Set(["a".repeat(64), "b".repeat(64)]),
+  revokedIssuers: new Set(["0a0b"]),
+};
+
+test("Home keeps the pinned issuing CAs and those that are revoked, and takes none of them out", async () => {
+  await inHome((home) => {
+    home.pin({ ...ANCHOR, ...PINS }, "localhost:7443");
+    assert.deepEqual(new Home(home.folder).loadAnchor(NOW_MS), { ...ANCHOR, ...PINS });
+    home.remember({ ...ANCHOR, issuers: new Set(["c".repeat(64)]) }, "other:1");
+    home.remember({ ...ANCHOR, revokedIssuers: new Set(["0c"]) }, "other:1");
+    const loaded = home.loadAnchor(NOW_MS);
+    assert.deepEqual([...loaded?.issuers ?? []], ["a", "b", "c"].map((digit) => digit.repeat(64)));
+    assert.deepEqual([...loaded?.revokedIssuers ?? []], ["0a0b", "0c"]);
+    assert.equal(home.loadConfig().server, "other:1");
+  });
+});
+
+test("Home.remember() pins where an earlier version pinned none, and writes only what is new", async () => {
+  await inHome((home) => {
+    home.pin(ANCHOR, "localhost:7443");
+    assert.equal(home.loadAnchor(NOW_MS)?.issuers, undefined);
+    home.remember({ ...ANCHOR, issuers: PINS.issuers }, "localhost:7443");
+    assert.deepEqual(home.loadAnchor(NOW_MS)?.issuers, PINS.issuers);
+    const path = join(home.folder, "config.json");
+    const before = fs.statSync(path).ino;
+    home.remember({ ...ANCHOR, issuers: new Set(["a".repeat(64)]) }, "localhost:7443");
+    assert.equal(fs.statSync(path).ino, before);
+  });
+});
+
+for (
+  const damaged of [{ issuers: "a" }, { issuers: ["A".repeat(64)] }, { revokedIssuers: ["0"] }]
+) {
+  test(`Home.loadAnchor() refuses pins that cannot be: ${JSON.stringify(damaged)}`, async () => {
+    await inHome((home) => {
+      home.pin({ ...ANCHOR, ...PINS }, "localhost:7443");
+      const path = join(home.folder, "config.json");
+      fs.writeFileSync(path, JSON.stringify({ ...home.loadConfig(), ...damaged }));
+      assert.throws(() => home.loadAnchor(NOW_MS), { kind: "malformed" });
+    });
+  });
+}
+
+test("Home.replacePins() keeps another root and what was known of its log as evidence", async () => {
+  await inHome((home) => {
+    home.pin({ ...ANCHOR, ...PINS }, "localhost:7443");
+    home.saveLogKey("key");
+    home.replaceCheckpoint("checkpoint", undefined);
+    const issuers = new Set(["d".repeat(64)]);
+    // The same root: its log is remembered, and what it revoked stays revoked.
+    assert.equal(home.replacePins({ ...ANCHOR, issuers }, "other:1", NOW_MS), undefined);
+    const { revokedIssuers } = PINS;
+    assert.deepEqual(home.loadAnchor(NOW_MS), { ...ANCHOR, issuers, revokedIssuers });
+    assert.equal(home.loadCheckpoint(), "checkpoint");
+    const evidence = home.replacePins({ ...OTHER, issuers }, "other:2", NOW_MS);
+    assert.deepEqual(home.loadAnchor(NOW_MS), { ...OTHER, issuers });
+    assert.deepEqual([home.loadCheckpoint(), home.loadLogKey()], [undefined, undefined]);
+    const kept = JSON.parse(fs.readFileSync(evidence ?? "", "utf8"));
+    assert.equal(kept.root, fs.readFileSync(`${home.rootPath}.old`, "utf8"));
+    assert.deepEqual([kept.logKey, kept.knownCheckpoint], ["key", "checkpoint"]);
+    assert.equal(kept.config.domain, DOMAIN);
+  });
+});
+
 test("Home.pin() pins a root and its domain, and Home.loadAnchor() reads them back", async () => {
   await inHome((home) => {
     assert.equal(home.loadAnchor(NOW_MS), undefined);

@@ -5,11 +5,15 @@ import { test } from "node:test";
 import { encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { logIn, register, tryLogIn } from "../../lib/client/server_connection.ts";
-import { type Answer, encodeAnswer, PROTOCOL } from "../../lib/protocol/messages.ts";
+import { type Answer, encodeAnswer, encodeError, PROTOCOL } from "../../lib/protocol/messages.ts";
 import { createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { LoginDialogue } from "../../lib/server/accounts.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
-import { DOMAIN, makeTestCa, NOW_MS } from "../fakes/ca.ts";
+import type { TrustAnchor } from "../../lib/x509/chain.ts";
+import { encodeCrlEntry, encodeTbsCrl, signCrl } from "../../lib/x509/crl.ts";
+import { generatePrivateKey } from "../../lib/x509/keys.ts";
+import { vouchFor } from "../../lib/x509/succession.ts";
+import { DOMAIN, type Holder, makeTestCa, NOW_MS } from "../fakes/ca.ts";
 import { FakeLog, makeServer } from "./fake_log.ts";
 import { connect } from "./fake_socket.ts";
 import { CA, errorOf } from "./log_world.ts";
@@ -79,6 +83,116 @@ test("ServerConnection.greet() learns the log's key, which is not there before",
   });
   await connection.greet(ANCHOR, GREETING);
   assert.equal(connection.logKey.note.name, LOG.origin);
+});
+
+/** A server that tells successions, and answers for the root's list. */
+function greetWith(
+  hello: Answer,
+  { current, list, anchor = ANCHOR }: {
+    readonly current: Holder;
+    readonly list?: Uint8Array;
+    readonly anchor?: TrustAnchor;
+  },
+) {
+  const { socket, connection } = connect(utf8("leaf"));
+  socket.onRequest = ({ seq, type }) => {
+    if (type === "HELLO") return socket.say(encodeAnswer(seq, hello));
+    if (!list) return socket.say(encodeError(seq, { code: "NOT_FOUND", message: "there is none" }));
+    const bytes = list.length;
+    socket.say(encodeAnswer(seq, { number: "1", bytes, offset: 0, chunk: encodeBase64(list) }));
+  };
+  const greeted = connection.greet(anchor, { current: current.certificate, nowMs: NOW_MS });
+  return { greeted, connection, types: () => socket.requests.map(({ type }) => type) };
+}
+
+async function makeNext(): Promise<Holder> {
+  const issuing = await generatePrivateKey("p256");
+  return (await makeTestCa({ keys: { root: CA.root.key, issuing } })).issuing;
+}
+
+const NEXT = await makeNext();
+const fp = ({ certificate }: Holder) => fingerprintOf(certificate.der);
+const PINNED = { ...ANCHOR, issuers: new Set([fp(CA.issuing)]) };
+const BY_FIRST = vouchFor(NEXT.certificate, {
+  kind: "issuing",
+  by: CA.issuing.certificate,
+  key: CA.issuing.key,
+  isByRoot: false,
+});
+
+/** A list of the root, or of somebody else, with these certificates. */
+function makeList(by: Holder, ...revoked: readonly Holder[]): Uint8Array {
+  const entries = revoked.map(({ certificate: { serial } }) =>
+    encodeCrlEntry({ serial, revokedMs: NOW_MS, reason: "keyCompromise" })
+  );
+  const times = { thisUpdateMs: NOW_MS, nextUpdateMs: NOW_MS + 1000 };
+  return signCrl(encodeTbsCrl({ issuer: by.certificate, number: 1n, ...times, entries }), by);
+}
+
+const NOT_PINNED = "cannot trust certificate: the issuing CA is not one that is pinned";
+
+test("ServerConnection.greet() sends nothing but HELLO to an issuing CA that nobody vouches for", async () => {
+  const successions = [{ ...BY_FIRST, signature: "AAAA" }];
+  const told = greetWith({ ...HELLO, successions }, { current: NEXT, anchor: PINNED });
+  await assertFails(told.greeted, "untrusted", NOT_PINNED);
+  assert.deepEqual(told.types(), ["HELLO"]);
+});
+
+test("ServerConnection.greet() pins the server's issuing CA where none is, and asks for no list", async () => {
+  const told = greetWith(HELLO, { current: CA.issuing });
+  await told.greeted;
+  assert.deepEqual(told.connection.anchor, PINNED);
+  assert.deepEqual(told.types(), ["HELLO"]);
+});
+
+test("ServerConnection.greet() follows to the next issuing CA, and asks for the root's list", async () => {
+  const hello = { ...HELLO, successions: [BY_FIRST] };
+  const both = new Set([fp(CA.issuing), fp(NEXT)]);
+  const none = greetWith(hello, { current: NEXT, anchor: PINNED });
+  await none.greeted;
+  assert.deepEqual(none.connection.anchor.issuers, both);
+  assert.deepEqual(none.types(), ["HELLO", "CRL"]);
+  const list = makeList(CA.root, OTHER_CA.issuing);
+  const some = greetWith(hello, { current: NEXT, anchor: PINNED, list });
+  await some.greeted;
+  const { serial } = OTHER_CA.issuing.certificate;
+  assert.deepEqual(some.connection.anchor.revokedIssuers, new Set([serial]));
+  // What was known to be revoked stays so.
+  const anchor = { ...PINNED, revokedIssuers: new Set(["0a"]) };
+  const more = greetWith(hello, { current: NEXT, anchor, list });
+  await more.greeted;
+  assert.deepEqual(more.connection.anchor.revokedIssuers, new Set(["0a", serial]));
+});
+
+test("ServerConnection.greet() refuses a server whose issuing CA is revoked, or came by one that is", async () => {
+  const hello = { ...HELLO, successions: [BY_FIRST] };
+  await assertFails(
+    greetWith(hello, { current: NEXT, anchor: PINNED, list: makeList(CA.root, NEXT) }).greeted,
+    "untrusted",
+    NOT_PINNED,
+  );
+  await assertFails(
+    greetWith(hello, { current: CA.issuing, anchor: PINNED, list: makeList(CA.root, CA.issuing) })
+      .greeted,
+    "untrusted",
+    "cannot trust certificate: the root has revoked the issuing CA",
+  );
+  await assertFails(
+    greetWith(hello, { current: NEXT, anchor: PINNED, list: makeList(CA.root, CA.issuing) })
+      .greeted,
+    "untrusted",
+    NOT_PINNED,
+  );
+});
+
+test("ServerConnection.greet() refuses a list that is not the root's", async () => {
+  const hello = { ...HELLO, successions: [BY_FIRST] };
+  for (const list of [makeList(OTHER_CA.root), makeList(CA.issuing), utf8("no list")]) {
+    const { greeted } = greetWith(hello, { current: NEXT, anchor: PINNED, list });
+    const error = await errorOf(() => greeted);
+    assert.equal(error.kind, "untrusted");
+    assert.match(error.message, /^cannot use the root's revocation list: /);
+  }
 });
 
 const ALICE = { id: "alice", password: "correct horse", rootDer: ANCHOR.root.der };

@@ -260,6 +260,31 @@ test("LogMemory distrusts another key of the same generation, and keeps both as 
   });
 });
 
+test("LogMemory takes an issuing CA's signature for the log's key, and none after the root's", async () => {
+  await inWorld(async (world) => {
+    const { server, visit, warnings } = world;
+    const signedByIssuing = (generation: number) => {
+      const anew = new FakeLog({ root: CA.root, issuing: CA.issuing, generation });
+      anew.grow(3);
+      return anew;
+    };
+    server.log = signedByIssuing(1);
+    await (await visit()).prove();
+    await (await visit()).prove();
+    server.log = signedByIssuing(2);
+    await (await visit()).prove();
+    server.log = startAnew(3); // by the root, which may be at hand by now
+    await (await visit()).prove();
+    assert.equal(warnings.length, 2);
+    server.log = signedByIssuing(4);
+    await assertDistrusts(
+      world,
+      async () => (await visit()).knownNote(),
+      "its key is not signed by the root, as it was before",
+    );
+  });
+});
+
 // Two commands at once
 
 /** Lets another command of the same home work while the first one's proof is on its way. */

@@ -37,15 +37,17 @@ export async function inWorld(work: (world: World) => Promise<void>): Promise<vo
       server,
       log,
       warnings,
-      visit: async () =>
-        new LogMemory({
+      visit: async () => {
+        const connection = await server.connect();
+        return new LogMemory({
           home,
-          connection: await server.connect(),
-          anchor: CA.judging.anchor,
+          connection,
+          anchor: connection.anchor,
           address: ADDRESS,
           now: () => NOW_MS,
           warn: (text) => warnings.push(text),
-        }),
+        });
+      },
       remembered: () => {
         const line = home.loadCheckpoint()?.split("\n")[1];
         return line === undefined ? undefined : Number(line);

@@ -2,11 +2,19 @@
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
+import { watch } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fingerprintOf } from "../../lib/x509/certificate.ts";
+import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
+import { logIn } from "../../lib/client/server_connection.ts";
+import { fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
+import { isCrlSignedBy, parseCrl } from "../../lib/x509/crl.ts";
+import { decryptPrivateKey, generatePrivateKey } from "../../lib/x509/keys.ts";
+import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
-import { type Finished, inWorld, needs, runProgram, type World } from "./harness.ts";
+import { vouchFor } from "../../lib/x509/succession.ts";
+import { type Finished, inWorld, needs, PASSWORDS, runProgram, type World } from "./harness.ts";
+import { connectHonestly } from "./raw_client.ts";
 
 function assertOk(finished: Finished, what: string): Finished {
   assert.equal(finished.code, 0, `${what}: ${finished.stderr}`);
@@ -363,6 +371,60 @@ test("pki rotate beside a running server: clients and peers of before go on", ()
     await pki(world, "log", "verify");
   }));
 
+test("a session of before a rotation goes on, and the CA before still answers for its own", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice");
+    const data = join(world.home, "server");
+    const [before = ""] = configOf(world.home).issuers ?? [];
+    const first = (await openCa(world, data, "issuing")).certificate;
+    const connection = await connectHonestly(world);
+    const password = PASSWORDS["alice"] ?? "";
+    await logIn(connection, { id: "alice", password, rootDer: connection.anchor.root.der });
+    const key = await generatePrivateKey("p256");
+    const csr = encodeBase64(await makeCsr(key, "alice"));
+    const old = await connection.request("CSR", { csr });
+    assert.deepEqual(parseBase64(old.issuing), first.der);
+    await pki(world, "rotate");
+    const now = await connection.request("CSR", { csr });
+    const second = (await openCa(world, data, "issuing")).certificate;
+    assert.deepEqual(parseBase64(now.issuing), second.der);
+    assert.deepEqual(
+      parseBase64((await connection.request("CERTREQ", { id: "alice" })).issuing),
+      first.der,
+    );
+    const { serial } = parseCertificate(parseBase64(old.certificate));
+    await connection.request("REVOKE", { serial });
+    connection.close();
+    // Both lists are made, each by its own CA.
+    for (const ca of [first, second]) {
+      const path = ca === first
+        ? join(data, "issuers", `${before.slice(0, 16)}.crl`)
+        : join(data, "issuing.crl");
+      const hasCome = () => {
+        const list = fs.existsSync(path)
+          ? parseCrl(new Uint8Array(fs.readFileSync(path)))
+          : undefined;
+        return list && isCrlSignedBy(list, ca) && (ca !== first || list.find(serial) !== undefined);
+      };
+      await untilChanged(data, hasCome);
+    }
+    await pki(world, "log", "verify");
+  }));
+
+/** Waits until something holds that changes with the files of a folder. */
+async function untilChanged(folder: string, holds: () => boolean | undefined): Promise<void> {
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(new Error("it did not come")), 60_000);
+  try {
+    const changes = watch(folder, { recursive: true, signal: stop.signal });
+    if (holds()) return;
+    for await (const _ of changes) if (holds()) return;
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+  }
+}
+
 /** DER of the second certificate of a chain. */
 function secondOf(pem: string): Uint8Array {
   const [, second = ""] = pem.split(/(?<=-----END CERTIFICATE-----\n)/);
@@ -562,6 +624,71 @@ test("pki trust replaces the root, says so, and keeps the one before", () =>
     assert.match(kept.knownCheckpoint, /^pki\.internal\//);
     await world.ok("alice", ["csr", "--register"]);
     await world.ok("alice", ["upload"]);
+  }));
+
+/** A CA of a data folder with its key. */
+async function openCa(world: World, data: string, name: "root" | "issuing") {
+  const [certPem, keyPem] = ["crt", "key"].map((ending) =>
+    fs.readFileSync(join(data, `${name}.${ending}`), "utf8")
+  );
+  const passphrase = fs.readFileSync(join(world.home, "server.passphrase"), "utf8").trim();
+  return {
+    certificate: parseCertificate(parsePemBlock(certPem ?? "", ["CERTIFICATE"], name)),
+    key: await decryptPrivateKey(keyPem ?? "", passphrase, name),
+  };
+}
+
+test("a new root is taken over by the old root's signature, loudly, with its issuing CA", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice");
+    const before = world.server.fingerprint;
+    await world.server.running.end();
+    const [old, data] = [join(world.home, "server"), world.path("next")];
+    await pki(world, "init", "--data", data);
+    const [oldRoot, root, issuing] = [
+      await openCa(world, old, "root"),
+      await openCa(world, data, "root"),
+      await openCa(world, data, "issuing"),
+    ];
+    const links = {
+      root: vouchFor(root.certificate, {
+        kind: "root",
+        by: oldRoot.certificate,
+        key: oldRoot.key,
+        isByRoot: true,
+      }),
+      issuing: vouchFor(issuing.certificate, {
+        kind: "issuing",
+        by: root.certificate,
+        key: root.key,
+        isByRoot: true,
+      }),
+    };
+    const tell = (...kinds: readonly (keyof typeof links)[]) => {
+      fs.rmSync(join(data, "issuers"), { recursive: true, force: true });
+      fs.mkdirSync(join(data, "issuers"), { mode: 0o700 });
+      kinds.forEach((kind, i) => {
+        const path = join(data, "issuers", `${String(i).padStart(16, "0")}.succession`);
+        fs.writeFileSync(path, JSON.stringify(links[kind]));
+      });
+    };
+    // Neither the issuing CA's link alone nor the root's is enough.
+    for (const kinds of [["issuing"], ["root"]] as const) {
+      tell(...kinds);
+      await world.serve(["--data", data]);
+      const refused = await world.as("alice", ["csr", "--register"]);
+      assert.equal(refused.code, 6, `${kinds}: ${refused.stderr}`);
+      assert.equal(fingerprintOfFile(join(world.home, "root.crt")), before);
+      await world.server.running.end();
+    }
+    tell("root", "issuing");
+    await world.serve(["--data", data]);
+    const { stderr } = await world.ok("alice", ["csr", "--register", "--quiet"]);
+    assert.match(stderr, /warning: THE ROOT OF pki\.internal HAS CHANGED: the one before, /);
+    assert.equal(fingerprintOfFile(join(world.home, "root.crt")), world.server.fingerprint);
+    assert.equal(fingerprintOfFile(join(world.home, "root.crt.old")), before);
+    const again = await world.ok("alice", ["request", "alice"]).catch((error) => error);
+    assert.doesNotMatch(String(again.stderr ?? again), /HAS CHANGED/, "it is said once");
   }));
 
 test("a home of before there were pins gets them at the next connection", () =>

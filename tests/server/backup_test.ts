@@ -8,13 +8,16 @@ import { utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { backUp, isBackupName, verifyBackup } from "../../lib/server/backup.ts";
 import { defaultWitness, serverFiles } from "../../lib/server/files.ts";
+import { addIssuer } from "../../lib/server/outside_issuer.ts";
 import type { DurableLog } from "../../lib/server/ports.ts";
 import { restore } from "../../lib/server/restore.ts";
+import { rotate } from "../../lib/server/rotate.ts";
 import { hasErrors, verifyFolder } from "../../lib/server/verify.ts";
 import { readArchive, writeArchive } from "../../lib/store/archive.ts";
 import { readNotes } from "../../lib/store/checkpoint_file.ts";
 import { diskFiles } from "../../lib/store/disk.ts";
-import { freshPath, grow, makeDataFolder, removeFolders } from "./data_folder.ts";
+import { decryptPrivateKey } from "../../lib/x509/keys.ts";
+import { freshPath, grow, makeDataFolder, PASSPHRASE, removeFolders } from "./data_folder.ts";
 
 after(removeFolders);
 
@@ -105,6 +108,28 @@ test("restore() makes what backUp() was given", async () => {
   const whole = await verifyFolder({ ...options, witness: defaultWitness(made) });
   assert.deepEqual(whole.findings, []);
   assert.equal(whole.log.index.size, ENTRIES + 3);
+});
+
+test("backUp() takes all CAs along, and needs no key of the root", async () => {
+  const folder = makeDataFolder();
+  const files = serverFiles(folder);
+  const rootPem = fs.readFileSync(files.rootKey, "utf8");
+  const rootKey = await decryptPrivateKey(rootPem, PASSPHRASE, "root.key");
+  const common = { passphrase: PASSPHRASE, nowMs: Date.now(), rootKey, keyType: "p256" } as const;
+  await rotate(folder, { ...common, distrustsOld: false });
+  await grow(folder, ["dave"]);
+  await addIssuer(folder, { ...common, dns: ["example.org"], addresses: [] });
+  fs.writeFileSync(files.profiles, "{}");
+  fs.rmSync(files.rootKey);
+  const path = freshPath("b.backup");
+  await back(folder, path);
+  const made = freshPath("data");
+  await restoreTo(path, made);
+  const [before, then] = [contentsOf(folder), contentsOf(made)];
+  for (const contents of [before, then]) contents.delete("log/checkpoint");
+  assert.deepEqual(then, before);
+  assert.ok(then.has("root.crl") && then.has("profiles.json"));
+  assert.equal([...then.keys()].filter((name) => name.startsWith("issuers/")).length, 7);
 });
 
 test("backUp() goes no further than the running server says", async () => {
@@ -371,7 +396,19 @@ test(`restore() never takes a changed archive (seed ${SEED})`, async () => {
 });
 
 test("isBackupName() is a list of what may be in a backup", () => {
-  for (const name of ["root.key", "log/000000000012.log", "log/checkpoint", "MANIFEST"]) {
+  for (
+    const name of [
+      "root.key",
+      "root.crl",
+      "profiles.json",
+      "issuers/0123456789abcdef.crt",
+      "issuers/0123456789abcdef.succession",
+      "issuers/next.key",
+      "log/000000000012.log",
+      "log/checkpoint",
+      "MANIFEST",
+    ]
+  ) {
     assert.equal(isBackupName(name), true, name);
   }
   for (
@@ -383,6 +420,10 @@ test("isBackupName() is a list of what may be in a backup", () => {
       "log/../root.key",
       "log/000000000012.log/x",
       "certs/alice.pem",
+      "issuers/0123456789ABCDEF.crt",
+      "issuers/0123456789abcdef.crt/x",
+      "issuers/../root.key",
+      "issuers/lock-1-0123456789abcdef",
       "lock",
     ]
   ) assert.equal(isBackupName(name), false, name);

@@ -5,13 +5,23 @@ import * as fs from "node:fs";
 import { after, test } from "node:test";
 import { PkiError } from "../../lib/base/errors.ts";
 import { defaultWitness, serverFiles } from "../../lib/server/files.ts";
-import { loadRoot } from "../../lib/server/log_key.ts";
+import { loadIssuing, openIssuingKey } from "../../lib/server/issuers.ts";
+import { certifyLogKey, loadRoot } from "../../lib/server/log_key.ts";
 import { type OpenedLog, openLog } from "../../lib/server/open_log.ts";
 import { freshPath, grow, makeDataFolder, PASSPHRASE, removeFolders } from "./data_folder.ts";
 
 after(removeFolders);
 
-async function open(folder: string, { acceptsLoss = false, warn = (_text: string) => {} } = {}) {
+interface Opening {
+  readonly acceptsLoss?: boolean;
+  readonly rootKeyPath?: string;
+  readonly warn?: (text: string) => void;
+}
+
+async function open(
+  folder: string,
+  { acceptsLoss = false, warn = () => {}, ...rootKey }: Opening = {},
+) {
   const files = serverFiles(folder);
   return await openLog({
     files,
@@ -20,6 +30,7 @@ async function open(folder: string, { acceptsLoss = false, warn = (_text: string
     passphrase: PASSPHRASE,
     witness: defaultWitness(folder),
     acceptsLoss,
+    ...rootKey,
     nowMs: Date.now(),
     warn,
   });
@@ -76,6 +87,39 @@ test("openLog() goes on with an accepted loss under the next generation, and log
     (await refusalOf(open(folder, { acceptsLoss: true }))).message,
     /the log has lost nothing/,
   );
+});
+
+test("openLog() accepts a loss with the root's key from elsewhere, and not without it", async () => {
+  const { folder } = await makeBehind();
+  const files = serverFiles(folder);
+  const elsewhere = freshPath("root.key");
+  fs.renameSync(files.rootKey, elsewhere);
+  const refusal = await refusalOf(open(folder, { acceptsLoss: true }));
+  assert.equal(refusal.kind, "not-found");
+  assert.match(refusal.hint ?? "", /--root-key/);
+  assert.ok(fs.existsSync(files.snapshot), "nothing was changed");
+  const opened = await open(folder, { acceptsLoss: true, rootKeyPath: elsewhere });
+  assert.match(originOf(opened), /\/2$/);
+  await end(opened);
+});
+
+test("openLog() has the issuing CA sign the next key where it signed the one before", async () => {
+  const folder = makeDataFolder();
+  const files = serverFiles(folder);
+  fs.rmSync(files.rootKey);
+  const issuing = loadIssuing(files);
+  const key = await openIssuingKey(files, issuing, PASSPHRASE);
+  const [verifierKey = ""] = fs.readFileSync(files.logPublic, "utf8").split("\n");
+  certifyLogKey(files, verifierKey, { key, issuing });
+  const older = freshPath("older");
+  fs.cpSync(folder, older, { recursive: true });
+  await grow(folder, ["dave"]);
+  putBack(folder, older);
+  const opened = await open(folder, { acceptsLoss: true });
+  assert.match(originOf(opened), /\/2$/);
+  assert.ok(opened.key.statement.issuer !== undefined);
+  assert.equal(typeOfLast(opened), "restarted");
+  await end(opened);
 });
 
 test("openLog() never uses a generation twice, also from a copy of before it", async () => {
