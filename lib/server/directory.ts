@@ -11,7 +11,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type Bytes, copyBytes, encodeBase64 } from "../base/bytes.ts";
-import { type PkiError, reportError } from "../base/errors.ts";
+import { PkiError, reportError } from "../base/errors.ts";
 import type { Certification, Certified } from "../ca/authority.ts";
 import type { Entry } from "../log/entry.ts";
 import type { AnswerOf } from "../protocol/messages.ts";
@@ -120,10 +120,14 @@ export class Directory {
     return this.#successions;
   }
 
-  /** From now on certificates come from other CAs. */
+  /** From now on certificates come from other CAs; what one has opened that is revoked now, ends. */
   useIssuers(issuers: Issuers, successions: AnswerOf<"HELLO">["successions"]): void {
     this.#issuers = issuers;
     this.#successions = successions;
+    void this.endSessions(
+      ({ shownIssuerSerial: serial }) => serial !== undefined && issuers.revoked.has(serial),
+      new PkiError("untrusted", "the session has ended: the CA of its certificate was revoked"),
+    );
   }
 
   /** Runs changes of one user one after the other. */

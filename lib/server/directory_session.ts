@@ -29,6 +29,8 @@ declare const PKI_FAULTS: boolean | undefined;
 interface ShownCertificate {
   readonly id: string;
   readonly serial: string;
+  /** Of the CA that has issued it. */
+  readonly issuerSerial: string;
 }
 
 /** What one connection may do; its state is the proof of who it belongs to. */
@@ -64,6 +66,11 @@ export class DirectorySession {
   /** The serial number of the certificate that the client showed, once it was judged. */
   get shownSerial(): string | undefined {
     return this.#shown?.serial;
+  }
+
+  /** The serial number of the CA that has issued that certificate. */
+  get shownIssuerSerial(): string | undefined {
+    return this.#shown?.issuerSerial;
   }
 
   /** Ends it: what runs is answered, then the client is told why and nothing more is done. */
@@ -161,12 +168,12 @@ export class DirectorySession {
     // Under a root of one's own other CAs may use our names: only what ours have signed counts.
     const issuers = new Set(own.map(fingerprintOf));
     const [shownLeaf = new Uint8Array()] = this.#visitor.shown;
-    const { id, leaf } = judgeUser([shownLeaf, ...own], {
+    const { id, leaf, issuing } = judgeUser([shownLeaf, ...own], {
       anchor: { root, domain, issuers },
       nowMs: this.#directory.nowMs,
     });
     this.#checkOnRecord(leaf);
-    return { id, serial: leaf.serial };
+    return { id, serial: leaf.serial, issuerSerial: issuing.serial };
   }
 
   /** After a loss there may be certificates that nobody could revoke any more: they do not count. */

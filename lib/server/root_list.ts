@@ -36,7 +36,8 @@ export function loadRootList({ rootList }: ServerFiles, root: Certificate): Crl 
 
 function damaged(path: string, cause: unknown): PkiError {
   return new PkiError("storage", `cannot use "${path}": it is damaged, or another root's`, {
-    hint: "put it back from a backup: what it has revoked must not be forgotten",
+    hint: "put it back from a backup: what it has revoked must not be forgotten; " +
+      "a list of an outside root has to be DER",
     cause,
   });
 }

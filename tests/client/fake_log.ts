@@ -143,7 +143,8 @@ export interface FakeServer {
   connect(): Promise<ServerConnection>;
 }
 
-export function makeServer(log: FakeLog): FakeServer {
+/** @param current its issuing CA; which one it is does not matter to a log that the root has signed */
+export function makeServer(log: FakeLog, current: Holder = log.root): FakeServer {
   const hello = (): Answer => ({
     root: encodeBase64(log.root.certificate.der),
     domain: DOMAIN,
@@ -171,10 +172,9 @@ export function makeServer(log: FakeLog): FakeServer {
           socket.say(encodeError(seq, reportError(error)));
         }
       };
-      // Which issuing CA the server has does not matter to its log.
       await connection.greet(
         { root: log.root.certificate, domain: DOMAIN },
-        { current: (server.log.issuing ?? log.root).certificate, nowMs: NOW_MS },
+        { current: current.certificate, nowMs: NOW_MS },
       );
       return connection;
     },

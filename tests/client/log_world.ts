@@ -30,7 +30,7 @@ export async function inWorld(work: (world: World) => Promise<void>): Promise<vo
   await inHome(async (home) => {
     const log = new FakeLog({ root: CA.root });
     log.grow(5);
-    const server = makeServer(log);
+    const server = makeServer(log, CA.issuing);
     const warnings: string[] = [];
     await work({
       home,
