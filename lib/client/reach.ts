@@ -6,6 +6,7 @@
 import { PkiError } from "../base/errors.ts";
 import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import type { TrustAnchor } from "../x509/chain.ts";
+import { failedCheckOf } from "../x509/path_failure.ts";
 import { learnRoot } from "../x509/succession.ts";
 import { formatAddress } from "./address.ts";
 import { findAnchor, type FirstContactOptions } from "./first_contact.ts";
@@ -55,13 +56,17 @@ export async function reachServer(options: ReachOptions): Promise<Reached> {
   }
 }
 
-/** The root that the pinned one vouches for, where the server was not trusted under that. */
+/**
+ * The root that the pinned one vouches for, where the server's certificate is not of that. It is told
+ * nothing but `HELLO`, which says nothing, as at the first contact.
+ */
 async function findNextRoot(
   error: unknown,
   { root, domain }: TrustAnchor,
   { address, nowMs, signal }: ReachOptions,
 ): Promise<Certificate | undefined> {
-  if (!(error instanceof PkiError) || error.kind !== "untrusted") return undefined;
+  const isOfAnother = error instanceof PkiError && failedCheckOf(error.cause)?.check === "issuer";
+  if (!isOfAnother) return undefined;
   const { domain: named, successions } = await greetUnknownServer(address, signal);
   return named === domain ? learnRoot({ root, successions, nowMs }) : undefined;
 }

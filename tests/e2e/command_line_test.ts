@@ -501,7 +501,8 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     args: ["request", "bob", "--fingerprint", "0".repeat(64), ...ALICE],
     code: 6,
     error: `the pinned root is {fingerprint}, not ${"0".repeat(64)}`,
-    hint: "a root is never replaced silently; use another home folder (--home) for another server",
+    hint: "a root is never replaced silently: pki trust does it on your word; " +
+      "use another home folder (--home) for another server",
   },
   {
     does: "a first contact that nobody vouches for",
