@@ -191,16 +191,24 @@ export class Journal {
 
   async #commitAll(): Promise<void> {
     await Promise.resolve(); // What is appended in the same turn shares the first sync.
+    let acknowledge = () => {};
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
       this.#waiting = [];
-      await this.#commit(batch);
+      // The disk gets the next batch before those of the last one go on: what they do takes longer.
+      const committing = this.#commit(batch);
+      acknowledge();
+      acknowledge = await committing;
     }
     this.#commits = undefined;
+    acknowledge();
   }
 
-  /** One write, one sync. Never throws: every outcome goes to those who wait. */
-  async #commit(batch: readonly Waiting[]): Promise<void> {
+  /**
+   * One write, one sync. Never throws: every outcome goes to those who wait. A failure goes there at
+   * once, a success by the function that is returned.
+   */
+  async #commit(batch: readonly Waiting[]): Promise<() => void> {
     if (this.#poison === undefined) await this.#startSegmentIfFull();
     if (this.#poison !== undefined) return rejectAll(batch, this.#poison);
     const segment = this.#index.segments.at(-1);
@@ -226,11 +234,15 @@ export class Journal {
     }
     const from = this.#index.size;
     for (const { leafHash, record } of batch) this.#index.append(leafHash, record.length);
+    const acknowledge = () =>
+      batch.forEach(({ leafHash, resolve }, i) => resolve({ index: from + i, leafHash }));
     try {
       this.#onSynced();
-    } finally {
-      batch.forEach(({ leafHash, resolve }, i) => resolve({ index: from + i, leafHash }));
+    } catch (error) {
+      acknowledge();
+      throw error;
     }
+    return acknowledge;
   }
 
   /** Begins another file once this one is large. A full disk is no reason: the old one grows on. */
@@ -304,8 +316,9 @@ function joinRecords(batch: readonly Waiting[]): Bytes {
   return whole;
 }
 
-function rejectAll(batch: readonly Waiting[], error: PkiError): void {
+function rejectAll(batch: readonly Waiting[], error: PkiError): () => void {
   for (const { reject } of batch) reject(error);
+  return () => {};
 }
 
 function refusal(folder: string, why: string, cause?: unknown): PkiError {

@@ -222,6 +222,21 @@ test("Journal.append() shares syncs: what arrives during one waits for the next,
   assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(100)));
 });
 
+test("Journal.append() begins the next sync before those of the last one go on, and not before they are durable", async () => {
+  const files = diskWith(0);
+  const { journal, index } = await openLog(FOLDER, { files });
+  const events: string[] = [];
+  let second: Promise<unknown> | undefined;
+  files.before = ({ name }) => {
+    if (name !== "sync") return;
+    events.push(`sync of what follows ${index.size}`);
+    second ??= journal.append(entryOf(1)).then(() => events.push("second"));
+  };
+  await journal.append(entryOf(0)).then(() => events.push("first"));
+  await second;
+  assert.deepEqual(events, ["sync of what follows 0", "sync of what follows 1", "first", "second"]);
+});
+
 test("Journal.append() has much written by another thread, and waits for it", async () => {
   const files = diskWith(0);
   const { journal } = await openLog(FOLDER, { files });
