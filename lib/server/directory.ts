@@ -101,11 +101,16 @@ export class Directory {
     this.#sessions.delete(session);
   }
 
-  /** Ends sessions from here; each is told why and closed. */
-  endSessions(isMeant: (session: DirectorySession) => boolean, why: PkiError): void {
-    for (const session of this.#sessions) {
-      if (isMeant(session)) session.end({ end: reportError(why) });
-    }
+  /**
+   * Ends sessions from here; each is told why and closed.
+   * @returns resolves when nothing runs any more that one of them has asked for
+   */
+  async endSessions(
+    isMeant: (session: DirectorySession) => boolean,
+    why: PkiError,
+  ): Promise<void> {
+    const meant = [...this.#sessions].filter(isMeant);
+    await Promise.all(meant.map((session) => session.end({ end: reportError(why) })));
   }
 
   get nowMs(): number {

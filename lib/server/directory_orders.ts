@@ -124,26 +124,37 @@ async function revoke(
   { serial, id, reason }: AdminBody<"REVOKE">,
 ): Promise<AdminAnswer<"REVOKE">> {
   const meant = findMeant(directory, { serial, id });
-  const revoked = await directory.revocation.revoke(meant, reason);
+  const revoked = [...await directory.revocation.revoke(meant, reason)];
   if (id !== undefined) {
-    directory.endSessions(
+    await directory.endSessions(
       ({ user }) => user === id,
       new PkiError("refused", "the session has ended: its user's certificates were revoked"),
     );
+    // What was on its way into the log when the user's certificates were looked up.
+    const late = findValid(directory, id);
+    if (late.length > 0) revoked.push(...await directory.revocation.revoke(late, reason));
   }
   const told = describeAll(directory, revoked);
   return { revoked: told, more: revoked.length - told.length };
 }
 
-function findMeant(
+function findValid(
   { options: { state }, nowMs }: Directory,
+  id: string,
+): readonly IssuedCertificate[] {
+  const { database } = state;
+  return listCertificates(database, { id, state: "valid", nowMs, limit: REVOKED_AT_ONCE_MAX });
+}
+
+function findMeant(
+  directory: Directory,
   { serial, id }: { readonly serial: string | undefined; readonly id: string | undefined },
 ): readonly IssuedCertificate[] {
   if ((serial === undefined) === (id === undefined)) {
     throw new PkiError("malformed", "cannot revoke: name either a serial number or a user");
   }
   if (serial !== undefined) {
-    const issued = state.issued(serial);
+    const issued = directory.options.state.issued(serial);
     if (!issued) throw new PkiError("not-found", `cannot revoke ${serial}: no such certificate`);
     if (issued.profile === "issuing") {
       throw new PkiError("refused", `cannot revoke ${serial}: only the root's key revokes a CA`);
@@ -153,12 +164,7 @@ function findMeant(
     }
     return [issued];
   }
-  const meant = listCertificates(state.database, {
-    id,
-    state: "valid",
-    nowMs,
-    limit: REVOKED_AT_ONCE_MAX,
-  });
+  const meant = id === undefined ? [] : findValid(directory, id);
   if (meant.length === 0) {
     throw new PkiError("not-found", `cannot revoke: "${id}" has no valid certificate`);
   }

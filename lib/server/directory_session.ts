@@ -44,6 +44,7 @@ export class DirectorySession {
   #user: string | undefined;
   #end: SessionEnd | undefined;
   #running = 0;
+  readonly #over = Promise.withResolvers<void>();
 
   constructor(directory: Directory, visitor: Visitor, onEnd: (end: SessionEnd) => void) {
     this.#directory = directory;
@@ -73,11 +74,18 @@ export class DirectorySession {
     return this.#shown?.issuerSerial;
   }
 
-  /** Ends it: what runs is answered, then the client is told why and nothing more is done. */
-  end(end: SessionEnd): void {
-    if (this.#end) return;
+  /**
+   * Ends it: what runs is answered, then the client is told why and nothing more is done.
+   * @returns resolves when nothing runs any more
+   */
+  end(end: SessionEnd): Promise<void> {
+    if (this.#end) return this.#over.promise;
     this.#end = end;
-    if (this.#running === 0) this.#onEnd(end);
+    if (this.#running === 0) {
+      this.#over.resolve();
+      this.#onEnd(end);
+    }
+    return this.#over.promise;
   }
 
   /** @throws {PkiError} what goes back to the client as an error */
@@ -88,8 +96,11 @@ export class DirectorySession {
       return await this.#carryOut(request);
     } finally {
       this.#running--;
-      // Behind the answer, which is posted when this promise has settled.
-      if (this.#end && this.#running === 0) setTimeout(this.#onEnd, 0, this.#end);
+      if (this.#end && this.#running === 0) {
+        this.#over.resolve();
+        // Behind the answer, which is posted when this promise has settled.
+        setTimeout(this.#onEnd, 0, this.#end);
+      }
     }
   }
 

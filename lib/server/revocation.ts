@@ -75,7 +75,8 @@ export class Revocation {
     );
     await log.witness();
     const serials = new Set(certificates.map(({ serial }) => serial));
-    this.#directory.endSessions(
+    // Not waited for: what is answered here may run in one of them.
+    void this.#directory.endSessions(
       ({ shownSerial }) => shownSerial !== undefined && serials.has(shownSerial),
       new PkiError("untrusted", "the session has ended: its certificate was revoked"),
     );

@@ -172,7 +172,7 @@ const REFUSED: readonly [AdminBody<"ISSUE">, ErrorKind, RegExp][] = [
   [
     { profile: "server", addresses: ["10.0.0"], spki: SPKI },
     "usage",
-    /not an IPv4 or IPv6 address$/,
+    /not an IP address$/,
   ],
   [{ profile: "service", spki: SPKI }, "usage", /./],
   [{ profile: "service", name: "../x", spki: SPKI }, "usage", /./],
@@ -386,6 +386,32 @@ test("REVOKE by an administrator takes all back that a user has, in one go, and 
     "not-found",
     'cannot revoke: "alice" has no valid certificate',
   );
+});
+
+test("REVOKE of all that a user has takes a certificate back that is being written just then", async () => {
+  const world = await makeDirectory(CA);
+  const session = await openAs(world, "alice");
+  const csr = encodeBase64(await makeCsr(KEY, "alice"));
+  await ask(session, "CSR", { csr });
+  const held = Promise.withResolvers<void>();
+  const isWritten = Promise.withResolvers<void>();
+  world.log.before = ({ type }) => {
+    if (type !== "issued") return;
+    isWritten.resolve();
+    return held.promise;
+  };
+  const late = ask(session, "CSR", { csr });
+  await isWritten.promise;
+  const revoking = order(world, "REVOKE", { id: "alice", reason: "keyCompromise" });
+  while (!world.entries.some(({ type }) => type === "revoked")) {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  held.resolve();
+  const { certificate } = await late;
+  const { revoked } = await revoking;
+  const { serial } = parseCertificate(parseBase64(String(certificate)));
+  assert.equal(world.state.issued(serial)?.reason, "keyCompromise");
+  assert.equal(revoked.length, 2);
 });
 
 test("REVOKE says how many there are that it does not tell", async () => {
