@@ -4,6 +4,7 @@ import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { OWNER_REASONS, parseAnswerBody } from "../../lib/protocol/messages.ts";
+import type { Issuer } from "../../lib/ca/authority.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import type { SessionEnd, Visitor } from "../../lib/server/ports.ts";
 import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
@@ -486,6 +487,39 @@ test("STATUS answers for each CA of the folder, signed by that one, and for one 
   const { basic } = parseOcspResponse(await askStatus(world, requestFor([leaf.serial])));
   assert.deepEqual(basic?.answers.map(({ status }) => status.type), ["unknown"]);
   assert.equal(await errorOf(world, mixedRequest(issuing, leaf.serial)), "unauthorized");
+});
+
+/** Somebody's certificate of another CA, in the log. */
+async function putOf(world: TestDirectory, { certificate, key }: Issuer, id: string) {
+  const ca = { ...CA, issuing: certificate, issuingKey: key };
+  const leaf = parseCertificate(issueUser(ca, { id, key: KEY }));
+  await world.directory.commit({
+    type: "issued",
+    public: { profile: "user", id, certificate: encodeBase64(leaf.der) },
+    private: null,
+  });
+  return leaf;
+}
+
+test("a CA that the root revokes ends the sessions that its certificates have opened", async () => {
+  const earlier = await makeOtherIssuer(CA);
+  const world = await makeDirectory(CA, { earlier: [earlier] });
+  const others = await openAs(world, "alice");
+  const leaf = await putOf(world, earlier, "alice");
+  const { session, ends } = openShowing(world, leaf);
+  await ask(session, "LOGIN_CERTIFICATE", {});
+  const { directory } = world;
+  const { issuers, successions } = directory;
+  directory.useIssuers(issuers, successions);
+  assert.deepEqual(ends, []);
+  const revoked = new Set([earlier.certificate.serial]);
+  directory.useIssuers({ ...issuers, revoked }, successions);
+  assert.deepEqual(ends.map(({ end }) => end), [{
+    code: "UNTRUSTED",
+    message: "the session has ended: the CA of its certificate was revoked",
+  }]);
+  await assertFails(ask(session, "CERTREQ", { id: "alice" }), "refused", /has ended$/);
+  await ask(others, "CSR", { csr: encodeBase64(CSR) });
 });
 
 /** About two certificates of two CAs. */
