@@ -14,8 +14,9 @@ import {
   type RequestBody,
 } from "../protocol/messages.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
-import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
+import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { judgeUser } from "../x509/chain.ts";
+import { isIssuedBy } from "../x509/path.ts";
 import { idTaken, LoginDialogue } from "./accounts.ts";
 import type { Directory } from "./directory.ts";
 import { allIssuers, domainIssuers, keyIdHex } from "./issuers.ts";
@@ -175,16 +176,31 @@ export class DirectorySession {
   /** @throws {PkiError} `untrusted` */
   #judgeShown(): ShownCertificate {
     const { root, domain } = this.#directory.options;
-    const own = domainIssuers(this.#directory.issuers).map(({ der }) => der);
+    const own = domainIssuers(this.#directory.issuers);
     // Under a root of one's own other CAs may use our names: only what ours have signed counts.
-    const issuers = new Set(own.map(fingerprintOf));
+    const issuers = new Set(own.map(({ der }) => fingerprintOf(der)));
     const [shownLeaf = new Uint8Array()] = this.#visitor.shown;
-    const { id, leaf, issuing } = judgeUser([shownLeaf, ...own], {
+    // Only so many are looked at beside a leaf, and there may be more of them.
+    const { id, leaf, issuing } = judgeUser([shownLeaf, ...this.#issuersOf(shownLeaf)], {
       anchor: { root, domain, issuers },
       nowMs: this.#directory.nowMs,
     });
     this.#checkOnRecord(leaf);
     return { id, serial: leaf.serial, issuerSerial: issuing.serial };
+  }
+
+  /** The CA that a leaf names as its issuer, if it is one of ours. */
+  #issuersOf(leaf: Uint8Array): readonly Uint8Array[] {
+    let certificate: Certificate;
+    try {
+      certificate = parseCertificate(leaf);
+    } catch (error) {
+      if (error instanceof PkiError && error.kind === "malformed") return []; // judged as what it is
+      throw error;
+    }
+    return domainIssuers(this.#directory.issuers)
+      .filter((issuer) => isIssuedBy(certificate, issuer))
+      .map(({ der }) => der);
   }
 
   /** After a loss there may be certificates that nobody could revoke any more: they do not count. */

@@ -522,6 +522,17 @@ test("a CA that the root revokes ends the sessions that its certificates have op
   await ask(others, "CSR", { csr: encodeBase64(CSR) });
 });
 
+test("a certificate opens sessions however many CAs have followed the one that issued it", async () => {
+  const earlier: Issuer[] = [];
+  for (let number = 2; number < 9; number++) earlier.push(await makeOtherIssuer(CA, { number }));
+  const world = await makeDirectory(CA, { earlier });
+  await openAs(world, "alice");
+  const [oldest] = earlier.slice(-1);
+  assert.ok(oldest);
+  const { session } = openShowing(world, await putOf(world, oldest, "alice"));
+  assert.deepEqual(await ask(session, "LOGIN_CERTIFICATE", {}), { id: "alice" });
+});
+
 /** About two certificates of two CAs. */
 function mixedRequest(other: Certificate, serial: string): Uint8Array {
   const listOf = (der: Uint8Array) => {
