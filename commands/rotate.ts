@@ -83,11 +83,15 @@ async function carryOut(
   const { serverFiles } = await import("../lib/server/files.ts");
   const { loadRoot } = await import("../lib/server/log_key.ts");
   const { openRootKey } = await import("../lib/server/root_key.ts");
+  const { checkMaySignLists } = await import("../lib/server/root_list.ts");
   const { revokeIssuer } = await import("../lib/server/outside_issuer.ts");
   const files = serverFiles(folder);
+  const root = loadRoot(files);
+  // Before anything is changed: a rotation that ends half way would not be taken over by the server.
+  if (revokeOld !== undefined) checkMaySignLists(root);
   const rootKey = await openRootKey(
     files,
-    loadRoot(files),
+    root,
     rootKeySource(surroundings, flags, passphrase),
   );
   const distrustsOld = revokeOld !== undefined && DISTRUSTING.includes(revokeOld);

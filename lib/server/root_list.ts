@@ -47,6 +47,16 @@ export function maySignLists({ keyUsage }: Certificate): boolean {
   return keyUsage === undefined || (keyUsage & KEY_USAGE.crlSign) !== 0;
 }
 
+/** @throws {PkiError} `refused` if the root must not sign lists */
+export function checkMaySignLists(root: Certificate): void {
+  if (maySignLists(root)) return;
+  throw new PkiError(
+    "refused",
+    "cannot make the root's revocation list: its key must not be used for that",
+    { hint: "the root's keyUsage has no cRLSign" },
+  );
+}
+
 export interface SaveRootListOptions {
   /** All CAs under the root that the folder has. */
   readonly issuers: readonly Certificate[];
@@ -65,15 +75,7 @@ export function saveRootList(
   { issuers, revoke, nowMs }: SaveRootListOptions,
 ): void {
   const { certificate } = root;
-  if (!maySignLists(certificate)) {
-    throw new PkiError(
-      "refused",
-      "cannot make the root's revocation list: its key must not be used for that",
-      {
-        hint: "the root's keyUsage has no cRLSign",
-      },
-    );
-  }
+  checkMaySignLists(certificate);
   const before = loadRootList(files, certificate);
   const thisUpdateMs = Math.floor(nowMs / 1000) * 1000;
   const entries = [...before?.entries() ?? []].map((entry) => encodeCrlEntry(entry));

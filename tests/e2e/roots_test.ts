@@ -147,9 +147,10 @@ test("pki init --json says what was made, and the first pki serve uses it", () =
 /** A root made with openssl, as somebody may have it. */
 async function makeOpensslRoot(
   world: World,
-  { genpkey, isEncrypted = false }: {
+  { genpkey, isEncrypted = false, keyUsage = "keyCertSign,cRLSign" }: {
     readonly genpkey: readonly string[];
     readonly isEncrypted?: boolean;
+    readonly keyUsage?: string;
   },
 ): Promise<{ readonly folder: string; readonly args: readonly string[] }> {
   const folder = fs.mkdtempSync(world.path("root-"));
@@ -169,7 +170,7 @@ async function makeOpensslRoot(
       "-subj",
       "/O=Example/CN=Example Root R1",
       "-addext",
-      "keyUsage=critical,keyCertSign,cRLSign",
+      `keyUsage=critical,${keyUsage}`,
     ],
     ...["-addext", "basicConstraints=critical,CA:TRUE,pathlen:1"],
   );
@@ -452,6 +453,26 @@ test("pki rotate --revoke-old: nobody believes the CA before, once they know", (
       [["current", null], ["earlier", "keyCompromise"]],
     );
   }));
+
+test(
+  "pki rotate --revoke-old changes nothing where the root may not sign lists",
+  needs("openssl"),
+  () =>
+    inWorld(async (world) => {
+      const { args } = await makeOpensslRoot(world, {
+        genpkey: ["-algorithm", "ED25519"],
+        keyUsage: "keyCertSign",
+      });
+      await pki(world, "init", ...args);
+      const issuing = fs.readFileSync(join(world.home, "server", "issuing.crt"), "utf8");
+      await fails(world, ["rotate", "--revoke-old", "superseded"], {
+        code: 4,
+        stderr: /cannot make the root's revocation list: its key must not be used for that/,
+      });
+      assert.equal(fs.readFileSync(join(world.home, "server", "issuing.crt"), "utf8"), issuing);
+      await pki(world, "rotate");
+    }),
+);
 
 test("pki rotate without a server, with another type of key; backup and restore keep it all", () =>
   inWorld(async (world) => {
