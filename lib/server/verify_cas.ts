@@ -15,9 +15,9 @@ import { type Files, openIfThere, readBytes } from "../store/disk.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { checkRoot, domainOf } from "../x509/chain.ts";
 import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";
-import { isSignatureValid, parsePublicKey } from "../x509/keys.ts";
 import { encodeCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { isVouched } from "../x509/succession.ts";
+import { isCaSignatureValid, parseVerifyingKey } from "../x509/verifying.ts";
 import type { ServerFiles } from "./files.ts";
 import { isForDomain, issuerName } from "./issuers.ts";
 import { parseLogStatement } from "./log_key.ts";
@@ -38,7 +38,7 @@ export interface VerifyCasOptions extends CaReport {
 /** A CA whose certificate is good, with its key ready for many signatures. */
 interface KnownCa {
   readonly certificate: Certificate;
-  readonly key: ReturnType<typeof parsePublicKey>;
+  readonly key: ReturnType<typeof parseVerifyingKey>;
   readonly pem: string;
   readonly isOfDomain: boolean;
 }
@@ -94,12 +94,12 @@ async function readCa(
   return attempt(options, path, () => {
     const certificate = parseCertificate(parsePemBlock(pem, ["CERTIFICATE"], "it"));
     const of = domain ?? domainOf(certificate);
-    if (root && !isSignedBy(certificate, root, parsePublicKey(root.spki))) {
+    if (root && !isSignedBy(certificate, root, parseVerifyingKey(root.spki))) {
       throw new Error("the root has not signed it");
     }
     return {
       certificate,
-      key: parsePublicKey(certificate.spki),
+      key: parseVerifyingKey(certificate.spki),
       pem: encodeCertificatesPem([certificate.der]),
       isOfDomain: isForDomain(certificate, of),
     };
@@ -139,7 +139,7 @@ export async function verifyCas(options: VerifyCasOptions): Promise<VerifiedCas>
     faultOf: (certificate, profile) => {
       if (!root || !current) return undefined;
       if (profile === "issuing") {
-        return isSignedBy(certificate, root, parsePublicKey(root.spki))
+        return isSignedBy(certificate, root, parseVerifyingKey(root.spki))
           ? undefined
           : `the root has not signed the CA ${certificate.serial}`;
       }
@@ -231,7 +231,8 @@ async function checkProfiles(options: VerifyCasOptions, domain: string): Promise
 function isSignedBy(
   { issuer, signatureAlgorithm: algorithm, tbs: data, signature }: Certificate,
   by: Certificate,
-  key: ReturnType<typeof parsePublicKey>,
+  key: ReturnType<typeof parseVerifyingKey>,
 ): boolean {
-  return isEqualBytes(issuer, by.subject) && isSignatureValid({ algorithm, data, signature, key });
+  return isEqualBytes(issuer, by.subject) &&
+    isCaSignatureValid({ algorithm, data, signature, key });
 }

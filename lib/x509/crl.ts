@@ -53,7 +53,8 @@ import {
   parseAuthorityKeyId,
   parseExtensions,
 } from "./extensions.ts";
-import { isSignatureValid, parsePublicKey } from "./keys.ts";
+import { parsePublicKey } from "./keys.ts";
+import { isCaSignatureValid, parseVerifyingKey } from "./verifying.ts";
 
 // Where lists are read and written, these are needed with them.
 export { type CrlEntry, encodeCrlEntry, type Revocation } from "./crl_entry.ts";
@@ -288,7 +289,8 @@ export function isCrlSignedBy(crl: Crl, issuer: Certificate): boolean {
   if (!isSameName(crl.issuer, issuer.subject)) return false;
   if (authorityKeyId && subjectKeyId && !isEqualBytes(authorityKeyId, subjectKeyId)) return false;
   if ((keyUsage & KEY_USAGE.crlSign) === 0) return false;
-  return isSignatureValid({ algorithm, data, signature, key: parsePublicKey(issuer.spki) });
+  // As path validation reads CAs' keys: a root of one's own may have another than we would make.
+  return isCaSignatureValid({ algorithm, data, signature, key: parseVerifyingKey(issuer.spki) });
 }
 
 function encodeNumber(value: bigint): Bytes {

@@ -300,6 +300,50 @@ test(
     }),
 );
 
+test(
+  "pki serve and pki log verify take a root whose key is of a type that we do not make",
+  needs("openssl"),
+  () =>
+    inWorld(async (world) => {
+      const { folder } = await makeOpensslRoot(world, {
+        genpkey: ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+      });
+      const csr = world.path("issuing.csr");
+      await pki(world, "init", "--issuing-csr", csr);
+      await openssl(
+        folder,
+        ...["x509", "-req", "-in", csr, "-CA", "root.crt", "-CAkey", "root.key", "-days", "900"],
+        ...["-out", "issuing.crt", "-copy_extensions", "copy"],
+      );
+      await pki(
+        world,
+        ...["init", "--issuing-cert", join(folder, "issuing.crt")],
+        ...["--root-cert", join(folder, "root.crt")],
+      );
+      fs.writeFileSync(join(folder, "index.txt"), "");
+      fs.writeFileSync(join(folder, "number"), "01\n");
+      fs.writeFileSync(
+        join(folder, "ca.cnf"),
+        "[ca]\ndefault_ca = it\n[it]\ndatabase = index.txt\ncrlnumber = number\n" +
+          "default_md = sha512\ndefault_crl_days = 1000\ncrl_extensions = extensions\n" +
+          "[extensions]\nauthorityKeyIdentifier = keyid:always\n",
+      );
+      await openssl(
+        folder,
+        ...["ca", "-gencrl", "-config", "ca.cnf", "-cert", "root.crt", "-keyfile", "root.key"],
+        ...["-out", "root.pem"],
+      );
+      await openssl(
+        folder,
+        ...["crl", "-in", "root.pem", "-outform", "DER"],
+        ...["-out", join(world.home, "server", "root.crl")],
+      );
+      await world.withUsers("alice");
+      await world.ok("alice", ["request", "alice"]);
+      await pki(world, "log", "verify");
+    }),
+);
+
 test("pki serve does not need the root's key", () =>
   inWorld(async (world) => {
     const first = await world.serve();

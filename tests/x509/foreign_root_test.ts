@@ -5,6 +5,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { test } from "node:test";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { checkRoot, judgeUser } from "../../lib/x509/chain.ts";
+import { isCrlSignedBy, parseCrl } from "../../lib/x509/crl.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { encodeCertificatesPem, parsePemBlock } from "../../lib/x509/pem.ts";
 import { DOMAIN, draftUser, HOUR_MS, signDraft } from "../fakes/ca.ts";
@@ -202,6 +203,46 @@ for (const row of ROWS) {
       };
       if (row.refused === undefined) assert.equal(await judge(), "alice");
       else await assert.rejects(judge, { kind: "untrusted", message: row.refused });
+    },
+  );
+}
+
+/** `openssl ca` as the root, which says what it has revoked. */
+const CA_CONFIG = `
+[ca]
+default_ca = it
+[it]
+database = index.txt
+crlnumber = number
+default_md = sha512
+default_crl_days = 7
+crl_extensions = extensions
+[extensions]
+authorityKeyIdentifier = keyid:always
+`;
+
+for (const row of ROWS.filter(({ name }) => /sha384$|P-521/.test(name))) {
+  test(
+    `isCrlSignedBy() believes a list of a root of openssl's with ${row.name}`,
+    { skip: WITHOUT_OPENSSL },
+    () => {
+      const key = row.key();
+      const root = makeRoot(row, key);
+      const pem = run([
+        ...["ca", "-gencrl", "-config", "ca.cnf", "-cert", "root.pem", "-keyfile", "root.key"],
+        ...(row.args ?? []).filter((arg) => /^-sigopt$|^rsa_/.test(arg)),
+      ], {
+        "root.pem": encodeCertificatesPem([root.der]),
+        "root.key": pemOf(key),
+        "ca.cnf": CA_CONFIG,
+        number: "01\n",
+        "index.txt": "R\t301101120000Z\t261101120000Z\t7F01\tunknown\t/CN=x\n",
+      });
+      const list = parseCrl(
+        parsePemBlock(pem.slice(pem.indexOf("-----BEGIN")), ["X509 CRL"], "it"),
+      );
+      assert.equal(isCrlSignedBy(list, root), true);
+      assert.equal(isCrlSignedBy(list, makeRoot(row, row.key())), false);
     },
   );
 }
