@@ -34,7 +34,7 @@ export async function fetchCrl(
   connection: ServerConnection,
   { issuer, nowMs }: FetchCrlOptions,
 ): Promise<Crl> {
-  const { number, der } = await download(connection, fingerprintOf(issuer.der));
+  const { number, der } = await downloadCrl(connection, fingerprintOf(issuer.der));
   const crl = parseCrl(der);
   if (crl.number !== BigInt(number)) {
     throw new PkiError("protocol", "the server answers with a list of another number");
@@ -48,8 +48,16 @@ interface Downloaded {
   readonly der: Bytes;
 }
 
-/** Begins again where a list is replaced by a newer one meanwhile. */
-async function download(connection: ServerConnection, issuer: string): Promise<Downloaded> {
+/**
+ * `CRL`: the newest list of a CA, whatever it is. Begins again where it is replaced by a newer one
+ * meanwhile.
+ * @param issuer SHA-256 of the CA's certificate, in hex
+ * @throws {PkiError} `not-found` if the server has none, `protocol` for an answer that is none
+ */
+export async function downloadCrl(
+  connection: ServerConnection,
+  issuer: string,
+): Promise<Downloaded> {
   for (let restarts = 0;; restarts++) {
     const first = await connection.request("CRL", { issuer });
     try {

@@ -28,6 +28,7 @@ import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";
 import { serverDns } from "../x509/names.ts";
 import { learnIssuers, type Succession } from "../x509/succession.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { downloadCrl } from "./crl.ts";
 import { dial, type TlsIdentity } from "./dial.ts";
 import { judgeLogKey, type LogKey } from "./log_key.ts";
 
@@ -164,8 +165,7 @@ export class ServerConnection {
     { root, revokedIssuers = new Set() }: TrustAnchor,
   ): Promise<ReadonlySet<string>> {
     try {
-      const answer = await this.request("CRL", { issuer: fingerprintOf(root.der) });
-      const list = parseCrl(parseBase64(answer.chunk));
+      const list = parseCrl((await downloadCrl(this, fingerprintOf(root.der))).der);
       // A server that hides the list, or shows an old one, could as well not be asked.
       if (!isCrlSignedBy(list, root)) throw new PkiError("untrusted", "it is not the root's");
       return new Set([...revokedIssuers, ...[...list.entries()].map(({ serial }) => serial)]);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
+import { LIMITS } from "../../lib/base/limits.ts";
 import { logIn, register, tryLogIn } from "../../lib/client/server_connection.ts";
 import { type Answer, encodeAnswer, encodeError, PROTOCOL } from "../../lib/protocol/messages.ts";
 import { createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
@@ -95,11 +96,13 @@ function greetWith(
   },
 ) {
   const { socket, connection } = connect(utf8("leaf"));
-  socket.onRequest = ({ seq, type }) => {
+  socket.onRequest = (request) => {
+    const { seq, type } = request;
     if (type === "HELLO") return socket.say(encodeAnswer(seq, hello));
     if (!list) return socket.say(encodeError(seq, { code: "NOT_FOUND", message: "there is none" }));
-    const bytes = list.length;
-    socket.say(encodeAnswer(seq, { number: "1", bytes, offset: 0, chunk: encodeBase64(list) }));
+    const { offset = 0 } = type === "CRL" ? request : {};
+    const chunk = encodeBase64(list.slice(offset, offset + LIMITS.crlChunkBytesMax));
+    socket.say(encodeAnswer(seq, { number: "1", bytes: list.length, offset, chunk }));
   };
   const greeted = connection.greet(anchor, { current: current.certificate, nowMs: NOW_MS });
   return { greeted, connection, types: () => socket.requests.map(({ type }) => type) };
@@ -183,6 +186,23 @@ test("ServerConnection.greet() refuses a server whose issuing CA is revoked, or 
     "untrusted",
     NOT_PINNED,
   );
+});
+
+test("ServerConnection.greet() reads a list of the root that comes in several parts", async () => {
+  const entries = Array.from({ length: 3000 }, (_, n) =>
+    encodeCrlEntry({
+      serial: `7f${n.toString(16).padStart(38, "0")}`,
+      revokedMs: NOW_MS,
+      reason: "superseded",
+    }));
+  const times = { thisUpdateMs: NOW_MS, nextUpdateMs: NOW_MS + 1000 };
+  const template = { issuer: CA.root.certificate, number: 1n, ...times, entries };
+  const list = signCrl(encodeTbsCrl(template), CA.root);
+  assert.ok(list.length > 2 * LIMITS.crlChunkBytesMax);
+  const hello = { ...HELLO, successions: [BY_FIRST] };
+  const { greeted, connection } = greetWith(hello, { current: NEXT, anchor: PINNED, list });
+  await greeted;
+  assert.equal(connection.anchor.revokedIssuers?.size, entries.length);
 });
 
 test("ServerConnection.greet() refuses a list that is not the root's", async () => {
