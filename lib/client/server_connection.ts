@@ -26,13 +26,19 @@ import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import { checkPinned, judgeServer, type TrustAnchor } from "../x509/chain.ts";
 import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";
 import { serverDns } from "../x509/names.ts";
-import { learnIssuers, type Succession } from "../x509/succession.ts";
+import { learnIssuers, serialsIn, type Succession } from "../x509/succession.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { downloadCrl } from "./crl.ts";
 import { dial, type TlsIdentity } from "./dial.ts";
 import { judgeLogKey, type LogKey } from "./log_key.ts";
 
 const HINT = "start one with: pki serve, or name another with --server";
+
+/**
+ * Serial numbers that are kept of the root's list, besides those of CAs that are shown: an outside
+ * root may have revoked more than the home's configuration can hold.
+ */
+export const REVOKED_ISSUERS_MAX = 1000;
 
 /** Errors that a server has answered. */
 const ANSWERED = new WeakSet<PkiError>();
@@ -153,7 +159,8 @@ export class ServerConnection {
     let anchor = learn(known);
     if (successions.length > 0) {
       // Only where one CA has followed another there is one that may have been revoked.
-      const revokedIssuers = await this.#askRevokedIssuers(anchor);
+      const shown = new Set([current.serial, ...serialsIn(successions)]);
+      const revokedIssuers = await this.#askRevokedIssuers(anchor, shown);
       anchor = learn({ ...known, revokedIssuers });
     }
     this.#anchor = anchor;
@@ -163,12 +170,19 @@ export class ServerConnection {
   /** Serial numbers of the CAs that are known, or said in the root's list, to be revoked. */
   async #askRevokedIssuers(
     { root, revokedIssuers = new Set() }: TrustAnchor,
+    shown: ReadonlySet<string>,
   ): Promise<ReadonlySet<string>> {
     try {
       const list = parseCrl((await downloadCrl(this, fingerprintOf(root.der))).der);
       // A server that hides the list, or shows an old one, could as well not be asked.
       if (!isCrlSignedBy(list, root)) throw new PkiError("untrusted", "it is not the root's");
-      return new Set([...revokedIssuers, ...[...list.entries()].map(({ serial }) => serial)]);
+      const serials = [...list.entries()].map(({ serial }) => serial);
+      const revoked = new Set([...revokedIssuers, ...serials.filter((one) => shown.has(one))]);
+      for (const serial of serials) {
+        if (revoked.size >= REVOKED_ISSUERS_MAX) break;
+        revoked.add(serial);
+      }
+      return revoked;
     } catch (error) {
       if (error instanceof PkiError && error.kind === "not-found") return revokedIssuers;
       if (!(error instanceof PkiError) || !["malformed", "untrusted"].includes(error.kind)) {

@@ -107,6 +107,20 @@ function readLink(
   }
 }
 
+/** Serial numbers of the certificates that links show, whatever these are worth. */
+export function serialsIn(successions: readonly Succession[]): readonly string[] {
+  return successions.flatMap(({ certificate, issuer = certificate }) =>
+    [certificate, issuer].flatMap((base64) => {
+      try {
+        return [parseCertificate(parseBase64(base64)).serial];
+      } catch (error) {
+        if (error instanceof PkiError) return [];
+        throw error;
+      }
+    })
+  );
+}
+
 /** Whether a CA may be pinned: under the root, in time, for the domain, and not revoked. */
 function isGoodIssuing(der: Uint8Array, { anchor, nowMs }: LearnOptions): boolean {
   try {

@@ -5,7 +5,12 @@ import { test } from "node:test";
 import { encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
-import { logIn, register, tryLogIn } from "../../lib/client/server_connection.ts";
+import {
+  logIn,
+  register,
+  REVOKED_ISSUERS_MAX,
+  tryLogIn,
+} from "../../lib/client/server_connection.ts";
 import { type Answer, encodeAnswer, encodeError, PROTOCOL } from "../../lib/protocol/messages.ts";
 import { createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { LoginDialogue } from "../../lib/server/accounts.ts";
@@ -188,21 +193,24 @@ test("ServerConnection.greet() refuses a server whose issuing CA is revoked, or 
   );
 });
 
-test("ServerConnection.greet() reads a list of the root that comes in several parts", async () => {
-  const entries = Array.from({ length: 3000 }, (_, n) =>
-    encodeCrlEntry({
-      serial: `7f${n.toString(16).padStart(38, "0")}`,
-      revokedMs: NOW_MS,
-      reason: "superseded",
-    }));
+test("ServerConnection.greet() reads a list of the root in several parts, and keeps what matters", async () => {
+  const serials = Array.from({ length: 3000 }, (_, n) => `7f${n.toString(16).padStart(38, "0")}`);
+  // Whoever knows only a part of the list must know the CAs that there are.
+  serials.push(CA.issuing.certificate.serial);
+  const entries = serials.map((serial) =>
+    encodeCrlEntry({ serial, revokedMs: NOW_MS, reason: "superseded" })
+  );
   const times = { thisUpdateMs: NOW_MS, nextUpdateMs: NOW_MS + 1000 };
   const template = { issuer: CA.root.certificate, number: 1n, ...times, entries };
   const list = signCrl(encodeTbsCrl(template), CA.root);
   assert.ok(list.length > 2 * LIMITS.crlChunkBytesMax);
   const hello = { ...HELLO, successions: [BY_FIRST] };
-  const { greeted, connection } = greetWith(hello, { current: NEXT, anchor: PINNED, list });
+  const anchor = { ...PINNED, issuers: new Set([...PINNED.issuers, fp(NEXT)]) };
+  const { greeted, connection } = greetWith(hello, { current: NEXT, anchor, list });
   await greeted;
-  assert.equal(connection.anchor.revokedIssuers?.size, entries.length);
+  const { revokedIssuers = new Set() } = connection.anchor;
+  assert.equal(revokedIssuers.size, REVOKED_ISSUERS_MAX);
+  assert.ok(revokedIssuers.has(CA.issuing.certificate.serial));
 });
 
 test("ServerConnection.greet() refuses a list that is not the root's", async () => {
