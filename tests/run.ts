@@ -15,13 +15,16 @@ const DENO = process.execPath;
 /** Programs that tests use as a second opinion or as a terminal, and Debian's package of each. */
 const TOOLS: Readonly<Record<string, string>> = {
   openssl: "openssl",
+  curl: "curl",
   tmux: "tmux",
   file: "file",
   sqlite3: "sqlite3",
   certtool: "gnutls-bin",
   ocsptool: "gnutls-bin",
+  "gnutls-cli": "gnutls-bin",
   certutil: "libnss3-tools",
   crlutil: "libnss3-tools",
+  ocspclnt: "libnss3-tools",
   keytool: "openjdk-17-jre-headless",
   javac: "openjdk-17-jdk-headless",
 };
