@@ -138,14 +138,17 @@ function isGoodIssuing(der: Uint8Array, { anchor, nowMs }: LearnOptions): boolea
  *
  * At the first contact it is the server's own issuing CA and those that led to it, whose certificates
  * people still have.
+ * @throws {PkiError} `untrusted` if that one must not be pinned
  */
 export function learnIssuers(options: LearnOptions): ReadonlySet<string> {
   const { anchor, successions, current } = options;
+  const isFirst = anchor.issuers === undefined;
+  // Nobody vouches for it, so its own words have to do: it is for this domain and has no CA below it.
+  if (isFirst) judgeIssuing(current.der, options);
   const links = successions.filter(({ kind }) => kind === "issuing")
     .flatMap((succession) => readLink(succession, anchor));
   const pins = new Set(anchor.issuers ?? [fingerprintOf(current.der)]);
   const rootFingerprint = fingerprintOf(anchor.root.der);
-  const isFirst = anchor.issuers === undefined;
   // Each round adds at least one, or is the last; there are few links.
   for (let before = -1; before < pins.size;) {
     before = pins.size;

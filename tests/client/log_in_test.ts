@@ -228,7 +228,7 @@ const ALICE = { id: "alice", password: "correct horse", rootDer: ANCHOR.root.der
 /** A server that knows logins and notes what they carry; a test may refuse the last step. */
 async function makeLoginServer() {
   await loadOpaque();
-  const server = makeServer(LOG);
+  const server = makeServer(LOG, CA.issuing);
   const accounts = new Map<string, { id: string; credential: string; record: string }>();
   const dialogue = new LoginDialogue({
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },

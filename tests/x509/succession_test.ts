@@ -177,6 +177,29 @@ test("learnIssuers() pins no CA that has ended, or that may have CAs below it", 
   }
 });
 
+test("learnIssuers() pins at the first contact no CA that could certify other names, or CAs", async () => {
+  const key = await generatePrivateKey("p256");
+  const { pathLength: _, ...unbounded } = draftIssuing(key).basicConstraints ??
+    { isCa: true, isCritical: true };
+  const unconstrained = await signDraft(draftIssuing(key), ROOT);
+  const rows = [
+    [unconstrained, "the issuing CA is not constrained to pki.internal"],
+    [OTHER_DOMAIN.issuing.certificate.der, "the issuing CA is not of this root"],
+    [
+      await signDraft({ ...draftIssuing(key), basicConstraints: unbounded }, ROOT),
+      "the issuing CA may have a CA below it",
+    ],
+  ] as const;
+  for (const [der, why] of rows) {
+    const current = parseCertificate(der);
+    const options = { anchor: ANCHOR, successions: [], current, nowMs: NOW_MS };
+    assert.throws(() => learnIssuers(options), {
+      kind: "untrusted",
+      message: `cannot trust certificate: ${why}`,
+    });
+  }
+});
+
 test("isVouched() says whether the CA that is named has signed", () => {
   assert.equal(isVouched(good, ROOT.certificate), true);
   assert.equal(isVouched(vouch(SECOND, STRANGER), ROOT.certificate), true);
