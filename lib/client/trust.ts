@@ -56,7 +56,10 @@ export async function trustAnew(options: TrustOptions): Promise<Trusted> {
     if (!await ask(found, pinned)) throw new PkiError("untrusted", "the root was not trusted");
   } else if (found !== fingerprint) throw mismatch(found, fingerprint);
   const root = checkRoot(rootDer, nowMs);
-  const connection = await connectServer(address, { root, domain }, {
+  // What this root has revoked stays so, whoever answers at the address.
+  const { revokedIssuers } = pinned === found ? home.loadConfig() : {};
+  const known = revokedIssuers ? { revokedIssuers: new Set(revokedIssuers) } : {};
+  const connection = await connectServer(address, { root, domain, ...known }, {
     nowMs,
     ...(signal ? { signal } : {}),
   });

@@ -518,6 +518,22 @@ test(
     }),
 );
 
+test("pki trust does not pin a CA that is known to be revoked", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice");
+    const pem = fs.readFileSync(join(world.home, "server", "issuing.crt"), "utf8");
+    const { serial } = parseCertificate(parsePemBlock(pem, ["CERTIFICATE"], "it"));
+    const config = join(world.home, "config.json");
+    const pinned = { ...configOf(world.home), revokedIssuers: [serial] };
+    fs.writeFileSync(config, JSON.stringify(pinned));
+    const { code, stderr } = await world.as("alice", [
+      ...["trust", "--fingerprint", world.server.fingerprint],
+    ]);
+    assert.equal(code, 6, stderr);
+    assert.match(stderr, /the root has revoked the issuing CA/);
+    assert.deepEqual(configOf(world.home), pinned);
+  }));
+
 test("pki rotate without a server, with another type of key; backup and restore keep it all", () =>
   inWorld(async (world) => {
     await world.withUsers("alice");
