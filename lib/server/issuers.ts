@@ -47,7 +47,10 @@ export interface Issuers {
   readonly current: Certificate;
   /** That were current before, and answer for what they have signed; the newest first. */
   readonly earlier: readonly Certificate[];
-  /** For names outside of the trust domain; nothing that they sign is anybody's identity here. */
+  /**
+   * For names outside of the trust domain, the newest first, which is the one that signs where several
+   * are for the same names; nothing that they sign is anybody's identity here.
+   */
   readonly outside: readonly Certificate[];
   /** Serial numbers of those that the root has revoked. */
   readonly revoked: ReadonlySet<string>;
@@ -140,11 +143,11 @@ export function loadIssuers(files: ServerFiles, domain: string): Issuers {
   const list = loadRootList(files, readCertificate(files.rootCertificate));
   const others = listNames(files.issuers)
     .map((name) => readCertificate(issuerFiles(files, name).certificate))
-    .filter((other) => issuerName(other) !== issuerName(current));
+    .filter((other) => issuerName(other) !== issuerName(current))
+    .toSorted((a, b) => b.notBeforeMs - a.notBeforeMs);
   return {
     current,
-    earlier: others.filter((other) => isForDomain(other, domain))
-      .toSorted((a, b) => b.notBeforeMs - a.notBeforeMs),
+    earlier: others.filter((other) => isForDomain(other, domain)),
     outside: others.filter((other) => !isForDomain(other, domain)),
     revoked: new Set([...list?.entries() ?? []].map(({ serial }) => serial)),
   };

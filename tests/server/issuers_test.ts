@@ -31,6 +31,7 @@ function makeFiles(others: readonly Certificate[] | undefined) {
   const folder = fs.mkdtempSync(join(tmpdir(), "pki-issuers-"));
   FOLDERS.push(folder);
   const files = serverFiles(folder);
+  fs.writeFileSync(files.rootCertificate, encodePem("CERTIFICATE", CA.root.der));
   fs.writeFileSync(files.issuingCertificate, encodePem("CERTIFICATE", CA.issuing.der));
   if (others) fs.mkdirSync(files.issuers);
   for (const other of others ?? []) {
@@ -57,6 +58,20 @@ test("loadIssuers() tells CAs of the domain from those for other names", () => {
   assert.equal(allIssuers(issuers)[0], issuers.current);
   assert.equal(allIssuers(issuers).length, 4);
   assert.deepEqual(namesOf(domainIssuers(issuers)), namesOf([CA.issuing, EARLIER.certificate]));
+});
+
+test("loadIssuers() names the newest CA of each kind first", async () => {
+  const others: Certificate[] = [];
+  for (let number = 2000; number < 10_000; number += 1000) {
+    others.push((await makeOtherIssuer(CA, { number, outside: ["example.org"] })).certificate);
+    others.push((await makeOtherIssuer(CA, { number })).certificate);
+  }
+  const { earlier, outside } = loadIssuers(makeFiles(others.toReversed()), DOMAIN);
+  for (const some of [earlier, outside]) {
+    assert.equal(some.length, 8);
+    const begins = some.map(({ notBeforeMs }) => notBeforeMs);
+    assert.deepEqual(begins, begins.toSorted((a, b) => b - a));
+  }
 });
 
 test("loadIssuers() counts the current CA once, and passes over other files", () => {
