@@ -67,6 +67,13 @@ export const successionSchema = v.object({
 });
 /** What was asked for and not taken from a request, a phrase each; some dozens say enough. */
 export const IGNORED_MAX = { phrases: 64, characters: 200 } as const;
+
+/** As much of what was ignored as an answer carries. */
+export function shortenIgnored(phrases: readonly string[]): string[] {
+  return phrases.slice(0, IGNORED_MAX.phrases)
+    .map((phrase) => phrase.slice(0, IGNORED_MAX.characters).toWellFormed());
+}
+
 const ignored = v.pipe(
   v.array(v.pipe(v.string(), v.maxLength(IGNORED_MAX.characters))),
   v.maxLength(IGNORED_MAX.phrases),

@@ -13,6 +13,7 @@ import {
   LIST_ROWS_MAX,
   type ListedCertificate,
 } from "../protocol/admin_messages.ts";
+import { shortenIgnored } from "../protocol/messages.ts";
 import { listCertificates } from "../store/certificate_list.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { parseCertificate } from "../x509/certificate.ts";
@@ -64,7 +65,7 @@ async function issue(
     public: { profile, ...(name === undefined ? {} : { name }), certificate },
     private: null,
   });
-  return { certificate, issuing: encodeBase64(issuer), index, ignored: [...ignored] };
+  return { certificate, issuing: encodeBase64(issuer), index, ignored: shortenIgnored(ignored) };
 }
 
 /** A common name, or else the first name, and how many more names there are. */

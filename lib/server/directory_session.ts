@@ -8,10 +8,10 @@ import { PkiError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
 import {
   type Answer,
-  IGNORED_MAX,
   PROTOCOL,
   type Request,
   type RequestBody,
+  shortenIgnored,
 } from "../protocol/messages.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
@@ -299,8 +299,7 @@ export class DirectorySession {
       certificate,
       issuing: encodeBase64(issuer),
       index,
-      ignored: ignored.slice(0, IGNORED_MAX.phrases)
-        .map((phrase) => phrase.slice(0, IGNORED_MAX.characters).toWellFormed()),
+      ignored: shortenIgnored(ignored),
     };
   }
 

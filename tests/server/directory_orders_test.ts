@@ -10,6 +10,7 @@ import {
   encodeAdminAnswer,
   LIST_ROWS_MAX,
 } from "../../lib/protocol/admin_messages.ts";
+import { IGNORED_MAX } from "../../lib/protocol/messages.ts";
 import { carryOut } from "../../lib/server/directory_orders.ts";
 import { keyIdHex } from "../../lib/server/issuers.ts";
 import type { DirectoryOrder, SessionEnd } from "../../lib/server/ports.ts";
@@ -154,6 +155,24 @@ test("ISSUE takes the key of a request, and says what it did not take", async ()
   });
   assert.equal(encodeBase64(certificateOf(answer).spki), SPKI);
   assert.deepEqual(answer.ignored, ["subject attribute O"]);
+});
+
+test("ISSUE answers in one frame, whatever a request asks for", async () => {
+  const world = await makeDirectory(CA);
+  const { algorithm: signingAlgorithm, keys } = await importKeyPair(KEY);
+  const usages = Array.from({ length: 2500 }, (_, n) => `1.2.${n + 1}`);
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
+    keys,
+    signingAlgorithm,
+    extensions: [new x509.ExtendedKeyUsageExtension(usages)],
+  });
+  const answer = await order(world, "ISSUE", {
+    profile: "server",
+    dns: ["www.pki.test"],
+    csr: encodeBase64(new Uint8Array(csr.rawData)),
+  });
+  assert.ok(encodeAdminAnswer(1, answer).length <= LIMITS.frameBytesMax);
+  assert.equal(answer.ignored.length, IGNORED_MAX.phrases);
 });
 
 const REFUSED: readonly [AdminBody<"ISSUE">, ErrorKind, RegExp][] = [
