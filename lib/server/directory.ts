@@ -96,9 +96,9 @@ export class Directory {
     return session;
   }
 
-  /** The connection is gone. */
+  /** The connection is gone; what it has asked for may still run. */
   closeSession(session: DirectorySession): void {
-    this.#sessions.delete(session);
+    void session.idle().then(() => this.#sessions.delete(session));
   }
 
   /**

@@ -45,7 +45,7 @@ export class DirectorySession {
   #user: string | undefined;
   #end: SessionEnd | undefined;
   #running = 0;
-  readonly #over = Promise.withResolvers<void>();
+  readonly #waiting: (() => void)[] = [];
 
   constructor(directory: Directory, visitor: Visitor, onEnd: (end: SessionEnd) => void) {
     this.#directory = directory;
@@ -80,13 +80,17 @@ export class DirectorySession {
    * @returns resolves when nothing runs any more
    */
   end(end: SessionEnd): Promise<void> {
-    if (this.#end) return this.#over.promise;
-    this.#end = end;
-    if (this.#running === 0) {
-      this.#over.resolve();
-      this.#onEnd(end);
+    if (!this.#end) {
+      this.#end = end;
+      if (this.#running === 0) this.#onEnd(end);
     }
-    return this.#over.promise;
+    return this.idle();
+  }
+
+  /** Resolves when nothing of it runs. */
+  idle(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** @throws {PkiError} what goes back to the client as an error */
@@ -97,10 +101,10 @@ export class DirectorySession {
       return await this.#carryOut(request);
     } finally {
       this.#running--;
-      if (this.#end && this.#running === 0) {
-        this.#over.resolve();
+      if (this.#running === 0) {
+        for (const resolve of this.#waiting.splice(0)) resolve();
         // Behind the answer, which is posted when this promise has settled.
-        setTimeout(this.#onEnd, 0, this.#end);
+        if (this.#end) setTimeout(this.#onEnd, 0, this.#end);
       }
     }
   }

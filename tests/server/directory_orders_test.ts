@@ -407,31 +407,35 @@ test("REVOKE by an administrator takes all back that a user has, in one go, and 
   );
 });
 
-test("REVOKE of all that a user has takes a certificate back that is being written just then", async () => {
-  const world = await makeDirectory(CA);
-  const session = await openAs(world, "alice");
-  const csr = encodeBase64(await makeCsr(KEY, "alice"));
-  await ask(session, "CSR", { csr });
-  const held = Promise.withResolvers<void>();
-  const isWritten = Promise.withResolvers<void>();
-  world.log.before = ({ type }) => {
-    if (type !== "issued") return;
-    isWritten.resolve();
-    return held.promise;
-  };
-  const late = ask(session, "CSR", { csr });
-  await isWritten.promise;
-  const revoking = order(world, "REVOKE", { id: "alice", reason: "keyCompromise" });
-  while (!world.entries.some(({ type }) => type === "revoked")) {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-  held.resolve();
-  const { certificate } = await late;
-  const { revoked } = await revoking;
-  const { serial } = parseCertificate(parseBase64(String(certificate)));
-  assert.equal(world.state.issued(serial)?.reason, "keyCompromise");
-  assert.equal(revoked.length, 2);
-});
+for (const isGone of [false, true]) {
+  const who = isGone ? "for somebody who has gone" : "just then";
+  test(`REVOKE of all that a user has takes a certificate back that is being written ${who}`, async () => {
+    const world = await makeDirectory(CA);
+    const session = await openAs(world, "alice");
+    const csr = encodeBase64(await makeCsr(KEY, "alice"));
+    await ask(session, "CSR", { csr });
+    const held = Promise.withResolvers<void>();
+    const isWritten = Promise.withResolvers<void>();
+    world.log.before = ({ type }) => {
+      if (type !== "issued") return;
+      isWritten.resolve();
+      return held.promise;
+    };
+    const late = ask(session, "CSR", { csr });
+    await isWritten.promise;
+    if (isGone) world.directory.closeSession(session);
+    const revoking = order(world, "REVOKE", { id: "alice", reason: "keyCompromise" });
+    while (!world.entries.some(({ type }) => type === "revoked")) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    held.resolve();
+    const { certificate } = await late;
+    const { revoked } = await revoking;
+    const { serial } = parseCertificate(parseBase64(String(certificate)));
+    assert.equal(world.state.issued(serial)?.reason, "keyCompromise");
+    assert.equal(revoked.length, 2);
+  });
+}
 
 test("REVOKE says how many there are that it does not tell", async () => {
   const world = await makeDirectory(CA);
