@@ -3,7 +3,7 @@
  * object each for programs. Whatever a certificate says, no control character reaches the terminal.
  */
 
-import { printable } from "../lib/base/printable.ts";
+import { printable, printableJson } from "../lib/base/printable.ts";
 import type { ListedCertificate } from "../lib/protocol/admin_messages.ts";
 
 /** A date and a serial number have always as many; the column of names takes what is left. */
@@ -45,6 +45,11 @@ export function describeRow(row: ListedCertificate, nowMs: number) {
     issuer: issuerKeyId,
     index: row.entry,
   };
+}
+
+/** A line of JSON, which is as safe to show as the table. */
+export function jsonLine(row: ListedCertificate, nowMs: number): string {
+  return `${printableJson(describeRow(row, nowMs))}\n`;
 }
 
 function fit(text: string, columns: number): string {

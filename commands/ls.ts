@@ -9,7 +9,7 @@ import {
   type ListedCertificate,
 } from "../lib/protocol/admin_messages.ts";
 import { checkId } from "../lib/x509/names.ts";
-import { describeRow, makeTable } from "./certificate_table.ts";
+import { jsonLine, makeTable } from "./certificate_table.ts";
 import type { OutputStream, PkiContext } from "./context.ts";
 import { parseDuration } from "./duration.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
@@ -87,8 +87,7 @@ export async function ls(context: PkiContext, flags: LsFlags): Promise<void> {
     for await (const page of listPages(order, filter, limit)) {
       count += page.length;
       if (flags.json) {
-        const lines = page.map((row) => `${JSON.stringify(describeRow(row, nowMs))}\n`);
-        await write(stdout, lines.join(""));
+        await write(stdout, page.map((row) => jsonLine(row, nowMs)).join(""));
       } else if (page.length > 0) {
         const isFirst = table === undefined;
         table ??= makeTable(page, { nowMs, columns });
