@@ -72,7 +72,7 @@ async function carryOut(
   { folder, passphrase }: { readonly folder: string; readonly passphrase: string },
 ): Promise<Rotated> {
   const { keyType = "p256", revokeOld, issuingCert } = flags;
-  const { completeRotation, rotate } = await import("../lib/server/rotate.ts");
+  const { completeRotation, findUnrevoked, rotate } = await import("../lib/server/rotate.ts");
   const nowMs = surroundings.context.now();
   if (issuingCert !== undefined) {
     const { parseReturned } = await import("../lib/server/outside_root.ts");
@@ -95,7 +95,10 @@ async function carryOut(
     rootKeySource(surroundings, flags, passphrase),
   );
   const distrustsOld = revokeOld !== undefined && DISTRUSTING.includes(revokeOld);
-  const rotated = await rotate(folder, { passphrase, nowMs, rootKey, keyType, distrustsOld });
+  // One that was cut short before its last step is finished, and not followed by another.
+  const unfinished = distrustsOld ? findUnrevoked(folder) : undefined;
+  const rotated = unfinished ??
+    await rotate(folder, { passphrase, nowMs, rootKey, keyType, distrustsOld });
   if (revokeOld !== undefined) {
     const name = fingerprintOf(rotated.before.der);
     revokeIssuer(folder, { name, reason: revokeOld, rootKey, nowMs });

@@ -11,7 +11,7 @@
 import type { KeyObject } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { parseBase64 } from "../base/bytes.ts";
+import { encodeBase64, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import {
   fileExists,
@@ -110,6 +110,23 @@ export async function rotate(
     saveRootList(files, root, { issuers: allIssuers(loadIssuers(files, domain)), nowMs });
   }
   return rotated;
+}
+
+/**
+ * The CA that the current one has replaced because it is not to be believed any more, where a crash
+ * has kept the root from revoking it.
+ */
+export function findUnrevoked(folder: string): Rotated | undefined {
+  const { files, root, domain, issuers } = lookAt(folder);
+  const { current, earlier, revoked } = issuers;
+  const certificate = encodeBase64(current.der);
+  const by = fingerprintOf(root.der);
+  const isByRoot = loadSuccessions(files).some((one) =>
+    one.kind === "issuing" && one.certificate === certificate && one.by === by
+  );
+  const before = earlier.find(({ notBeforeMs }) => notBeforeMs <= current.notBeforeMs);
+  if (!isByRoot || !before || revoked.has(before.serial)) return undefined;
+  return { before, issuing: current, domain };
 }
 
 /** The next CA where a rotation got as far as its succession and not to its end. */

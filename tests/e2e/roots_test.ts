@@ -518,6 +518,23 @@ test(
     }),
 );
 
+test("pki rotate --revoke-old, cut short before the root's list was written, is finished", () =>
+  inWorld(async (world) => {
+    await pki(world, "init");
+    const list = join(world.home, "server", "root.crl");
+    const before = fs.readFileSync(list);
+    await pki(world, "rotate", "--revoke-old", "keyCompromise");
+    fs.writeFileSync(list, before);
+    await pki(world, "rotate", "--revoke-old", "keyCompromise");
+    const { stdout } = await pki(world, "issuer", "ls", "--json");
+    assert.deepEqual(
+      JSON.parse(stdout).issuers.map((
+        one: Record<string, unknown>,
+      ) => [one["role"], one["revoked"]]),
+      [["current", null], ["earlier", "keyCompromise"]],
+    );
+  }));
+
 test("pki trust does not pin a CA that is known to be revoked", () =>
   inWorld(async (world) => {
     await world.withUsers("alice");

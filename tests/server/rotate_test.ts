@@ -17,7 +17,7 @@ import {
 import { loadRoot } from "../../lib/server/log_key.ts";
 import { listIssuers, revokeIssuer } from "../../lib/server/outside_issuer.ts";
 import { loadRootList } from "../../lib/server/root_list.ts";
-import { rotate, type Rotated } from "../../lib/server/rotate.ts";
+import { findUnrevoked, rotate, type Rotated } from "../../lib/server/rotate.ts";
 import { loadSuccessions } from "../../lib/server/successions.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey } from "../../lib/x509/keys.ts";
@@ -98,6 +98,20 @@ test("rotate() has the root vouch where the CA before is not to be believed", as
   assert.equal(succession?.by, fp(loadRoot(files)));
   assert.equal(succession?.issuer, undefined);
   assert.deepEqual([...pinsOf(folder, first)], [fp(first), fp(issuing)]);
+});
+
+test("findUnrevoked() finds the CA that is not to be believed until the root has revoked it", async () => {
+  const folder = makeDataFolder();
+  const first = loadIssuing(serverFiles(folder));
+  assert.equal(findUnrevoked(folder), undefined);
+  const { issuing } = await rotateOnce(folder, { distrustsOld: true });
+  const found = findUnrevoked(folder);
+  assert.deepEqual([found?.before.der, found?.issuing.der], [first.der, issuing.der]);
+  const rootKey = await openRoot(folder);
+  revokeIssuer(folder, { name: fp(first), reason: "keyCompromise", rootKey, nowMs });
+  assert.equal(findUnrevoked(folder), undefined);
+  await rotateOnce(folder);
+  assert.equal(findUnrevoked(folder), undefined, "that one is believed");
 });
 
 test("rotate() and the CAs' keys refuse a wrong passphrase, and change nothing", async () => {
