@@ -23,8 +23,13 @@ const SERIAL_BYTES = 20;
 /**
  * Appends certificates to the log of a server that has stopped, for as many users.
  * @param folder data folder with at least one certificate in its log
+ * @param options.areRevoked whether each is revoked, too
  */
-export async function growLog(folder: string, certificates: number): Promise<void> {
+export async function growLog(
+  folder: string,
+  certificates: number,
+  { areRevoked = false }: { readonly areRevoked?: boolean } = {},
+): Promise<void> {
   const log = join(folder, "log");
   const index = new LogIndex();
   let template: string | undefined;
@@ -41,12 +46,14 @@ export async function growLog(folder: string, certificates: number): Promise<voi
   const der = parseBase64(template);
   const serialAt = indexOf(der, parseCertificate(der).serial);
   const journal = await startJournal(reading, { files: diskFiles, folder: log, index });
+  const serials: string[] = [];
   for (let made = 0; made < certificates; made += BATCH) {
     const count = Math.min(BATCH, certificates - made);
     await Promise.all(Array.from({ length: count }, (_, i) => {
       const serial = randomBytes(SERIAL_BYTES);
       serial[0] = 0x40 | (serial[0] ?? 0) & 0x3f;
       der.set(serial, serialAt);
+      serials.push(encodeHex(serial));
       const entry: Entry = {
         type: "issued",
         timeMs: Date.now(),
@@ -56,6 +63,19 @@ export async function growLog(folder: string, certificates: number): Promise<voi
       };
       return journal.append(entry);
     }));
+  }
+  for (let made = 0; areRevoked && made < certificates; made += BATCH) {
+    await Promise.all(
+      serials.slice(made, made + BATCH).map((serial) =>
+        journal.append({
+          type: "revoked",
+          timeMs: Date.now(),
+          public: { serial },
+          private: { reason: "superseded" },
+          salt: new Uint8Array(randomBytes(32)),
+        })
+      ),
+    );
   }
   await journal.close();
   // They stand for the log as it was.

@@ -21,7 +21,7 @@ import { PKI } from "./server.ts";
 /** Lookups that come first, for the engine to compile what they need. */
 const WARM_UP = 500;
 
-interface Started {
+export interface Started {
   readonly child: ChildProcess;
   readonly port: number;
   /** From the start of the process to "ready". */
@@ -29,7 +29,8 @@ interface Started {
   stop(): Promise<void>;
 }
 
-async function startServer(home: string): Promise<Started> {
+/** A server on a home that may have one already, timed. */
+export async function startServer(home: string): Promise<Started> {
   const startMs = performance.now();
   const child = spawn(PKI, ["serve", "--port", "0", "--json", "--quiet"], {
     env: { PKI_HOME: home },
@@ -122,7 +123,8 @@ function snapshotIsThere(folder: string): boolean {
   return fs.existsSync(join(folder, "state.db"));
 }
 
-async function signIn(folder: string, port: number, isNew = false) {
+/** A session of the one user of these measurements. */
+export async function signIn(folder: string, port: number, isNew = false) {
   const rootPath = join(folder, "root.crt");
   const root = checkRoot(
     parsePemBlock(fs.readFileSync(rootPath, "utf8"), ["CERTIFICATE"], rootPath),

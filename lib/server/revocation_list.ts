@@ -2,9 +2,8 @@
  * The revocation list (CRL, RFC 5280, section 5) of one CA: made when it is due, and kept in memory
  * and in the data folder.
  *
- * It is due when half of its validity is over, and soon after a revocation; how soon depends on how
- * long the last one took to make, so that making lists never takes more than a small part of the
- * time. It is gathered in pages, between which the directory does its work. Its number is the time
+ * It is due when half of its validity is over, and soon after a revocation; but not soon after another
+ * list that took long to make, so that making lists takes but a small part of the time. It is gathered in pages, between which the directory does its work. Its number is the time
  * in milliseconds, and greater than that of the list in the folder: it never goes back, also when
  * the clock was set or the folder was put back from a backup.
  */
@@ -12,21 +11,23 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { type Bytes, concatBytes, encodeHex } from "../base/bytes.ts";
+import { type Bytes, encodeHex } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { fileExists, PUBLIC_MODE, storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { listRevoked } from "../store/certificate_list.ts";
 import type { State } from "../store/state.ts";
-import { encodeCrlEntry, parseCrlHead } from "../x509/crl.ts";
+import { parseCrlHead } from "../x509/crl.ts";
+import { encodeCrlEntries } from "../x509/crl_entries.ts";
 import type { DirectoryAuthority } from "./directory.ts";
 import { reasonOf } from "./revocation.ts";
 
 /** Rows that are read before others have their turn: some milliseconds. */
-const PAGE_ROWS = 500;
+const PAGE_ROWS = 250;
 
-/** A list is not made again before so many times of what it took. */
+/** Between two lists lie so many times of what the first one took, but never more than this. */
 export const REST_FACTOR = 20;
+export const REST_MS_MAX = 60_000;
 
 /** How long an entry stays behind the end of its certificate: every list in between has it. */
 export const KEEP_EXPIRED_MS = 7 * LIMITS.dayMs;
@@ -64,7 +65,9 @@ export class RevocationList {
   readonly #elapsed: () => number;
   readonly #kept: KeptList[] = [];
   #lastNumber: bigint;
-  #tookMs = 0;
+  /** How long the directory was held up by the last list, and when that was done. */
+  #busyMs = 0;
+  #endedMs = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueMs = Infinity;
   #making: Promise<void> | undefined;
@@ -107,16 +110,17 @@ export class RevocationList {
     this.schedule(LIMITS.crlDelayMs);
   }
 
-  /** Has the list made after that time, or later if the last one took long. */
+  /** Has the list made after that time, or later if the last one is not long ago. */
   schedule(delayMs: number): void {
     if (this.#isClosed || this.#making) return; // the one that is being made looks after what comes
-    const restMs = Math.max(delayMs, this.#tookMs * REST_FACTOR);
-    const dueMs = this.#elapsed() + restMs;
+    const nowMs = this.#elapsed();
+    const restedMs = this.#endedMs + Math.min(this.#busyMs * REST_FACTOR, REST_MS_MAX);
+    const dueMs = Math.max(nowMs + delayMs, restedMs);
     // Who revokes all the time does not put the list off.
     if (dueMs >= this.#dueMs) return;
     this.#dueMs = dueMs;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#start(), restMs);
+    this.#timer = setTimeout(() => this.#start(), dueMs - nowMs);
   }
 
   /** There is a list afterwards, and a new one soon; without one it is made first. */
@@ -132,7 +136,7 @@ export class RevocationList {
 
   async #makeAndGoOn(): Promise<void> {
     this.#dueMs = Infinity;
-    const beganMs = this.#elapsed();
+    this.#busyMs = 0;
     let nextMs: number | undefined;
     try {
       await this.#make();
@@ -141,7 +145,7 @@ export class RevocationList {
       this.#options.warn(`no revocation list was made: ${messageOf(error)}; it is tried again`);
       nextMs = LIMITS.snapshotRetryMs;
     } finally {
-      this.#tookMs = this.#elapsed() - beganMs;
+      this.#endedMs = this.#elapsed();
       this.#making = undefined;
     }
     this.schedule(nextMs ?? (this.#isStale ? LIMITS.crlDelayMs : LIMITS.crlValidityMs / 2));
@@ -182,11 +186,10 @@ export class RevocationList {
     const entries: Bytes[] = [];
     let after = { notAfterMs: nowMs - KEEP_EXPIRED_MS, entry: -1 };
     for (;;) {
+      const beganMs = this.#elapsed();
       const rows = listRevoked(database, { issuerKeyId, after, limit: PAGE_ROWS });
-      entries.push(concatBytes(...rows.map((row) => {
-        const { serial, revokedMs } = row;
-        return encodeCrlEntry({ serial, revokedMs, reason: reasonOf(row) });
-      })));
+      entries.push(encodeCrlEntries(rows.map((row) => ({ ...row, reason: reasonOf(row) }))));
+      this.#busyMs += this.#elapsed() - beganMs;
       const last = rows.at(-1);
       if (!last || rows.length < PAGE_ROWS) return entries;
       after = last;

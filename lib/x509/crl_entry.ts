@@ -123,7 +123,7 @@ export function encodeCrlEntry(
 }
 
 /** The extensions of an entry by its reason: there are only so many. */
-const ENTRY_EXTENSIONS = Object.fromEntries(REASONS.map((reason) => {
+export const ENTRY_EXTENSIONS = Object.fromEntries(REASONS.map((reason) => {
   const extensions = encodeSequence(
     encodeExtension(OID.reasonCode, false, encodeReason(reason)),
   );

@@ -8,7 +8,7 @@ import { PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { keyIdHex } from "../../lib/server/issuers.ts";
 import type { ListToSign } from "../../lib/server/ports.ts";
-import { KEEP_EXPIRED_MS, REST_FACTOR } from "../../lib/server/revocation_list.ts";
+import { KEEP_EXPIRED_MS, REST_FACTOR, REST_MS_MAX } from "../../lib/server/revocation_list.ts";
 import { type ListQuestion, RevocationLists } from "../../lib/server/revocation_lists.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
 import { State } from "../../lib/store/state.ts";
@@ -49,7 +49,8 @@ function makeFolder(): string {
 function makeWorld(folder = makeFolder(), issuers: readonly Holder[] = [CA.issuing]) {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  const clock = { nowMs: START_MS, elapsedMs: 0 };
+  /** `pageMs` is what a page of a list takes. */
+  const clock = { nowMs: START_MS, elapsedMs: 0, pageMs: 0 };
   const state = State.empty();
   const { database } = state;
   issuers.forEach(({ certificate }, i) => {
@@ -75,7 +76,7 @@ function makeWorld(folder = makeFolder(), issuers: readonly Holder[] = [CA.issui
     },
     warn: (text) => void warnings.push(text),
     now: () => clock.nowMs,
-    elapsed: () => clock.elapsedMs,
+    elapsed: () => clock.elapsedMs += clock.pageMs,
   });
   const pathOf = (index: number) => join(folder, index === 0 ? "issuing.crl" : `${index}.crl`);
   const listed = issuers.map(({ certificate }, index) => ({
@@ -162,7 +163,7 @@ const serialOf = (n: number) => `40${n.toString(16).padStart(30, "0")}`;
 const many = (count: number): Revoked[] =>
   Array.from({ length: count }, (_, n) => ({ serial: serialOf(n), notAfterMs: START_MS + n }));
 
-for (const count of [0, 1, 499, 500, 501, 2500]) {
+for (const count of [0, 1, 249, 250, 251, 2500]) {
   test(`RevocationLists makes a list of ${count} entries at the start`, async () => {
     const world = makeWorld();
     world.insert(many(count));
@@ -316,20 +317,27 @@ test("RevocationLists is not put off by revocations that never stop", async () =
   await world.lists.close();
 });
 
-test("RevocationLists rests for a multiple of what a list took to make", async () => {
+test("RevocationLists rests after a list for a multiple of what it took, if it was not long ago", async () => {
   const world = makeWorld();
   await world.start();
-  const tookMs = 3000;
-  world.signer.before = () => void (world.clock.elapsedMs += tookMs);
-  world.revoke({ serial: "01" });
-  world.pass(LIMITS.crlDelayMs);
-  await world.made(2);
-  world.revoke({ serial: "02" });
-  world.pass(tookMs * REST_FACTOR - 1);
-  assert.equal(world.signed.length, 2);
-  world.pass(1);
-  await world.made(3);
-  assert.ok(world.newest().find("02"));
+  const revokeSlowly = async (serial: string, pageMs: number, delayMs: number) => {
+    const count = world.signed.length;
+    world.revoke({ serial });
+    world.pass(delayMs - 1);
+    assert.equal(world.signed.length, count, `${delayMs} ms were to pass`);
+    world.clock.pageMs = pageMs;
+    world.pass(1);
+    await world.made(count + 1);
+    world.clock.pageMs = 0;
+    assert.ok(world.newest().find(serial));
+  };
+  const pageMs = (REST_MS_MAX - 1000) / REST_FACTOR;
+  await revokeSlowly("01", pageMs, LIMITS.crlDelayMs);
+  await revokeSlowly("02", pageMs, pageMs * REST_FACTOR);
+  world.pass(pageMs * REST_FACTOR);
+  await revokeSlowly("03", 10 * REST_MS_MAX, LIMITS.crlDelayMs);
+  await revokeSlowly("04", 1, REST_MS_MAX);
+  await revokeSlowly("05", 1, LIMITS.crlDelayMs);
   await world.lists.close();
 });
 
