@@ -11,7 +11,7 @@ import type {
   AdminRequestOf,
   AdminType,
 } from "../lib/protocol/admin_messages.ts";
-import type { OfflineServer } from "../lib/server/server.ts";
+import type { OfflineServer } from "../lib/server/offline.ts";
 import type { Lock } from "../lib/store/lock.ts";
 import { type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
 import { findPassphrase, PASSPHRASE_FLAG, type PassphraseFlags } from "./passphrase.ts";
@@ -61,7 +61,7 @@ async function open(
 ): Promise<OfflineServer> {
   try {
     const { defaultWitness } = await import("../lib/server/files.ts");
-    const { openOffline } = await import("../lib/server/server.ts");
+    const { openOffline } = await import("../lib/server/offline.ts");
     const { stderr } = surroundings.context.process;
     return await openOffline({
       folder,

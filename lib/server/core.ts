@@ -1,0 +1,371 @@
+/**
+ * The server's main thread: starts directory and authority, accepts connections, and gives each a
+ * worker and a channel to the directory. It parses nothing that a client sent; its own key is the
+ * server's TLS key and no other.
+ */
+
+import { createPublicKey, type KeyObject } from "node:crypto";
+import type { Socket } from "node:net";
+import { availableParallelism } from "node:os";
+import process from "node:process";
+import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
+import { sha256 } from "../base/bytes.ts";
+import { Caller } from "../base/call.ts";
+import { messageOf, PkiError, reportError, unpackError } from "../base/errors.ts";
+import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
+import { LIMITS } from "../base/limits.ts";
+import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
+import { startWorker } from "../base/worker.ts";
+import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
+import { encodeError, PROTOCOL } from "../protocol/messages.ts";
+import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
+import { domainOf } from "../x509/chain.ts";
+import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
+import { isIssuedBy } from "../x509/path.ts";
+import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
+import { type AdminListener, listenAdmin } from "./admin.ts";
+import { type ServerFiles, serverFiles } from "./files.ts";
+import type {
+  DirectoryEvent,
+  DurableLog,
+  FromAuthority,
+  FromDirectory,
+  ToAuthority,
+  ToDirectory,
+} from "./ports.ts";
+import { Relay } from "./relay.ts";
+import { WorkerPool } from "./worker_pool.ts";
+
+export interface ServerOptions {
+  readonly folder: string;
+  readonly passphrase: string;
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly connectionsMax?: number;
+  /** Where the newest checkpoint is remembered outside of the folder. */
+  readonly witness: string;
+  /** Goes on although the log has lost entries. */
+  readonly acceptsLoss?: boolean;
+  /** A file with the root's key, to accept a loss with, and its passphrase if it has its own. */
+  readonly rootKeyPath?: string;
+  readonly rootPassphrase?: string;
+  /** A line for the operator. */
+  readonly log: (line: string) => void;
+  /** The server cannot go on: a fault in the directory or the authority. */
+  readonly onFault: (error: PkiError) => void;
+}
+
+/** The TLS key and certificate that connections are served with. */
+interface Identity {
+  readonly key: KeyObject;
+  certificate: Certificate;
+}
+
+export class Core {
+  readonly #options: ServerOptions;
+  readonly #files: ServerFiles;
+  readonly #directoryWorker: Worker;
+  readonly #authorityWorkers: readonly Worker[];
+  readonly #directory: Caller<ToDirectory, FromDirectory>;
+  readonly #relays = new Map<number, Relay>();
+  readonly #sockets = new Set<Socket>();
+  readonly #pool: WorkerPool;
+  #issuing: Certificate;
+  #server: TlsServer | undefined;
+  #identity: Identity | undefined;
+  #channels = 0;
+  #isStopping = false;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#files = serverFiles(options.folder);
+    this.#issuing = this.#readIssuing();
+    this.#authorityWorkers = Array.from(
+      { length: authorityCount(availableParallelism()) },
+      () => this.#startCritical("authority"),
+    );
+    this.#directoryWorker = this.#startCritical("directory");
+    this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
+    this.#pool = new WorkerPool(LIMITS.spareWorkers);
+  }
+
+  #readIssuing(): Certificate {
+    const path = this.#files.issuingCertificate;
+    return parseCertificate(parsePemBlock(readText(path), ["CERTIFICATE"], path));
+  }
+
+  /** A worker that the server cannot be without. */
+  #startCritical(name: "authority" | "directory"): Worker {
+    const worker = startWorker(name);
+    const fail = (what: string) => {
+      if (this.#isStopping) return;
+      const error = new PkiError("internal", `the ${name} ${what}`, {
+        hint: "everything that was acknowledged is in the log; start the server again",
+      });
+      this.#directory?.fail(error);
+      this.#options.onFault(error);
+    };
+    worker.on("error", (error) => fail(`failed: ${messageOf(error)}`));
+    worker.on("exit", () => fail("ended by itself"));
+    return worker;
+  }
+
+  /** A port on which the directory speaks without being asked. */
+  #listenToDirectory(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    port1.on("message", (event: DirectoryEvent) => {
+      if (event.type === "warning") this.#options.log(`warning: ${event.text}`);
+      else this.#options.onFault(unpackError(event.error));
+    });
+    return port2;
+  }
+
+  async startWorkers(): Promise<void> {
+    const { folder, passphrase, witness, acceptsLoss = false } = this.#options;
+    const { rootKeyPath, rootPassphrase } = this.#options;
+    const rootKey = {
+      ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
+      ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
+    };
+    const authorities = this.#authorityWorkers.map((worker) => ({
+      caller: new Caller<ToAuthority, FromAuthority>(worker as unknown as MessagePort),
+      channel: new MessageChannel(),
+    }));
+    const ports = authorities.map(({ channel }) => channel.port2);
+    const events = this.#listenToDirectory();
+    const [key] = await Promise.all([
+      decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
+      this.#directory.ask(
+        {
+          ...{ type: "start", folder, passphrase, witness, acceptsLoss, ...rootKey },
+          ...{ events, authorities: ports },
+        },
+        [events, ...ports],
+      ),
+      ...authorities.map(({ caller, channel: { port1 } }) =>
+        caller.ask({ type: "start", folder, passphrase, directory: port1 }, [port1])
+      ),
+    ]);
+    const pem = readTextIfThere(this.#files.serverCertificate);
+    const [leaf] = pem === undefined
+      ? []
+      : parseCertificatesPem(pem, this.#files.serverCertificate);
+    const certificate = leaf === undefined ? await this.#certifySelf(key) : parseCertificate(leaf);
+    this.#identity = { key, certificate };
+  }
+
+  /** Has the server's key certified and keeps the certificate. */
+  async #certifySelf(key: KeyObject): Promise<Certificate> {
+    const spki = encodeSpki(createPublicKey(key));
+    const { certificate } = await this.#directory.ask({ type: "certify-server", spki });
+    if (!certificate) {
+      throw new PkiError("internal", "the directory answered without a certificate");
+    }
+    writeFileAtomic(
+      this.#files.serverCertificate,
+      encodeCertificatesPem([certificate, this.#issuing.der]),
+    );
+    return parseCertificate(certificate);
+  }
+
+  #context() {
+    const { key, certificate } = this.identity;
+    return {
+      key: key.export({ format: "pem", type: "pkcs8" }) as string,
+      cert: encodeCertificatesPem([certificate.der, this.#issuing.der]),
+    };
+  }
+
+  /** What an administrator may ask of a running server. */
+  listenToAdmins(): Promise<AdminListener> {
+    return listenAdmin(this.#files.adminSocket, (request) => this.order(request));
+  }
+
+  /** Does what an administrator asks for. */
+  async order(request: AdminRequest): Promise<AdminAnswer<AdminType>> {
+    switch (request.type) {
+      case "BACKUP":
+        return { ...await this.#describeLog() };
+      case "STATUS": {
+        const { size, checkpoint } = await this.#describeLog();
+        return { pid: process.pid, connections: this.#relays.size, size, checkpoint };
+      }
+      case "RELOAD":
+        return { issuing: fingerprintOf((await this.reload()).der) };
+      case "ISSUE":
+      case "LIST":
+      case "REVOKE": {
+        const { answer } = await this.#directory.ask({ type: "admin", request });
+        if (!answer) throw new PkiError("internal", "the directory answered what was not asked");
+        return answer;
+      }
+    }
+  }
+
+  async #describeLog(): Promise<DurableLog> {
+    const { durable } = await this.#directory.ask({ type: "describe" });
+    if (!durable) throw new PkiError("internal", "the directory answered without a log");
+    return durable;
+  }
+
+  /** Takes over what was changed in the data folder: CAs, profiles. Returns the issuing CA. */
+  async reload(): Promise<Certificate> {
+    const before = this.#issuing;
+    await this.#directory.ask({ type: "reload" });
+    this.#issuing = this.#readIssuing();
+    if (fingerprintOf(before.der) !== fingerprintOf(this.#issuing.der)) await this.#renew();
+    return this.#issuing;
+  }
+
+  get domain(): string {
+    return domainOf(this.#issuing);
+  }
+
+  get identity(): Identity {
+    if (!this.#identity) throw new PkiError("internal", "the server has no certificate yet");
+    return this.#identity;
+  }
+
+  /** Renews the server's own certificate when its time comes; connections under way keep the old one. */
+  async renewIfDue(): Promise<void> {
+    const { certificate } = this.identity;
+    // After a rotation that a crash cut short it may be of the CA before.
+    const isOfCurrent = isIssuedBy(certificate, this.#issuing);
+    const leftMs = certificate.notAfterMs - Date.now();
+    if (isOfCurrent && leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
+    // A new one could not last longer than the issuing CA does.
+    if (isOfCurrent && this.#issuing.notAfterMs <= certificate.notAfterMs) {
+      this.#options.log("warning: the issuing CA ends soon, and the server's certificate with it");
+      return;
+    }
+    await this.#renew();
+  }
+
+  async #renew(): Promise<void> {
+    const { identity } = this;
+    identity.certificate = await this.#certifySelf(identity.key);
+    this.#server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
+    this.#options.log("the server's own certificate was renewed");
+  }
+
+  /** Returns the port. */
+  listen(): Promise<number> {
+    const { host, port } = this.#options;
+    const server = createServer({
+      ...TLS_OPTIONS,
+      ...this.#context(),
+      requestCert: true,
+      ALPNProtocols: [PROTOCOL],
+      handshakeTimeout: LIMITS.handshakeMs,
+    }, (socket) => this.#accept(socket));
+    this.#server = server;
+    // A handshake that fails is the client's affair. One that took too long is only reported by the
+    // engines, so the socket has to be ended here.
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    server.on("connection", (socket) => this.#countSocket(socket));
+    return new Promise((resolve, reject) => {
+      server.once("error", (error) => reject(listenError(error, { host, port })));
+      server.listen(port, host, () => {
+        server.on("error", (error) => this.#options.log(`warning: ${messageOf(error)}`));
+        const address = server.address();
+        resolve(typeof address === "object" && address ? address.port : port);
+      });
+    });
+  }
+
+  /** Bounds the sockets that are held before it is known whether they speak TLS. */
+  #countSocket(socket: Socket): void {
+    if (this.#sockets.size >= this.#connectionsMax + LIMITS.handshakesMax) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  get #connectionsMax(): number {
+    return this.#options.connectionsMax ?? LIMITS.connectionsMax;
+  }
+
+  #refuse(socket: TLSSocket, error: PkiError): void {
+    socket.on("error", () => {}); // it may be gone already; it was refused anyway
+    socket.end(encodeError(0, reportError(error)));
+    const timer = setTimeout(() => socket.destroy(), LIMITS.drainMs);
+    socket.once("close", () => clearTimeout(timer));
+    socket.resume(); // what it sends is thrown away unread
+  }
+
+  #accept(socket: TLSSocket): void {
+    try {
+      checkConnection(socket, PROTOCOL);
+    } catch (error) {
+      return this.#refuse(socket, error as PkiError);
+    }
+    if (this.#isStopping || this.#relays.size >= this.#connectionsMax) {
+      const seconds = LIMITS.busyRetryMs / 1000;
+      const why = this.#isStopping
+        ? "the server is stopping"
+        : `the server is busy: ${this.#relays.size} connections are open`;
+      const message = `${why}, try again in ${seconds} s`;
+      return this.#refuse(socket, new PkiError("busy", message));
+    }
+    const channel = ++this.#channels;
+    const { port1, port2 } = new MessageChannel();
+    const visitor = {
+      address: socket.remoteAddress ?? "",
+      leafHash: sha256(this.identity.certificate.der),
+      shown: shownCertificates(socket),
+    };
+    this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
+    const worker = this.#pool.take();
+    worker.postMessage({ type: "start", directory: port2 }, [port2]);
+    const relay = new Relay({
+      socket,
+      worker,
+      onFault: (what) => this.#options.log(`warning: ${what}; its connection was closed`),
+      onClosed: () => {
+        this.#relays.delete(channel);
+        this.#tellDirectory({ type: "closed", channel });
+      },
+    });
+    this.#relays.set(channel, relay);
+  }
+
+  /** Says something whose answer nobody waits for. */
+  #tellDirectory(what: ToDirectory, transfer: MessagePort[] = []): void {
+    this.#directory.ask(what, transfer).catch((error) => {
+      if (!this.#isStopping) this.#options.log(`warning: ${messageOf(error)}`);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#server?.close();
+    for (const relay of this.#relays.values()) relay.finish();
+    const deadline = Date.now() + LIMITS.drainMs;
+    while (this.#relays.size > 0 && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const relay of [...this.#relays.values()]) relay.destroy();
+    await this.#pool.close();
+    try {
+      await this.#directory.ask({ type: "stop" });
+    } finally {
+      await this.endWorkers();
+    }
+  }
+
+  async endWorkers(): Promise<void> {
+    this.#isStopping = true;
+    await this.#pool.close();
+    const workers = [this.#directoryWorker, ...this.#authorityWorkers];
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+}
+
+/** Half of the cores sign; the others have the connections and the directory, which takes about as long. */
+function authorityCount(cores: number): number {
+  return Math.max(1, Math.min(LIMITS.authorityWorkersMax, Math.floor(cores / 2)));
+}
