@@ -3,7 +3,7 @@
  * it owns the folder and everything in it, so nobody logs in; what comes is bounded all the same,
  * against mistakes.
  *
- * What the requests do is not known here: `server.ts` hands that in.
+ * What the requests do is not known here: `core.ts` hands that in.
  */
 
 import type { Socket } from "node:net";
