@@ -101,6 +101,8 @@ export const LIMITS = {
   recordBytesMax: 1024 * 1024,
   /** A file of the log; the record that passes it is the last one in it. Read whole into memory. */
   segmentBytesMax: 32 * 1024 * 1024,
+  /** Space that the log has ahead of its records: some 300 certificates. */
+  logReserveBytes: 256 * 1024,
   /** A snapshot is taken when the log has grown by this, and by as much as the last snapshot has. */
   snapshotBytesMin: 4 * 1024 * 1024,
   /** A checkpoint, as a signed note: twice a trust domain of 200 characters, a root, a signature. */

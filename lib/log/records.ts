@@ -6,13 +6,16 @@
  * be missing or wrong, and nothing after the last sync was acknowledged. But a reader is not told
  * where the last sync was, and one write may hold several records. So a bad record is called
  *
- * - `torn`, and may be cut, only if no whole record starts at any byte after it;
+ * - `torn`, and may be cut, only if no whole record that began a write of its own starts at any byte
+ *   after it: the next write begins when the last one is synced, and records that were written behind
+ *   others are marked;
  * - `corrupt` otherwise, and nobody touches the file.
  *
- * In doubt that means refusing: when a disk stored the end of an unsynced write and not its
- * beginning, the whole records in the end make it `corrupt`, although nobody was promised them.
- * What it cannot see is damage to the very last record after it was synced: that looks torn. Only
+ * What it cannot see is damage to the very last write after it was synced: that looks torn. Only
  * somebody who remembers the tree's size can tell, which is one use of checkpoints.
+ *
+ * Zeros up to the end of the file are space that was reserved: writing over it is synced in half the
+ * time that a growing file takes.
  *
  * Nobody can hide a record in what they have us log: a record is at most 1 MiB, so its first byte
  * is 0, and JSON text has no such byte.
@@ -29,6 +32,14 @@ export const FILE_HEADER_BYTES = 16;
 /** Length and checksum, in front of a body. */
 const RECORD_HEADER_BYTES = 8;
 const BODY_BYTES_MAX = LIMITS.recordBytesMax - RECORD_HEADER_BYTES;
+
+/** Set in the length of a record that was written together with the one before it. */
+const FOLLOWS = 0x0080_0000;
+
+/** How long the body of the record is whose header starts here, as far as it says. */
+function bodyBytesAt(file: DataView, offset: number): number {
+  return (file.getUint32(offset) & ~FOLLOWS) >>> 0;
+}
 
 /** What a segment starts with: what it is, and the index of its first entry in 6 bytes. */
 export function encodeFileHeader(firstIndex: number): Bytes {
@@ -58,6 +69,17 @@ export function encodeRecord(entry: StoredEntry): Bytes {
   return record;
 }
 
+/** Marks a record as written together with the one before it, in place. */
+export function markFollowing(record: Bytes): void {
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  view.setUint32(0, view.getUint32(0) | FOLLOWS);
+  view.setUint32(4, checksumOf(record));
+}
+
+function checksumOf(record: Uint8Array): number {
+  return crc32c(record.subarray(RECORD_HEADER_BYTES), crc32c(record.subarray(0, 4)));
+}
+
 /** A record that was read. */
 export interface LogRecord {
   /** How many entries stand before it in the log. */
@@ -71,6 +93,7 @@ export interface LogRecord {
 
 /** How the walk over a segment ended. All records before `offset` are good. */
 export type RecordsEnd =
+  /** Nothing but zeros is left, if anything. */
   | { readonly status: "complete"; readonly offset: number }
   /** `offset` to the end of the file was never synced as a whole, and may be cut. */
   | { readonly status: "torn"; readonly offset: number; readonly reason: string }
@@ -103,6 +126,7 @@ export function readRecords(
     const where = `record ${index} at byte ${offset}`;
     const fault = faultAt(view, at);
     if (fault !== undefined) {
+      if (isZero(bytes, at)) return { status: "complete", offset };
       const next = findRecord(view, at + 1);
       return next === undefined ? { status: "torn", offset, reason: `${where} ${fault}` } : {
         status: "corrupt",
@@ -111,7 +135,7 @@ export function readRecords(
       };
     }
     // From here on the record is what somebody wrote: if we cannot read it, it is not ours to cut.
-    const end = at + RECORD_HEADER_BYTES + view.getUint32(at);
+    const end = at + RECORD_HEADER_BYTES + bodyBytesAt(view, at);
     let entry: StoredEntry;
     try {
       entry = parseBody(bytes.subarray(at + RECORD_HEADER_BYTES, end));
@@ -133,7 +157,7 @@ export function recordBytesAt(bytes: Uint8Array): number {
     throw new PkiError("storage", `cannot read record: ${bytes.length} bytes of its header`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const recordBytes = RECORD_HEADER_BYTES + view.getUint32(0);
+  const recordBytes = RECORD_HEADER_BYTES + bodyBytesAt(view, 0);
   if (recordBytes > LIMITS.recordBytesMax) {
     throw new PkiError("storage", `cannot read record: it claims to have ${recordBytes} bytes`);
   }
@@ -157,15 +181,20 @@ function parseBody(body: Uint8Array): StoredEntry {
 function faultAt(file: DataView, offset: number): string | undefined {
   const left = file.byteLength - offset;
   if (left < RECORD_HEADER_BYTES) return `has ${left} bytes of its header`;
-  const wanted = RECORD_HEADER_BYTES + file.getUint32(offset);
+  const wanted = RECORD_HEADER_BYTES + bodyBytesAt(file, offset);
   if (wanted > left) return `has ${left} of ${wanted} bytes`;
   return isWhole(file, offset, wanted) ? undefined : "fails its checksum";
 }
 
-/** Where the next whole record starts, looking at every byte. */
+function isZero(bytes: Uint8Array, from: number): boolean {
+  for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  return true;
+}
+
+/** Where the next whole record starts that began a write, looking at every byte. */
 function findRecord(file: DataView, from: number): number | undefined {
   for (let offset = from; offset + RECORD_HEADER_BYTES < file.byteLength; offset++) {
-    const bodyBytes = file.getUint32(offset);
+    const bodyBytes = file.getUint32(offset); // one that is marked is beyond the limit
     if (bodyBytes === 0 || bodyBytes > BODY_BYTES_MAX) continue;
     const recordBytes = RECORD_HEADER_BYTES + bodyBytes;
     if (recordBytes > file.byteLength - offset) continue;
@@ -176,6 +205,5 @@ function findRecord(file: DataView, from: number): number | undefined {
 
 function isWhole(file: DataView, offset: number, recordBytes: number): boolean {
   const record = new Uint8Array(file.buffer, file.byteOffset + offset, recordBytes);
-  const checksum = crc32c(record.subarray(RECORD_HEADER_BYTES), crc32c(record.subarray(0, 4)));
-  return checksum === file.getUint32(offset + 4);
+  return checksumOf(record) === file.getUint32(offset + 4);
 }

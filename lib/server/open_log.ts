@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { copyBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
 import { fileExists } from "../base/files.ts";
 import type { Entry } from "../log/entry.ts";
 import { diskFiles, type Files } from "../store/disk.ts";
@@ -95,7 +96,10 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
       hint: "start the server without --accept-loss",
     });
   }
-  const log = await startLog(opened, { files: disk, paths, signer: key, warn });
+  const log = await startLog(opened, {
+    ...{ files: disk, paths, signer: key, warn },
+    reserveBytes: LIMITS.logReserveBytes,
+  });
   if (isAnew) {
     // Also where the start that accepted the loss did not get this far.
     const entry: Entry = {

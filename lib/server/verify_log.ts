@@ -143,7 +143,12 @@ class Walk {
         this.#count(record.recordBytes);
         next = record.index + 1;
       });
-      if (end.status === "complete") return next;
+      if (end.status === "complete" && (isLast || end.offset === bytes)) return next;
+      if (end.status === "complete") {
+        throw new Error(
+          `${bytes - end.offset} zeros follow its last record, and another segment follows`,
+        );
+      }
       if (end.status === "torn" && isLast && durableBytes === undefined) {
         // Whether something is missing the checkpoints tell.
         onNote(

@@ -53,6 +53,8 @@ export interface LogReading {
   readonly handles: Map<number, LogFile>;
   /** What a crash left behind the last whole record. */
   readonly tornBytes: number;
+  /** Space behind the last record that was reserved and not used. */
+  readonly reservedBytes: number;
 }
 
 function damaged(path: string, why: string): PkiError {
@@ -76,7 +78,7 @@ export async function readLog(options: ReadLogOptions): Promise<LogReading> {
         throw damaged(join(folder, segmentName(first)), "it is missing");
       }
     }
-    let tornBytes = 0;
+    let rest = NOTHING;
     for (const first of there) {
       const path = join(folder, segmentName(first));
       const known = index.segments.find((segment) => segment.first === first);
@@ -86,9 +88,9 @@ export async function readLog(options: ReadLogOptions): Promise<LogReading> {
       const file = await files.open(path, options.mode);
       handles.set(first, file);
       const isLast = first === there.at(-1);
-      tornBytes = await readSegment(file, { ...options, path, first, isLast });
+      rest = await readSegment(file, { ...options, path, first, isLast });
     }
-    return { handles, tornBytes };
+    return { handles, ...rest };
   } catch (error) {
     await closeAll(handles);
     throw diskError(`cannot read log "${folder}"`, error);
@@ -101,8 +103,12 @@ interface SegmentReading extends ReadLogOptions {
   readonly isLast: boolean;
 }
 
-/** Returns how many bytes behind the last whole record are torn. */
-async function readSegment(file: LogFile, reading: SegmentReading): Promise<number> {
+type Rest = Pick<LogReading, "tornBytes" | "reservedBytes">;
+
+const NOTHING: Rest = { tornBytes: 0, reservedBytes: 0 };
+
+/** Returns what is behind the last whole record. */
+async function readSegment(file: LogFile, reading: SegmentReading): Promise<Rest> {
   const { index, path, first, isLast, onEntry, onBytes, until } = reading;
   const fileBytes = await file.size();
   const bytes = Math.min(fileBytes, isLast ? until?.at(-1)?.bytes ?? Infinity : Infinity);
@@ -114,7 +120,7 @@ async function readSegment(file: LogFile, reading: SegmentReading): Promise<numb
   const from = known?.bytes ?? FILE_HEADER_BYTES;
   if (bytes < from) throw damaged(path, `it has ${bytes} bytes, the snapshot knows of ${from}`);
   if (known && known !== index.segments.at(-1)) {
-    if (bytes === from) return 0;
+    if (bytes === from) return NOTHING;
     throw damaged(path, `it has ${bytes} bytes, the snapshot knows of ${from}`);
   }
   onBytes?.(from);
@@ -128,7 +134,13 @@ async function readSegment(file: LogFile, reading: SegmentReading): Promise<numb
   if (end.status === "torn" && !isLast) {
     throw damaged(path, `${end.reason}, and another segment follows`);
   }
-  return bytes - end.offset;
+  const restBytes = bytes - end.offset;
+  if (end.status === "torn") return { tornBytes: restBytes, reservedBytes: 0 };
+  // It is cut before another one begins.
+  if (restBytes > 0 && !isLast) {
+    throw damaged(path, `${restBytes} zeros follow its last record, and another segment follows`);
+  }
+  return { tornBytes: 0, reservedBytes: restBytes };
 }
 
 /**

@@ -17,6 +17,7 @@ export interface StartLogOptions {
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
   readonly segmentBytesMax?: number;
+  readonly reserveBytes?: number;
 }
 
 /** @throws {PkiError} `storage` */
@@ -24,11 +25,12 @@ export async function startLog(
   { index, reading, newestSlots }: Pick<OpenedState, "index" | "reading" | "newestSlots">,
   options: StartLogOptions,
 ): Promise<SignedLog> {
-  const { files, paths, signer, warn, segmentBytesMax } = options;
+  const { files, paths, signer, warn, segmentBytesMax, reserveBytes } = options;
   const log = new SignedLog({ index, signer, warn });
   const journal = await startJournal(reading, {
     ...{ files, folder: paths.log, index, onSynced: log.onSynced },
     ...(segmentBytesMax === undefined ? {} : { segmentBytesMax }),
+    ...(reserveBytes === undefined ? {} : { reserveBytes }),
   });
   const [inner, outer] = newestSlots;
   const note = log.checkpoint;

@@ -15,7 +15,8 @@ import { inWorld, untilRead, type World } from "../e2e/harness.ts";
 import { publish } from "../e2e/publish.ts";
 import { RawClient, withClient } from "../e2e/raw_client.ts";
 
-const DISK_BYTES = 1024 * 1024;
+/** The log takes 256 KiB ahead each time that it runs into the end of the disk. */
+const DISK_BYTES = 4 * 1024 * 1024;
 const PAGE_BYTES = 4096;
 const key = await generatePrivateKey("p256");
 

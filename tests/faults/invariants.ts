@@ -44,6 +44,7 @@ export const PATHS: StatePaths = {
 
 /** A certificate fills it. */
 const SEGMENT_BYTES_MAX = 500;
+const RESERVE_BYTES = 600;
 
 /** The workload: every type of entry, some with a private part. */
 export function entryOf(n: number): Entry {
@@ -124,6 +125,7 @@ export async function openStore(files: FakeFiles): Promise<Store> {
     signer: { key: privateKey, verifier: VERIFIER },
     warn: (text) => warnings.push(text),
     segmentBytesMax: SEGMENT_BYTES_MAX,
+    reserveBytes: RESERVE_BYTES,
   });
   return { state: opened.state, index: opened.index, log, warnings };
 }

@@ -11,6 +11,7 @@ import {
   faultOfHeader,
   FILE_HEADER_BYTES,
   type LogRecord,
+  markFollowing,
   parseRecord,
   readRecords,
   recordBytesAt,
@@ -166,7 +167,9 @@ test("readRecords() calls every truncation torn at the last whole record", () =>
     if (whole < 0) {
       assert.equal(end.status, "corrupt");
     } else {
-      assert.equal(end.status, BOUNDS.includes(length) ? "complete" : "torn");
+      // A header begins with zeros, as space that was reserved does.
+      const isNothing = FILE.subarray(BOUNDS[whole], length).every((byte) => byte === 0);
+      assert.equal(end.status, isNothing ? "complete" : "torn");
       assert.equal(end.offset, BOUNDS[whole]);
     }
   }
@@ -199,7 +202,7 @@ test("readRecords() cuts no more than the last record when its byte is any other
 test("readRecords() calls several torn records at the end one torn tail", () => {
   // A write of two records, of which the disk kept the length and the start of the content. The last
   // 33 bytes of these records are zeros anyhow.
-  for (let from = BOUNDS[1]!; from < BOUNDS[2]! - 33; from++) {
+  for (let from = BOUNDS[1]! + 4; from < BOUNDS[2]! - 33; from++) {
     const file = FILE.slice().fill(0, from);
     const { entries, end } = read(file);
     assert.equal(end.status, "torn");
@@ -207,12 +210,60 @@ test("readRecords() calls several torn records at the end one torn tail", () => 
   }
 });
 
-test("readRecords() calls a tail of zeros torn, however long", () => {
+test("readRecords() takes a tail of zeros for reserved space, however long", () => {
   for (const zeros of [1, 7, 8, 9, 4096, 100_000]) {
     const { entries, end } = read(concatBytes(FILE, new Uint8Array(zeros)));
     assert.deepEqual(entries, ENTRIES);
-    assert.equal(end.status, "torn");
-    assert.equal(end.offset, FILE.length);
+    assert.deepEqual(end, { status: "complete", offset: FILE.length });
+    const other = concatBytes(FILE, new Uint8Array(zeros), Uint8Array.of(1));
+    assert.equal(read(other).end.status, "torn");
+  }
+});
+
+/** The same entries, the last two written together with what is before them. */
+const FOLLOWING = RECORDS.map((record, i) => {
+  const marked = record.slice();
+  if (i > 0) markFollowing(marked);
+  return marked;
+});
+const TOGETHER = concatBytes(encodeFileHeader(0), ...FOLLOWING);
+
+test("markFollowing() changes header and checksum of a record, and nothing that is read from it", () => {
+  for (const [i, record] of FOLLOWING.entries()) {
+    assert.deepEqual(parseRecord(record), ENTRIES[i]);
+    assert.equal(recordBytesAt(record), record.length);
+    assert.deepEqual(record.subarray(8), RECORDS[i]!.subarray(8));
+    assert.equal(record[0], 0);
+    assert.equal(record[1], i > 0 ? 0x80 : 0);
+    for (let bit = 0; bit < 64; bit++) {
+      const flipped = record.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      assert.throws(() => parseRecord(flipped), { kind: "storage" }, `bit ${bit}`);
+    }
+  }
+  assert.deepEqual(read(TOGETHER).entries, ENTRIES);
+  assert.equal(read(TOGETHER).end.status, "complete");
+});
+
+test("readRecords() calls a write torn of which any part is missing, and corrupt what another write follows", () => {
+  const reserved = new Uint8Array(1000);
+  for (let at = FILE_HEADER_BYTES; at < TOGETHER.length; at++) {
+    if (TOGETHER[at] === 0) continue;
+    const file = TOGETHER.with(at, 0);
+    const whole = BOUNDS.findLastIndex((bound) => bound <= at);
+    for (const space of [reserved, new Uint8Array()]) {
+      const { entries, end } = read(concatBytes(file, space));
+      assert.equal(end.status, "torn", `byte ${at}`);
+      assert.equal(end.offset, BOUNDS[whole]);
+      assert.deepEqual(entries, ENTRIES.slice(0, whole));
+    }
+    const { end } = read(concatBytes(file, RECORDS[0]!, reserved));
+    assert.equal(end.status, "corrupt", `byte ${at}`);
+    assert.equal(end.offset, BOUNDS[whole]);
+    assert.match(
+      "reason" in end ? end.reason : "",
+      new RegExp(`a whole record follows at byte ${TOGETHER.length}$`),
+    );
   }
 });
 

@@ -81,6 +81,7 @@ export interface OpenedLog {
   readonly index: LogIndex;
   readonly entries: readonly StoredEntry[];
   readonly tornBytes: number;
+  readonly reservedBytes: number;
   readonly isNew: boolean;
 }
 
@@ -89,6 +90,7 @@ export interface OpenLogOptions {
   readonly index?: LogIndex;
   readonly onSynced?: () => void;
   readonly segmentBytesMax?: number;
+  readonly reserveBytes?: number;
 }
 
 /** Reads a log and makes it ready, as a start of the server does. */
@@ -103,7 +105,8 @@ export async function openLog(
   });
   const isNew = reading.handles.size === 0;
   const journal = await startJournal(reading, { files, folder, index, ...options });
-  return { journal, index, entries, tornBytes: reading.tornBytes, isNew };
+  const { tornBytes, reservedBytes } = reading;
+  return { journal, index, entries, tornBytes, reservedBytes, isNew };
 }
 
 export async function refusalOf(promise: Promise<unknown>): Promise<PkiError> {
