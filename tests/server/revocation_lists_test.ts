@@ -27,9 +27,16 @@ const FOLDERS: string[] = [];
 
 after(() => FOLDERS.forEach((folder) => fs.rmSync(folder, { recursive: true })));
 
+/** How long anything may take before a test gives up; no test asserts a time below it. */
+const PATIENCE_MS = 20_000;
+
 /** Nothing but what is waiting on the disk and on promises goes on. */
 async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+  const endMs = performance.now() + PATIENCE_MS;
+  while (!isSo()) {
+    assert.ok(performance.now() < endMs, "waited too long");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 interface Revoked {
