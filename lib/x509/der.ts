@@ -35,11 +35,37 @@ export function contextTag(number: number, constructed: boolean): number {
   return CONTEXT | (constructed ? CONSTRUCTED : 0) | number;
 }
 
-/** One element: its tag, its content, and the whole of it with tag and length. */
+/** One element: its tag, its content, and the whole of it with tag and length. Views, no copies. */
 export interface Element {
   readonly tag: number;
   readonly content: Uint8Array;
   readonly whole: Uint8Array;
+}
+
+/** Makes the views only that are asked for: engines take longer for one than for reading an element. */
+class LazyElement implements Element {
+  readonly tag: number;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #contentStart: number;
+  readonly #end: number;
+  #content: Uint8Array | undefined;
+
+  constructor(bytes: Uint8Array, start: number, contentStart: number, end: number) {
+    this.tag = bytes[start] ?? 0;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#contentStart = contentStart;
+    this.#end = end;
+  }
+
+  get content(): Uint8Array {
+    return this.#content ??= this.#bytes.subarray(this.#contentStart, this.#end);
+  }
+
+  get whole(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#end);
+  }
 }
 
 function malformed(what: string): PkiError {
@@ -49,28 +75,39 @@ function malformed(what: string): PkiError {
 /** Walks the elements of a constructed value; all views, no copies. */
 export class DerReader {
   readonly #bytes: Uint8Array;
-  #at = 0;
+  readonly #end: number;
+  #at: number;
 
-  constructor(bytes: Uint8Array) {
+  /** @param from @param end where in the bytes the value is; all of them without it */
+  constructor(bytes: Uint8Array, from = 0, end = bytes.length) {
     this.#bytes = bytes;
+    this.#at = from;
+    this.#end = end;
   }
 
   get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
   }
 
   /** The next element's tag, or `undefined` at the end. */
   peekTag(): number | undefined {
-    return this.#bytes[this.#at];
+    return this.#at < this.#end ? this.#bytes[this.#at] : undefined;
   }
 
   /** @throws {PkiError} `malformed` */
   read(tag?: number): Element {
+    const start = this.#at;
+    const contentStart = this.#step(tag);
+    return new LazyElement(this.#bytes, start, contentStart, this.#at);
+  }
+
+  /** Goes behind the next element and returns where its content starts. */
+  #step(tag: number | undefined): number {
     const bytes = this.#bytes;
     const start = this.#at;
-    const found = bytes[start];
-    const first = bytes[start + 1];
-    if (found === undefined || first === undefined) throw malformed("it ends too early");
+    if (start + 1 >= this.#end) throw malformed("it ends too early");
+    const found = bytes[start] ?? 0;
+    const first = bytes[start + 1] ?? 0;
     if ((found & 0x1f) === 0x1f) throw malformed("a tag of several bytes");
     if (tag !== undefined && found !== tag) {
       throw malformed(`tag 0x${found.toString(16)} where 0x${tag.toString(16)} is due`);
@@ -82,20 +119,15 @@ export class DerReader {
       if (lengthBytes === 0 || lengthBytes > 3) throw malformed("a length of a forbidden form");
       length = 0;
       for (let i = 0; i < lengthBytes; i++) {
-        const byte = bytes[at++];
-        if (byte === undefined) throw malformed("it ends too early");
-        length = length << 8 | byte;
+        if (at >= this.#end) throw malformed("it ends too early");
+        length = length << 8 | (bytes[at++] ?? 0);
       }
       const shortest = length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x10000 ? 2 : 3;
       if (lengthBytes !== shortest) throw malformed("a length that is not in its shortest form");
     }
-    if (length > bytes.length - at) throw malformed("it ends too early");
+    if (length > this.#end - at) throw malformed("it ends too early");
     this.#at = at + length;
-    return {
-      tag: found,
-      content: bytes.subarray(at, at + length),
-      whole: bytes.subarray(start, at + length),
-    };
+    return at;
   }
 
   /** The next element if it has this tag. */
@@ -105,7 +137,8 @@ export class DerReader {
 
   /** A reader of the next element's content. */
   enter(tag: number): DerReader {
-    return new DerReader(this.read(tag).content);
+    const contentStart = this.#step(tag);
+    return new DerReader(this.#bytes, contentStart, this.#at);
   }
 
   /** @throws {PkiError} `malformed` if anything is left. */
