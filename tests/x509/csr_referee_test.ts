@@ -10,7 +10,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Bytes, copyBytes } from "../../lib/base/bytes.ts";
+import { type Bytes, copyBytes, isEqualBytes, parseBase64 } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { checkCsr, type Granted } from "../../lib/ca/csr_policy.ts";
 import { DEFAULT_PROFILES } from "../../lib/ca/profile.ts";
@@ -79,7 +79,9 @@ function theirForm({ tag, whole }: Element): Bytes {
 /** Where both read a request, they read the same. */
 function compare(ours: CsrFields, theirs: x509.Pkcs10CertificateRequest): void {
   assert.deepEqual(ours.commonNames, theirs.subjectName.getField("CN"));
-  assert.deepEqual(new Uint8Array(theirs.publicKey.rawData), ours.spki);
+  const theirSpki = new Uint8Array(theirs.publicKey.rawData);
+  // Theirs writes the parameters of an unknown algorithm anew; ours refuses the key when it judges it.
+  if (!isEqualBytes(theirSpki, ours.spki)) assert.throws(() => readPublicKey(ours.spki));
   assert.deepEqual(
     Array.from(theirs.attributes).map(({ type }) => type),
     ours.attributes.map(({ oid }) => oid),
@@ -245,7 +247,20 @@ const mutation = fc.record({
   return Uint8Array.from(bytes);
 });
 
+/** Found by chance: a key of an unknown algorithm, whose parameters theirs writes anew. */
+const FOUND = parseBase64(
+  "MIIBpjCCAVMCAQAwXjERMA8GA1UEAwwIT3xmRUBRIlExHTAbBgNVBAoMFOChg/CSi5Ljj4bhubrwkKKM" +
+    "T8yBMRswGQYDVQQGDBLaqNyb8J2kv+GOlvCRsZ/goaIxDTALBgNVBAoMBPCShqQwWTATBg6MMBrOPQIB" +
+    "BggqhkjOPQMBBwNCAARGQvf933oq3V2pEDtcZKQai7sagb/sA1T0jkdl7cTwYIS86awZcNpS5FrTPePk" +
+    "lXqVxC5uCDeGCc435c44rl35oIGSMBAGCisGAQQBhvTqnn0xAgUAMH4GCSqGSIb3DQEJDjFxMG8wKwYD" +
+    "VR0RBCQwIoIHdVNHKHNgKYcQyTFeg1pXI3i/B/NpxVEW34EFemBrcUEwFgYKKwYBBAGBoP/xCQEB/wQF" +
+    "BAOsDowwGgYKKwYBBAGH7YHTEgQMBAoa2whcy1HQFIfzMAwGBiqHleqpTQQCBQAwCgYIKoZIzj0EAwID" +
+    "QQBVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVV" +
+    "VVVVVVVV",
+);
+
 test("readCsr() reads no changed request in another way than @peculiar/x509", () => {
+  check(FOUND);
   let read = 0;
   fc.assert(
     fc.property(mutation, (der) => {
