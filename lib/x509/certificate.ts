@@ -112,24 +112,6 @@ function readValidity(tbs: DerReader) {
   return { notBeforeMs, notAfterMs };
 }
 
-/**
- * Serial number and end of a certificate of our own, ten times faster than all of it: what a start
- * reads a hundred thousand times. The rest is not looked at.
- * @throws {PkiError} `malformed`
- */
-export function parseSerialAndEnd(
-  der: Uint8Array,
-): Pick<Certificate, "serial" | "notAfterMs"> {
-  const tbs = new DerReader(
-    new DerReader(readWhole(der, TAG.sequence).content).read(TAG.sequence).content,
-  );
-  const serial = readSerial(tbs);
-  tbs.read(TAG.sequence); // signature algorithm
-  tbs.read(TAG.sequence); // issuer
-  const { notAfterMs } = readValidity(tbs);
-  return { serial, notAfterMs };
-}
-
 /** What the tables of issued certificates keep of one. */
 export interface IssuedFacts extends Pick<Certificate, "serial" | "notAfterMs"> {
   /** The authority key identifier in hex: which issuing CA signed it. */

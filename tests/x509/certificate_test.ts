@@ -12,7 +12,6 @@ import {
   parseCommonNames,
   parseGeneralNames,
   parseIssuedFacts,
-  parseSerialAndEnd,
 } from "../../lib/x509/certificate.ts";
 import {
   contextTag,
@@ -661,34 +660,6 @@ test("parseCertificate() reads or refuses as malformed any mutation and any byte
     parsesOrIsMalformed(bytes);
     parsesOrIsMalformed(encodeSequence(bytes));
   }));
-});
-
-test("parseSerialAndEnd() agrees with parseCertificate(), whatever single bit is flipped", () => {
-  let read = 0;
-  for (const { der } of [user, issuing]) {
-    for (let i = -1; i < der.length * 8; i++) {
-      const bytes = i < 0 ? der : flipBit(der, i >> 3, i % 8);
-      let whole: { serial: string; notAfterMs: number };
-      try {
-        whole = parseCertificate(bytes);
-      } catch {
-        continue;
-      }
-      const { serial, notAfterMs } = whole;
-      assert.deepEqual(parseSerialAndEnd(bytes), { serial, notAfterMs });
-      read++;
-    }
-  }
-  assert.ok(read > 1000, `only ${read} mutations are certificates`);
-});
-
-test("parseSerialAndEnd() refuses every truncation", () => {
-  for (let length = 0; length < user.der.length; length++) {
-    assert.throws(
-      () => parseSerialAndEnd(user.der.subarray(0, length)),
-      (error) => error instanceof PkiError && error.kind === "malformed",
-    );
-  }
 });
 
 test("parseIssuedFacts() reads serial, end and issuer's key identifier", () => {
