@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { encodeHex } from "../lib/base/bytes.ts";
+import { LIMITS } from "../lib/base/limits.ts";
 import type { Entry } from "../lib/log/entry.ts";
 import { encodeVerifierKey, parseVerifierKey } from "../lib/log/note.ts";
 import { CheckpointFile } from "../lib/store/checkpoint_file.ts";
@@ -40,7 +41,7 @@ async function ours(folder: string, writers: number) {
   const index = new LogIndex();
   const verifier = parseVerifierKey(encodeVerifierKey(ORIGIN, publicKey));
   const log = new SignedLog({ index, signer: { key: privateKey, verifier }, warn: () => {} });
-  const options = { files: diskFiles, folder, index };
+  const options = { files: diskFiles, folder, index, reserveBytes: LIMITS.logReserveBytes };
   const reading = await readLog({ ...options, mode: "existing", onEntry: () => {} });
   const journal = await startJournal(reading, { ...options, onSynced: log.onSynced });
   const note = log.checkpoint;

@@ -25,6 +25,7 @@ import { generatePrivateKey } from "../lib/x509/keys.ts";
 import { makeCsr } from "../lib/x509/make_csr.ts";
 import { serverDns } from "../lib/x509/names.ts";
 import { parsePemBlock } from "../lib/x509/pem.ts";
+import { cpuSeconds } from "./server.ts";
 
 export interface LoadOptions {
   readonly port: number;
@@ -190,11 +191,17 @@ async function judge(users: readonly User[], records: readonly Answers[]): Promi
   return judged;
 }
 
-/** CPU time of a process so far by thread, in microseconds (Linux). Threads that ended do not count. */
-function threadMicroseconds(pid: number): Map<string, { name: string; microseconds: number }> {
+interface CpuTime {
+  readonly name: string;
+  readonly microseconds: number;
+}
+
+/** CPU time of a process so far (Linux): by thread, and of all of them, those that ended too. */
+function cpuTimes(pid: number): { threads: Map<string, CpuTime>; microseconds: number } {
   const folder = `/proc/${pid}/task`;
-  const threads = new Map<string, { name: string; microseconds: number }>();
-  for (const thread of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
+  const threads = new Map<string, CpuTime>();
+  if (!fs.existsSync(folder)) return { threads, microseconds: 0 };
+  for (const thread of fs.readdirSync(folder)) {
     try {
       const name = fs.readFileSync(`${folder}/${thread}/comm`, "utf8").trim();
       const [ns = ""] = fs.readFileSync(`${folder}/${thread}/schedstat`, "utf8").split(" ");
@@ -203,17 +210,20 @@ function threadMicroseconds(pid: number): Map<string, { name: string; microsecon
       // It ended while we looked.
     }
   }
-  return threads;
+  return { threads, microseconds: cpuSeconds(pid) * 1e6 };
 }
 
 /** What the server used for each answer, by the names of its threads. */
-function serverCost(before: ReturnType<typeof threadMicroseconds>, answers: number) {
+function serverCost(before: ReturnType<typeof cpuTimes>, answers: number) {
   const cost: { [thread: string]: number } = {};
-  for (const [thread, { name, microseconds }] of threadMicroseconds(options.pid)) {
-    const used = microseconds - (before.get(thread)?.microseconds ?? 0);
-    if (used > 0) cost[name] = (cost[name] ?? 0) + used / answers;
+  const now = cpuTimes(options.pid);
+  let ended = now.microseconds - before.microseconds;
+  for (const [thread, { name, microseconds }] of now.threads) {
+    const used = microseconds - (before.threads.get(thread)?.microseconds ?? 0);
+    cost[name] = (cost[name] ?? 0) + used / answers;
+    ended -= used;
   }
-  return cost;
+  return { ...cost, "threads that ended": Math.max(0, ended / answers) };
 }
 
 const users: User[] = [];
@@ -223,7 +233,7 @@ const span = { fromMs, toMs: fromMs + options.seconds * 1000 };
 const running = users.map((user) => send(user, span));
 await new Promise((resolve) => setTimeout(resolve, options.warmUpSeconds * 1000));
 const before = process.cpuUsage();
-const serverBefore = threadMicroseconds(options.pid);
+const serverBefore = cpuTimes(options.pid);
 const records = await Promise.all(running);
 const { user: userUs, system: systemUs } = process.cpuUsage(before);
 const answers = records.reduce((sum, record) => sum + record.latenciesMs.length, 0);

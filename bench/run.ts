@@ -209,10 +209,11 @@ async function benchStartup(): Promise<void> {
     );
     show(
       "  longest lookup",
-      `${figures.longestLookupMs.toFixed(0)} ms while a snapshot is taken ` +
-        `(${figures.snapshotSeconds.toFixed(1)} s), else ${
-          figures.longestLookupBeforeMs.toFixed(0)
-        } ms`,
+      (Number.isNaN(figures.snapshotSeconds)
+        ? "no snapshot is due; "
+        : `${figures.longestLookupMs.toFixed(0)} ms while a snapshot is taken ` +
+          `(${figures.snapshotSeconds.toFixed(1)} s), else `) +
+        `${figures.longestLookupBeforeMs.toFixed(0)} ms`,
     );
   }
 }

@@ -210,7 +210,8 @@ export class Journal {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
       this.#waiting = [];
-      // The disk gets the next batch before those of the last one go on: what they do takes longer.
+      // The disk gets the next batch before the last one is signed for and those of it go on: that
+      // takes longer. Until the next one is synced the index stays at the last one.
       const committing = this.#commit(batch);
       acknowledge();
       acknowledge = await committing;
@@ -252,15 +253,13 @@ export class Journal {
     }
     const from = this.#index.size;
     for (const { leafHash, record } of batch) this.#index.append(leafHash, record.length);
-    const acknowledge = () =>
-      batch.forEach(({ leafHash, resolve }, i) => resolve({ index: from + i, leafHash }));
-    try {
-      this.#onSynced();
-    } catch (error) {
-      acknowledge();
-      throw error;
-    }
-    return acknowledge;
+    return () => {
+      try {
+        this.#onSynced();
+      } finally {
+        batch.forEach(({ leafHash, resolve }, i) => resolve({ index: from + i, leafHash }));
+      }
+    };
   }
 
   /**
