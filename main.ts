@@ -9,8 +9,8 @@ import process from "node:process";
 import type { Writable } from "node:stream";
 import type { PkiContext } from "./commands/context.ts";
 import { exitCodeOf, formatError } from "./commands/error_text.ts";
-import { GLOBAL_SWITCH_OPTIONS, GLOBAL_VALUE_OPTIONS } from "./commands/globals.ts";
-import { program } from "./commands/program.ts";
+import { moveLeadingOptions } from "./commands/leading_options.ts";
+import { program, routes } from "./commands/program.ts";
 import { messageOf, PkiError, systemCodeOf } from "./lib/base/errors.ts";
 import { findTerminal } from "./lib/client/terminal.ts";
 
@@ -20,39 +20,6 @@ const SECRETS = ["PKI_PASSWORD", "PKI_CA_PASSPHRASE"] as const;
 const INTERNAL = 1;
 const USAGE = 2;
 const INTERRUPTED = 130;
-
-/** What may stand alone, without a command. */
-const ROOT_OPTIONS = ["-h", "--help", "-v", "--version"];
-
-/** Global options may come before the command; the command line's library wants them behind it. */
-function moveLeadingOptions(args: readonly string[]): string[] {
-  const leading: string[] = [];
-  let at = 0;
-  for (;;) {
-    const arg = args[at];
-    if (arg === undefined) break;
-    const [name = ""] = arg.split("=", 1);
-    if (GLOBAL_SWITCH_OPTIONS.includes(arg)) leading.push(arg);
-    else if (GLOBAL_VALUE_OPTIONS.includes(name)) {
-      leading.push(arg);
-      const value = args[at + 1];
-      if (name === arg && value !== undefined) {
-        leading.push(value);
-        at++;
-      }
-    } else break;
-    at++;
-  }
-  const [command, ...rest] = args.slice(at);
-  if (command === undefined || (command.startsWith("-") && !ROOT_OPTIONS.includes(command))) {
-    return ["session", ...leading, ...args.slice(at)]; // an option is never taken for a command
-  }
-  if (command !== "log") return [command, ...leading, ...rest];
-  const [subcommand, ...others] = rest; // a command of two words
-  return subcommand === undefined
-    ? [command, ...leading]
-    : [command, subcommand, ...leading, ...others];
-}
 
 /** Exit codes of the library are negative where it was the one to fail. */
 function exitCodeFrom(code: number | string | null | undefined): number {
@@ -127,7 +94,7 @@ async function main(): Promise<number> {
     signal: interruption.signal,
     now: Date.now,
   };
-  await run(program, moveLeadingOptions(process.argv.slice(2)), context);
+  await run(program, moveLeadingOptions(process.argv.slice(2), routes), context);
   await drained(stdout);
   const code = exitCodeFrom(stricliProcess.exitCode) || codeOfLost(stdout.error);
   await drained(stderr);

@@ -45,9 +45,7 @@ async function checkPeer(
 }
 
 function rememberPeer({ home }: Surroundings, where: string, { id }: Peer): void {
-  const config = home.loadConfig();
-  if (config.peers?.[where] === id) return;
-  home.saveConfig({ ...config, peers: { ...config.peers, [where]: id } });
+  home.changeConfig((config) => ({ ...config, peers: { ...config.peers, [where]: id } }));
 }
 
 export async function connect(

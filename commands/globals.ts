@@ -40,7 +40,7 @@ export const GLOBAL_FLAGS = {
     "The server [$PKI_SERVER, else the one last used, else localhost:7443]",
     "HOST:PORT",
   ),
-  id: textFlag("Who you are [$PKI_ID, else the only identity in the home]", "NAME"),
+  id: textFlag("Who you are [$PKI_ID, else as chosen by pki id use, else the only one]", "NAME"),
   passwordFile: textFlag(
     "File with the password in its first line [$PKI_PASSWORD_FILE; or $PKI_PASSWORD]",
     "FILE",
@@ -100,19 +100,27 @@ export class Surroundings {
     return id;
   }
 
-  /** Who the user is: as given, else the only identity in the home. @throws {PkiError} `usage` */
+  /** Who the user is, as far as that is clear: as given, else in use, else the only one in the home. */
+  findIdentity(): string | undefined {
+    return this.givenId() ?? this.home.chooseId();
+  }
+
+  /** As {@link findIdentity}. @throws {PkiError} `usage` if it is not clear */
   identity(): string {
-    const given = this.givenId();
-    if (given !== undefined) return given;
+    const id = this.findIdentity();
+    if (id !== undefined) return id;
     const ids = this.home.listIds();
-    const [only, ...more] = ids;
-    if (only !== undefined && more.length === 0) return only;
+    const isEmpty = ids.length === 0;
     throw new PkiError(
       "usage",
-      only === undefined
+      isEmpty
         ? "cannot tell who you are: there is no identity in the home yet"
         : `cannot tell who you are: the home has several identities (${ids.join(", ")})`,
-      { hint: "name yourself with --id" },
+      {
+        hint: isEmpty
+          ? "name yourself with --id"
+          : "name yourself with --id, or choose one for good with: pki id use NAME",
+      },
     );
   }
 

@@ -110,7 +110,7 @@ const issuerRoutes = buildRouteMap({
   },
 });
 
-const routes = buildRouteMap({
+export const routes = buildRouteMap({
   routes: {
     init: initCommand,
     serve: serveCommand,

@@ -158,10 +158,8 @@ export async function interact(context: PkiContext, flags: ServerFlags): Promise
     });
   }
   const ids = surroundings.home.listIds();
-  const id = surroundings.givenId() ??
-    (ids.length === 1 && ids[0] !== undefined
-      ? ids[0]
-      : (await terminal.askText("Who are you?", ids.join(", ") || "alice")).trim());
+  const id = surroundings.findIdentity() ??
+    (await terminal.askText("Who are you?", ids.join(", ") || "alice")).trim();
   checkId(id);
   const signedIn = await signIn(surroundings, flags, { id, registration: "offer" });
   const session = new InteractiveSession(surroundings, flags, signedIn);

@@ -6,8 +6,6 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import * as v from "valibot";
 import { isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import {
@@ -21,25 +19,8 @@ import {
 import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
 import { checkDomain, checkId, isId } from "../x509/names.ts";
 import { encodePem, parsePemBlock } from "../x509/pem.ts";
+import { type Config, ConfigFile } from "./config.ts";
 import { IdentityFiles } from "./identity_files.ts";
-
-const CONFIG_FIELDS = v.strictObject({
-  /** `host:port` of the server that the root belongs to. */
-  server: v.optional(v.string()),
-  /** Trust domain, pinned together with the root. */
-  domain: v.optional(v.string()),
-  /** SHA-256 of the issuing CAs pinned with them, in hex; a home of an earlier version has none. */
-  issuers: v.optional(v.array(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)))),
-  /** Serial numbers of issuing CAs that the root has revoked; none is ever taken out. */
-  revokedIssuers: v.optional(v.array(v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/)))),
-  /** Who answered at an address that was dialled, by `host:port`. */
-  peers: v.optional(v.record(v.string(), v.string())),
-});
-
-/** A list has no fields, so the schema alone would take it for an empty configuration. */
-const CONFIG = v.pipe(v.unknown(), v.check((value) => !Array.isArray(value)), CONFIG_FIELDS);
-
-type Config = v.InferOutput<typeof CONFIG>;
 
 export class Home {
   readonly folder: string;
@@ -94,22 +75,18 @@ export class Home {
     return this.files(id).certificatePath;
   }
 
-  /** @throws {PkiError} `malformed` */
-  loadConfig(): Config {
-    const text = readTextIfThere(this.#configPath);
-    if (text === undefined) return {};
-    try {
-      return v.parse(CONFIG, JSON.parse(text));
-    } catch (cause) {
-      throw new PkiError("malformed", `cannot read "${this.#configPath}": not as it should be`, {
-        cause,
-      });
-    }
+  get #config(): ConfigFile {
+    return new ConfigFile(this.#configPath);
   }
 
-  saveConfig(config: Config): void {
-    makeFolder(this.folder);
-    writeFileAtomic(this.#configPath, `${JSON.stringify(config, null, 2)}\n`);
+  /** @throws {PkiError} `malformed` */
+  loadConfig(): Config {
+    return this.#config.load();
+  }
+
+  /** Changes what the configuration is at that moment. @throws {PkiError} as {@link ConfigFile.change} */
+  changeConfig(edit: (config: Config) => Config): void {
+    this.#config.change(edit);
   }
 
   /** The pinned root, trust domain and issuing CAs; `undefined` before the first contact. */
@@ -183,14 +160,13 @@ export class Home {
   }
 
   #savePins({ domain, issuers, revokedIssuers }: TrustAnchor, server: string): void {
-    const { issuers: _, revokedIssuers: __, ...config } = this.loadConfig();
-    this.saveConfig({
+    this.changeConfig(({ issuers: _, revokedIssuers: __, ...config }) => ({
       ...config,
       server,
       domain,
       ...(issuers ? { issuers: [...issuers] } : {}),
       ...(revokedIssuers?.size ? { revokedIssuers: [...revokedIssuers] } : {}),
-    });
+    }));
   }
 
   /**
@@ -201,16 +177,16 @@ export class Home {
     { issuers = new Set(), revokedIssuers = new Set() }: TrustAnchor,
     server: string,
   ): void {
-    const config = this.loadConfig();
-    const pins = [...new Set([...(config.issuers ?? []), ...issuers])];
-    const revoked = [...new Set([...(config.revokedIssuers ?? []), ...revokedIssuers])];
-    const merged = {
-      ...config,
-      server,
-      ...(pins.length > 0 ? { issuers: pins } : {}),
-      ...(revoked.length > 0 ? { revokedIssuers: revoked } : {}),
-    };
-    if (!isDeepStrictEqual(merged, config)) this.saveConfig(merged);
+    this.changeConfig((config) => {
+      const pins = [...new Set([...(config.issuers ?? []), ...issuers])];
+      const revoked = [...new Set([...(config.revokedIssuers ?? []), ...revokedIssuers])];
+      return {
+        ...config,
+        server,
+        ...(pins.length > 0 ? { issuers: pins } : {}),
+        ...(revoked.length > 0 ? { revokedIssuers: revoked } : {}),
+      };
+    });
   }
 
   /** The ids that have a key here, sorted. */
@@ -222,6 +198,39 @@ export class Home {
       return []; // no folder, no identities
     }
     return names.filter((name) => isId(name) && this.hasKey(name)).sort();
+  }
+
+  /** The identity that was chosen with `pki id use`, whether or not it is still here. */
+  get idInUse(): string | undefined {
+    const { identity } = this.loadConfig();
+    if (identity !== undefined) checkId(identity);
+    return identity;
+  }
+
+  /** Takes an identity into use; with `undefined`, none. */
+  useId(id: string | undefined): void {
+    this.changeConfig(({ identity: _, ...config }) =>
+      id === undefined ? config : { ...config, identity: id }
+    );
+  }
+
+  /**
+   * Who the user is where nothing else says so: the identity in use, else the only one.
+   * @returns `undefined` where there are none, or several of which none is in use
+   * @throws {PkiError} `usage` if the one in use is gone: nobody shall act as somebody else by that
+   */
+  chooseId(): string | undefined {
+    const { idInUse } = this;
+    const ids = this.listIds();
+    if (idInUse === undefined) return ids.length === 1 ? ids[0] : undefined;
+    if (ids.includes(idInUse)) return idInUse;
+    throw new PkiError(
+      "usage",
+      `cannot act as "${idInUse}", the identity in use: it has no key here`,
+      {
+        hint: "choose another with: pki id use NAME; or name yourself with --id",
+      },
+    );
   }
 
   hasKey(id: string): boolean {

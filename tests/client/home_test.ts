@@ -146,7 +146,7 @@ test("Home.pin() never replaces a root, not even by itself", async () => {
 
 test("Home.pin() ends what a crash between its two files left, and keeps the configuration", async () => {
   await inHome((home) => {
-    home.saveConfig({ peers: { "localhost:7450": "bob" } });
+    home.changeConfig(() => ({ peers: { "localhost:7450": "bob" } }));
     home.pin(ANCHOR, "localhost:7443");
     fs.rmSync(home.rootPath); // as before the second file
     assert.equal(home.loadAnchor(NOW_MS), undefined);
@@ -159,7 +159,7 @@ test("Home.pin() ends what a crash between its two files left, and keeps the con
 test("Home.loadAnchor() refuses a pinned root whose trust domain was lost", async () => {
   await inHome((home) => {
     home.pin(ANCHOR, "localhost:7443");
-    home.saveConfig({});
+    home.changeConfig(() => ({}));
     assert.throws(() => home.loadAnchor(NOW_MS), {
       kind: "malformed",
       message: /has lost the trust domain$/,
@@ -175,9 +175,9 @@ test("Home.loadAnchor() judges what is pinned", async () => {
       kind: "untrusted",
       message: /the root expired/,
     });
-    home.saveConfig({ domain: "Not a domain" });
+    home.changeConfig(() => ({ domain: "Not a domain" }));
     assert.throws(() => home.loadAnchor(NOW_MS), { kind: "usage" });
-    home.saveConfig({ domain: DOMAIN });
+    home.changeConfig(() => ({ domain: DOMAIN }));
     fs.writeFileSync(home.rootPath, "no PEM");
     assert.throws(() => home.loadAnchor(NOW_MS), { kind: "malformed" });
     fs.writeFileSync(home.rootPath, "");
@@ -189,7 +189,9 @@ test("Home.loadConfig() refuses what it does not know", async () => {
   await inHome((home) => {
     const path = join(home.folder, "config.json");
     assert.deepEqual(home.loadConfig(), {});
-    home.saveConfig({});
+    const good = { server: "a:1", domain: DOMAIN, peers: { "b:2": "bob" }, identity: "alice" };
+    home.changeConfig(() => good);
+    assert.deepEqual(home.loadConfig(), good);
     const bad = [
       "",
       "{",
@@ -201,6 +203,7 @@ test("Home.loadConfig() refuses what it does not know", async () => {
       '{"server":1}',
       '{"domain":null}',
       '{"peers":{"a:1":1}}',
+      '{"identity":["alice"]}',
     ];
     for (const text of bad) {
       fs.writeFileSync(path, text);
@@ -212,9 +215,7 @@ test("Home.loadConfig() refuses what it does not know", async () => {
     }
     fs.writeFileSync(path, Uint8Array.of(0xff));
     assert.throws(() => home.loadConfig(), { kind: "malformed" });
-    const good = { server: "a:1", domain: DOMAIN, peers: { "b:2": "bob" } };
-    home.saveConfig(good);
-    assert.deepEqual(home.loadConfig(), good);
+    assert.throws(() => home.changeConfig(() => good), { kind: "malformed" }, "it is overwritten");
   });
 });
 
@@ -248,6 +249,29 @@ test("Home.listIds() lists the ids that have a key, sorted", async () => {
     assert.deepEqual(home.listIds(), ["a.b-c", "alice", "bob"]);
     assert.equal(home.hasKey("alice"), true);
     assert.equal(home.hasKey("carol"), false);
+  });
+});
+
+test("Home.chooseId() is the identity in use, else the only one, and nobody else's", async () => {
+  await inHome((home) => {
+    assert.equal(home.chooseId(), undefined);
+    putKey(home, "alice", "key");
+    assert.equal(home.chooseId(), "alice");
+    putKey(home, "bob", "key");
+    assert.equal(home.chooseId(), undefined);
+    home.useId("bob");
+    assert.deepEqual([home.idInUse, home.chooseId()], ["bob", "bob"]);
+    home.useId("carol");
+    assert.throws(() => home.chooseId(), {
+      kind: "usage",
+      message: `cannot act as "carol", the identity in use: it has no key here`,
+      hint: "choose another with: pki id use NAME; or name yourself with --id",
+    });
+    home.useId(undefined);
+    assert.equal(home.idInUse, undefined);
+    assert.equal(home.chooseId(), undefined);
+    home.changeConfig(() => ({ identity: "../x" }));
+    assert.throws(() => home.chooseId(), { kind: "usage", message: /^cannot use id/ });
   });
 });
 
@@ -300,7 +324,7 @@ test("Home says that it cannot write", async () => {
   await inHome((home) => {
     fs.writeFileSync(home.folder, "a file where the folder should be");
     const saves = [
-      () => home.saveConfig({}),
+      () => home.changeConfig(() => ({ server: "a:1" })),
       () => home.files("alice").saveNewKey("key", SPKI),
       () => home.files("alice").replaceCertificate("certificate", undefined),
       () => home.saveLogKey("key"),

@@ -323,7 +323,7 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     args: ["request", "bob"],
     code: 2,
     error: "cannot tell who you are: the home has several identities (alice, bob)",
-    hint: "name yourself with --id",
+    hint: "name yourself with --id, or choose one for good with: pki id use NAME",
   },
   {
     does: "no password and no terminal",
