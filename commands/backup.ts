@@ -25,7 +25,7 @@ export async function backup(
 ): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const { home } = surroundings;
-  const folder = flags.data ?? home.serverFolder;
+  const folder = surroundings.dataFolder(flags.data);
   const { isSetUp } = await import("../lib/server/setup.ts");
   const { serverFiles } = await import("../lib/server/files.ts");
   const { backUp } = await import("../lib/server/backup.ts");
@@ -95,7 +95,10 @@ export const backupCommand = buildCommand<BackupFlags, [string], PkiContext>({
   },
   parameters: {
     flags: {
-      data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
+      data: textFlag(
+        "Folder of the server's keys and state [$PKI_DATA, else server in the home]",
+        "DIR",
+      ),
       force: switchFlag("Replace FILE, once the new backup is written and verified"),
       ...GLOBAL_FLAGS,
     },

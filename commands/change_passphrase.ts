@@ -34,7 +34,7 @@ export async function changePassphrase(
 ): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const { home } = surroundings;
-  const folder = flags.data ?? home.serverFolder;
+  const folder = surroundings.dataFolder(flags.data);
   const { checkPassphrase, isSetUp } = await import("../lib/server/setup.ts");
   const { isPending } = await import("../lib/server/outside_root.ts");
   const { changePassphrase: change, changeRootPassphrase } = await import(

@@ -11,7 +11,10 @@ import { type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
 import { PASSPHRASE_FLAG, type PassphraseFlags } from "./passphrase.ts";
 
 export const FOLDER_FLAGS = {
-  data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
+  data: textFlag(
+    "Folder of the server's keys and state [$PKI_DATA, else server in the home]",
+    "DIR",
+  ),
   passphraseFile: PASSPHRASE_FLAG,
 } as const;
 
@@ -21,10 +24,10 @@ export interface FolderFlags extends GlobalFlags, PassphraseFlags {
 
 /** The data folder that is meant. @throws {PkiError} `not-found`, `conflict` if it is not complete */
 export async function findFolder(
-  { home }: Surroundings,
+  surroundings: Surroundings,
   { data }: Pick<FolderFlags, "data">,
 ): Promise<string> {
-  const folder = data ?? home.serverFolder;
+  const folder = surroundings.dataFolder(data);
   const { isSetUp } = await import("../lib/server/setup.ts");
   const { checkNotPending } = await import("../lib/server/outside_root.ts");
   checkNotPending(folder);

@@ -86,6 +86,11 @@ export class Surroundings {
     else if (text !== "") stdout.write(text.endsWith("\n") ? text : `${text}\n`);
   }
 
+  /** The server's data folder: as given, else where `$PKI_DATA` says, else in the home. */
+  dataFolder(given: string | undefined): string {
+    return given ?? (this.context.process.env["PKI_DATA"] || this.home.serverFolder);
+  }
+
   serverAddress(): Address {
     const { env } = this.context.process;
     const text = this.flags.server ?? (env["PKI_SERVER"] || this.home.loadConfig().server) ??

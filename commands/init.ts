@@ -65,7 +65,7 @@ function checkFlags(flags: InitFlags): void {
 
 export async function init(context: PkiContext, flags: InitFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
-  const folder = flags.data ?? surroundings.home.serverFolder;
+  const folder = surroundings.dataFolder(flags.data);
   checkFlags(flags);
   if (flags.domain !== undefined) checkDomain(flags.domain);
   if (flags.issuingCert !== undefined) return await complete(surroundings, flags, folder);

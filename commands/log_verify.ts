@@ -19,7 +19,7 @@ async function verifyData(
   surroundings: Surroundings,
   { data, witness }: LogVerifyFlags,
 ): Promise<Verified> {
-  const folder = data ?? surroundings.home.serverFolder;
+  const folder = surroundings.dataFolder(data);
   const { isSetUp } = await import("../lib/server/setup.ts");
   const { defaultWitness, serverFiles } = await import("../lib/server/files.ts");
   const { measureLog, verifyFolder } = await import("../lib/server/verify.ts");
@@ -95,7 +95,10 @@ export const logVerifyCommand = buildCommand<LogVerifyFlags, [string?], PkiConte
   },
   parameters: {
     flags: {
-      data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
+      data: textFlag(
+        "Folder of the server's keys and state [$PKI_DATA, else server in the home]",
+        "DIR",
+      ),
       witness: textFlag("Where the newest checkpoint is remembered [DIR.witness]", "FILE"),
       ...GLOBAL_FLAGS,
     },

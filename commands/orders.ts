@@ -18,7 +18,10 @@ import { findPassphrase, PASSPHRASE_FLAG, type PassphraseFlags } from "./passphr
 
 /** Options of the commands that give orders. */
 export const ORDER_FLAGS = {
-  data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
+  data: textFlag(
+    "Folder of the server's keys and state [$PKI_DATA, else server in the home]",
+    "DIR",
+  ),
   passphraseFile: PASSPHRASE_FLAG,
   witness: textFlag("Where the newest checkpoint is remembered [DIR.witness]", "FILE"),
 } as const;
@@ -41,11 +44,11 @@ export interface OrderOptions {
 
 /** The data folder that is meant. @throws {PkiError} `not-found` if there is none */
 export async function findDataFolder(
-  { home }: Surroundings,
+  surroundings: Surroundings,
   { data }: Pick<OrderFlags, "data">,
   what: string,
 ): Promise<string> {
-  const folder = data ?? home.serverFolder;
+  const folder = surroundings.dataFolder(data);
   const { isSetUp } = await import("../lib/server/setup.ts");
   if (isSetUp(folder)) return folder;
   throw new PkiError("not-found", `${what}: there is no data folder "${folder}"`, {

@@ -18,7 +18,7 @@ export async function restoreBackup(
   path: string,
 ): Promise<void> {
   const surroundings = new Surroundings(context, flags);
-  const folder = flags.data ?? surroundings.home.serverFolder;
+  const folder = surroundings.dataFolder(flags.data);
   const { defaultWitness } = await import("../lib/server/files.ts");
   const { restore } = await import("../lib/server/restore.ts");
   const witness = flags.witness ?? defaultWitness(folder);
@@ -53,7 +53,7 @@ export const restoreCommand = buildCommand<RestoreFlags, [string], PkiContext>({
   parameters: {
     flags: {
       data: textFlag(
-        "The folder that is made: not there yet, or empty [server, in the home]",
+        "The folder that is made: not there yet, or empty [$PKI_DATA, else server in the home]",
         "DIR",
       ),
       witness: textFlag("Where the newest checkpoint is remembered [DIR.witness]", "FILE"),

@@ -1,17 +1,17 @@
 /** `pki serve`: the certificate authority and the directory. */
 
 import { buildCommand } from "@stricli/core";
+import { hostname } from "node:os";
 import { PkiError } from "../lib/base/errors.ts";
 import { readFirstLine } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
-import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
+import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import {
   aborted,
   DEFAULT_PORT,
   GLOBAL_FLAGS,
   type GlobalFlags,
-  parsePort,
   Surroundings,
   switchFlag,
   textFlag,
@@ -25,42 +25,92 @@ import {
   type PassphraseFlags,
 } from "./passphrase.ts";
 import { ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
+import {
+  type Configuration,
+  printConfiguration,
+  resolveConfiguration,
+} from "./server_configuration.ts";
+import {
+  type GivenSettings,
+  LOG_FORMATS,
+  LOG_LEVELS,
+  parseSetting,
+  REGISTRATIONS,
+  SETTING_NAMES,
+  type SettingName,
+} from "./server_settings.ts";
 
-interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags {
+interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags, GivenSettings {
   readonly data?: string;
-  readonly host: string;
-  readonly port: number;
-  readonly domain?: string;
-  readonly maxConnections?: number;
-  readonly witness?: string;
+  readonly passphraseFile?: string;
   readonly acceptLoss?: boolean;
+  readonly printConfig?: boolean;
 }
 
-function parseCount(text: string): number {
-  const count = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-  if (count >= 1) return count;
-  throw new PkiError("usage", `${JSON.stringify(text)} is not a number from 1 on`);
+/** An option that is a setting as well: the environment and `pki.json` have it, too. */
+function settingFlag<N extends SettingName>(name: N, brief: string, placeholder: string) {
+  return {
+    kind: "parsed",
+    parse: (text: string) => parseSetting(name, text),
+    optional: true,
+    brief,
+    placeholder,
+  } as const;
+}
+
+/** The settings that were given as options. */
+function givenSettings(flags: ServeFlags): GivenSettings {
+  return Object.fromEntries(
+    SETTING_NAMES.flatMap((name) => flags[name] === undefined ? [] : [[name, flags[name]]]),
+  );
+}
+
+/** A passphrase in the environment goes before a file that only `pki.json` names. */
+function passphraseFlags(
+  { settings, sources }: Configuration,
+  env: PkiContext["process"]["env"],
+): PassphraseFlags {
+  const { passphraseFile } = settings;
+  const isOutranked = sources.passphraseFile === "file" && Boolean(env["PKI_CA_PASSPHRASE"]);
+  return passphraseFile === undefined || isOutranked ? {} : { passphraseFile };
 }
 
 export async function serve(context: PkiContext, flags: ServeFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
-  const folder = flags.data ?? surroundings.home.serverFolder;
-  const { checkPassphrase, isSetUp, setUp } = await import("../lib/server/setup.ts");
-  const { defaultWitness } = await import("../lib/server/files.ts");
+  if (flags.domain !== undefined) checkDomain(flags.domain);
+  const { env, stdout, stderr } = context.process;
+  const { checkPassphrase, isSetUp, settleFolder, setUp } = await import("../lib/server/setup.ts");
+  const input = {
+    folder: surroundings.dataFolder(flags.data),
+    options: givenSettings(flags),
+    env,
+    hostName: hostname(),
+  };
+  if (flags.printConfig) {
+    const configuration = resolveConfiguration(input);
+    for (const text of configuration.warnings) stderr.write(`pki: warning: ${text}\n`);
+    stdout.write(printConfiguration(configuration));
+    return;
+  }
+  settleFolder(input.folder);
+  const configuration = resolveConfiguration(input);
+  const { folder, settings } = configuration;
+  for (const text of configuration.warnings) stderr.write(`pki: warning: ${text}\n`);
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
   const { checkNotPending } = await import("../lib/server/outside_root.ts");
   checkNotPending(folder);
   checkRootKeyUse(flags);
   const isFirstStart = !isSetUp(folder);
-  const witness = flags.witness ?? defaultWitness(folder);
+  const { witness } = settings;
   if (isFirstStart) checkNoWitness(folder, witness);
+  const where = passphraseFlags(configuration, env);
   const passphrase = isFirstStart
-    ? await choosePassphrase(surroundings, flags)
-    : await findPassphrase(surroundings, flags);
+    ? await choosePassphrase(surroundings, where)
+    : await findPassphrase(surroundings, where);
   checkPassphrase(passphrase);
   if (isFirstStart) {
-    const domain = flags.domain ?? DEFAULT_DOMAIN;
+    const domain = settings.domain ?? DEFAULT_DOMAIN;
     await setUp(folder, { domain, passphrase, nowMs: context.now() });
     surroundings.note(
       `made a root and an issuing CA for the trust domain ${domain}, in "${folder}"`,
@@ -73,21 +123,21 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
     const server = await startServer({
       folder,
       passphrase,
-      host: flags.host,
-      port: flags.port,
+      host: settings.host,
+      port: settings.port,
+      connectionsMax: settings.maxConnections,
       witness,
       acceptsLoss: flags.acceptLoss ?? false,
       ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
       ...(flags.rootPassphraseFile === undefined
         ? {}
         : { rootPassphrase: readFirstLine(flags.rootPassphraseFile) }),
-      ...(flags.maxConnections === undefined ? {} : { connectionsMax: flags.maxConnections }),
-      log: (line) => context.process.stderr.write(`pki: ${line}\n`),
+      log: (line) => stderr.write(`pki: ${line}\n`),
       onFault: fault.reject,
     });
     try {
-      checkDomainFits(flags.domain, server.domain);
-      announce(surroundings, flags.host, server);
+      checkDomainFits(settings.domain, server.domain);
+      announce(surroundings, settings.host, server);
       await Promise.race([fault.promise, aborted(context.signal)]);
       surroundings.note("stopping: running requests finish");
     } finally {
@@ -138,30 +188,31 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      data: textFlag("Folder of the server's keys and state [server, in the home]", "DIR"),
-      host: {
-        kind: "parsed",
-        parse: String,
-        default: "127.0.0.1",
-        brief: "Address to listen on",
-        placeholder: "ADDRESS",
-      },
-      port: {
-        kind: "parsed",
-        parse: parsePort,
-        default: String(DEFAULT_PORT),
-        brief: "Port, 0 for any free one",
-        placeholder: "PORT",
+      data: textFlag(
+        "Folder of the server's keys and state [$PKI_DATA, else server in the home]",
+        "DIR",
+      ),
+      host: settingFlag("host", "Address to listen on [127.0.0.1]", "ADDRESS"),
+      port: settingFlag("port", `Port, 0 for any free one [${DEFAULT_PORT}]`, "PORT"),
+      publicAddress: settingFlag(
+        "publicAddress",
+        "Where clients reach it, for invitations [address and port that it listens on]",
+        "HOST:PORT",
+      ),
+      registration: {
+        kind: "enum",
+        values: REGISTRATIONS,
+        optional: true,
+        brief: "Who may register [open on a loopback address, else invite]",
       },
       passphraseFile: PASSPHRASE_FLAG,
-      maxConnections: {
-        kind: "parsed",
-        parse: parseCount,
-        optional: true,
-        brief: `Connections held at once [${LIMITS.connectionsMax}]`,
-        placeholder: "N",
-      },
-      witness: textFlag(
+      maxConnections: settingFlag(
+        "maxConnections",
+        `Connections held at once [${LIMITS.connectionsMax}]`,
+        "N",
+      ),
+      witness: settingFlag(
+        "witness",
         "Where to remember the newest checkpoint, outside of the data folder [DIR.witness]",
         "FILE",
       ),
@@ -169,6 +220,19 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
       rootKey: textFlag("With --accept-loss: file with the root's key [root.key there]", "FILE"),
       rootPassphraseFile: ROOT_KEY_FLAGS.rootPassphraseFile,
       domain: textFlag(`At the first start: the trust domain [${DEFAULT_DOMAIN}]`, "DOMAIN"),
+      logFormat: {
+        kind: "enum",
+        values: LOG_FORMATS,
+        optional: true,
+        brief: "How events are told on stderr [text]",
+      },
+      logLevel: {
+        kind: "enum",
+        values: LOG_LEVELS,
+        optional: true,
+        brief: "Which of them, from the gravest on [notice; info for json]",
+      },
+      printConfig: switchFlag("Print the settings that hold, and where each comes from; then end"),
       ...GLOBAL_FLAGS,
     },
   },
@@ -182,6 +246,8 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
       "Everything that was acknowledged is in the folder's log. Of that the server keeps a\n" +
       "signed record outside of the folder (--witness), and does not start on a folder that\n" +
       "has lost entries since.\n\n" +
+      "Settings may also stand in pki.json in the folder, or in the environment (--host is\n" +
+      "PKI_SERVE_HOST there); an option goes before both.\n\n" +
       "Examples:\n" +
       "  pki serve\n" +
       "  pki serve --host 0.0.0.0 --domain pki.example.org\n" +

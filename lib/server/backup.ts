@@ -66,7 +66,14 @@ const NEEDED = [
   "log.key",
   "log.pub",
 ] as const;
-const OPTIONAL = ["root.key", "root.crl", "server.crt", "issuing.crl", "profiles.json"] as const;
+const OPTIONAL = [
+  "root.key",
+  "root.crl",
+  "server.crt",
+  "issuing.crl",
+  "profiles.json",
+  "pki.json",
+] as const;
 /** Of each CA that is not the current one; and what an outside root has yet to sign. */
 const ISSUER_FILE = /^(?:[0-9a-f]{16}\.(?:crt|key|crl|succession)|next\.(?:key|csr))$/;
 const ALLOWED: ReadonlySet<string> = new Set([

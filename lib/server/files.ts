@@ -26,6 +26,9 @@ export interface ServerFiles {
   readonly adminSocket: string;
 }
 
+/** What whoever runs the server has set; may be missing, and may be there before all else. */
+export const CONFIGURATION_FILE = "pki.json";
+
 export function serverFiles(folder: string): ServerFiles {
   return {
     folder,

@@ -8,16 +8,22 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { encodeHex, utf8 } from "../base/bytes.ts";
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
-import { FOLDER_MODE, makeFolder, syncFolder, writeFileAtomic } from "../base/files.ts";
+import { PkiError, systemCodeOf } from "../base/errors.ts";
+import {
+  FOLDER_MODE,
+  makeFolder,
+  storageError,
+  syncFolder,
+  writeFileAtomic,
+} from "../base/files.ts";
 import { createServerSetup, loadOpaque } from "../protocol/opaque.ts";
 import type { KeyType } from "../x509/algorithms.ts";
 import { encodeSpki, encryptPrivateKey, encryptText, generatePrivateKey } from "../x509/keys.ts";
 import { encodePem } from "../x509/pem.ts";
 import type { PasswordSecrets } from "./accounts.ts";
-import { type ServerFiles, serverFiles } from "./files.ts";
+import { CONFIGURATION_FILE, type ServerFiles, serverFiles } from "./files.ts";
 import { makeLogKey } from "./log_key.ts";
 import { issueIssuing, makeRoot, type OpenCa, tryIssuing } from "./make_ca.ts";
 import { maySignLists, saveRootList } from "./root_list.ts";
@@ -88,7 +94,7 @@ export async function makeServerSecrets(files: ServerFiles, passphrase: string):
 
 /**
  * Makes a data folder.
- * @param folder must not exist, or be empty
+ * @param folder must not exist, or be empty but for `pki.json` and `profiles.json`
  * @throws {PkiError} `conflict` if there is something in the folder, `refused` for a root that cannot
  *   be used, `storage`
  */
@@ -96,30 +102,74 @@ export async function setUp(folder: string, options: SetupOptions): Promise<void
   await makeDataFolder(folder, (temporary) => fillFolder(temporary, options));
 }
 
-/** Makes a folder under another name and gives it its own when it is filled. */
+/** What may be in a folder before it is set up: what whoever runs the server has written. */
+const WRITTEN_BEFORE: readonly string[] = [CONFIGURATION_FILE, "profiles.json"];
+
+/** Where a folder with such files is while the one that was made takes its place. */
+function asideOf(folder: string): string {
+  return `${resolve(folder)}.before-set-up`;
+}
+
+/** Whether a folder has nothing in it but what may be there before it is set up. */
+function isPrepared(folder: string): boolean {
+  if (!fs.existsSync(folder) || !fs.statSync(folder).isDirectory()) return false;
+  const names = fs.readdirSync(folder);
+  return names.length > 0 && names.every((name) => WRITTEN_BEFORE.includes(name));
+}
+
+/**
+ * Puts what was written before into the folder that was set up; also what a crash on the way there
+ * has left aside. To be called before anything of the folder is read.
+ * @throws {PkiError} `storage`
+ */
+export function settleFolder(folder: string): void {
+  const aside = asideOf(folder);
+  if (!fs.existsSync(aside)) return;
+  try {
+    if (!fs.existsSync(folder)) return fs.renameSync(aside, folder);
+    for (const name of fs.readdirSync(aside)) {
+      fs.renameSync(join(aside, name), join(folder, name));
+    }
+    syncFolder(folder);
+    fs.rmdirSync(aside);
+  } catch (error) {
+    throw storageError(`cannot put "${aside}" into "${folder}"`, error);
+  }
+}
+
+/**
+ * Makes a folder under another name and gives it its own when it is filled. What was in it before,
+ * if that may be, stays.
+ */
 export async function makeDataFolder(
   folder: string,
   fill: (temporary: string) => Promise<void>,
 ): Promise<void> {
   makeFolder(dirname(folder));
+  settleFolder(folder);
   const temporary = `${folder}.new-${encodeHex(randomBytes(6))}`;
   try {
     fs.mkdirSync(temporary, { mode: FOLDER_MODE });
     await fill(temporary);
+    if (isPrepared(folder)) fs.renameSync(folder, asideOf(folder));
     fs.renameSync(temporary, folder);
+    settleFolder(folder);
     syncFolder(dirname(folder));
   } catch (error) {
     fs.rmSync(temporary, { recursive: true, force: true });
+    settleFolder(folder); // nothing was made: then it is as it was
     const code = systemCodeOf(error);
     if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR") {
       throw new PkiError("conflict", `cannot set up "${folder}": it has other things in it`, {
         hint: "name an empty folder, or one that does not exist, with --data",
       });
     }
-    if (error instanceof PkiError) throw error;
-    throw new PkiError("storage", `cannot set up "${folder}": ${messageOf(error)}`, {
-      cause: error,
-    });
+    if (code === "EBUSY") {
+      throw new PkiError("conflict", `cannot set up "${folder}": something is mounted there`, {
+        hint: "name a folder in it, that does not exist yet, with --data",
+      });
+    }
+    throw storageError(`cannot set up "${folder}"`, error);
   }
 }
 

@@ -19,7 +19,7 @@ import {
 } from "../../lib/server/outside_root.ts";
 import { parseOwnRoot } from "../../lib/server/own_root.ts";
 import { openRootKey } from "../../lib/server/root_key.ts";
-import { isSetUp, setUp } from "../../lib/server/setup.ts";
+import { isSetUp, settleFolder, setUp } from "../../lib/server/setup.ts";
 import { KEY_TYPES, type KeyType } from "../../lib/x509/algorithms.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { parseCsr } from "../../lib/x509/csr.ts";
@@ -59,6 +59,50 @@ for (const keyType of Object.keys(KEY_TYPES) as KeyType[]) {
     assert.ok(isSetUp(folder));
   });
 }
+
+test("setUp() leaves what was written into the folder before, and refuses anything else", async () => {
+  const folder = freshPath("data");
+  fs.mkdirSync(folder);
+  const elsewhere = freshPath("elsewhere.json");
+  fs.writeFileSync(elsewhere, '{"port":1}');
+  fs.symlinkSync(elsewhere, join(folder, "pki.json")); // kept as what it is
+  fs.writeFileSync(join(folder, "profiles.json"), "{}");
+  await setUp(folder, COMMON);
+  assert.ok(isSetUp(folder));
+  assert.equal(fs.readlinkSync(join(folder, "pki.json")), elsewhere);
+  assert.equal(fs.readFileSync(join(folder, "profiles.json"), "utf8"), "{}");
+  assert.equal(fs.statSync(folder).mode & 0o777, 0o700);
+  assert.equal(fs.existsSync(`${folder}.before-set-up`), false);
+
+  const other = freshPath("data");
+  fs.mkdirSync(other);
+  for (const name of ["pki.json", "notes.txt"]) fs.writeFileSync(join(other, name), "{}");
+  await assert.rejects(setUp(other, COMMON), {
+    kind: "conflict",
+    message: `cannot set up "${other}": it has other things in it`,
+  });
+  assert.deepEqual(fs.readdirSync(other).sort(), ["notes.txt", "pki.json"]);
+  fs.rmSync(join(other, "notes.txt"));
+  await setUp(other, COMMON);
+});
+
+test("settleFolder() finishes what a crash has cut short, wherever it was", async () => {
+  const aside = (folder: string) => `${folder}.before-set-up`;
+  const before = freshPath("data"); // between the two renames: nothing is there under the name
+  fs.mkdirSync(aside(before), { recursive: true });
+  fs.writeFileSync(join(aside(before), "pki.json"), "{}");
+  settleFolder(before);
+  assert.deepEqual(fs.readdirSync(before), ["pki.json"]);
+  assert.equal(fs.existsSync(aside(before)), false);
+
+  const behind = freshPath("data"); // behind them: the new folder lacks what was written
+  await setUp(behind, COMMON);
+  fs.mkdirSync(aside(behind));
+  fs.writeFileSync(join(aside(behind), "pki.json"), "{}");
+  settleFolder(behind);
+  assert.equal(fs.readFileSync(join(behind, "pki.json"), "utf8"), "{}");
+  assert.equal(fs.existsSync(aside(behind)), false);
+});
 
 /** A root that is not ours. */
 async function makeOwnRoot(change: Partial<Draft> = {}): Promise<OpenCa> {

@@ -1,0 +1,246 @@
+/**
+ * Where the settings of `pki serve` come from: an option goes before an environment variable, that
+ * before `pki.json` in the data folder, that before the default. Described in `docs/operations.md`.
+ */
+
+import { join, resolve } from "node:path";
+import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { readTextIfThere } from "../lib/base/files.ts";
+import { LIMITS } from "../lib/base/limits.ts";
+import { printable } from "../lib/base/printable.ts";
+import { suggestName } from "../lib/base/suggestion.ts";
+import { formatAddress } from "../lib/client/address.ts";
+import { CONFIGURATION_FILE, defaultWitness } from "../lib/server/files.ts";
+import { DEFAULT_PORT } from "./globals.ts";
+import {
+  checkSetting,
+  type GivenSettings,
+  optionOf,
+  parseSetting,
+  type ServerSettings,
+  SETTING_NAMES,
+  type SettingName,
+  SETTINGS,
+  variableOf,
+} from "./server_settings.ts";
+
+/** Of `pki.json`: ten settings take less than 1 KB, the rest is room for long paths. */
+const FILE_CHARACTERS_MAX = 16_384;
+
+export const SOURCES = ["option", "environment", "file", "default"] as const;
+export type Source = typeof SOURCES[number];
+
+/** The settings that hold, and where each comes from. */
+export interface Configuration {
+  readonly folder: string;
+  /** The file that was read; `undefined` where there is none. */
+  readonly file: string | undefined;
+  readonly settings: ServerSettings;
+  /** Of each setting that has a value. */
+  readonly sources: Readonly<Partial<Record<SettingName, Source>>>;
+  /** What is odd and changes nothing, as sentences. */
+  readonly warnings: readonly string[];
+}
+
+export interface ConfigurationInput {
+  /** The data folder; need not exist. */
+  readonly folder: string;
+  readonly options: GivenSettings;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The machine's name: what a server that listens on all addresses is called. */
+  readonly hostName: string;
+}
+
+/** Names that people may try for a secret, which has no place in the file. */
+const SECRETS = /^(?:ca)?(?:pass(?:phrase|word|wd)?|pin|secret|token)$/i;
+/** What is done by one start, rather than being so. */
+const ACTS: readonly string[] = ["acceptLoss", "rootKey", "rootPassphraseFile"];
+
+function unknownKey(path: string, key: string): PkiError {
+  const shown = printable(key).slice(0, 80);
+  if (SECRETS.test(key)) {
+    return new PkiError("malformed", `cannot use "${path}": ${shown}: no secret belongs here`, {
+      hint: "put it into a file of its own, mode 600, and name that with passphraseFile",
+    });
+  }
+  if (ACTS.includes(key)) {
+    return new PkiError("malformed", `cannot use "${path}": ${shown}: this is for one start only`, {
+      hint: "give it as an option to the one start that needs it",
+    });
+  }
+  const meant = suggestName(key, SETTING_NAMES);
+  return new PkiError(
+    "malformed",
+    `cannot use "${path}": ${shown}: no such setting${
+      meant === undefined ? "" : `: did you mean ${meant}?`
+    }`,
+    { hint: `there are ${SETTING_NAMES.join(", ")}: see docs/operations.md` },
+  );
+}
+
+/**
+ * Reads what stands in `pki.json`; paths in it are from its folder on.
+ * @throws {PkiError} `malformed`, naming the key
+ */
+export function parseConfiguration(json: string, path: string): GivenSettings {
+  if (json.length > FILE_CHARACTERS_MAX) {
+    throw new PkiError(
+      "malformed",
+      `cannot use "${path}": more than ${FILE_CHARACTERS_MAX} characters`,
+    );
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    const why = printable(messageOf(cause)).slice(0, 200);
+    throw new PkiError("malformed", `cannot use "${path}": not JSON: ${why}`, { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new PkiError("malformed", `cannot use "${path}": not an object`);
+  }
+  const given: Partial<Record<SettingName, unknown>> = {};
+  for (const [key, entry] of Object.entries(value)) {
+    const name = SETTING_NAMES.find((one) => one === key);
+    if (name === undefined) throw unknownKey(path, key);
+    try {
+      const checked = checkSetting(name, entry);
+      given[name] = SETTINGS[name].isPath ? resolve(join(path, ".."), String(checked)) : checked;
+    } catch (error) {
+      throw new PkiError("malformed", `cannot use "${path}": ${name}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  return given as GivenSettings;
+}
+
+/** @throws {PkiError} `usage`, naming the variable */
+function readEnvironment(
+  env: ConfigurationInput["env"],
+): { readonly given: GivenSettings; readonly warnings: readonly string[] } {
+  const given: Partial<Record<SettingName, unknown>> = {};
+  const known = SETTING_NAMES.map(variableOf);
+  for (const name of SETTING_NAMES) {
+    const text = env[variableOf(name)];
+    if (!text) continue;
+    try {
+      given[name] = parseSetting(name, text);
+    } catch (error) {
+      throw new PkiError("usage", `cannot use $${variableOf(name)}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  const warnings = Object.keys(env)
+    .filter((name) => name.startsWith("PKI_SERVE_") && !known.includes(name))
+    .map((name) => {
+      const meant = suggestName(name, known);
+      return `$${printable(name)} says nothing${
+        meant === undefined ? "" : `: did you mean $${meant}?`
+      }`;
+    });
+  return { given: given as GivenSettings, warnings };
+}
+
+/** Whether only this machine reaches an address that is listened on. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+function isAnyAddress(host: string): boolean {
+  return host === "0.0.0.0" || /^[0:]+$/.test(host);
+}
+
+/** Where clients reach a server that nobody has named an address for. */
+export function derivePublicAddress(
+  { host, port }: { readonly host: string; readonly port: number },
+  hostName: string,
+): string {
+  return formatAddress({ host: isAnyAddress(host) ? hostName : host, port });
+}
+
+/** What holds where nothing is given; some of it follows from other settings. */
+function fillDefaults(
+  given: GivenSettings,
+  { folder, hostName }: Pick<ConfigurationInput, "folder" | "hostName">,
+): ServerSettings {
+  const { host = "127.0.0.1", port = DEFAULT_PORT, logFormat = "text" } = given;
+  return {
+    host,
+    port,
+    maxConnections: LIMITS.connectionsMax,
+    witness: defaultWitness(folder),
+    registration: isLoopback(host) ? "open" : "invite",
+    // A port that the system chooses is not known before it has.
+    ...(port === 0 ? {} : { publicAddress: derivePublicAddress({ host, port }, hostName) }),
+    logFormat,
+    // People look at text when something is wrong; programs want all of it.
+    logLevel: logFormat === "json" ? "info" : "notice",
+    ...given,
+  };
+}
+
+/**
+ * Finds the settings that hold.
+ * @throws {PkiError} `malformed` for the file, `usage` for the environment, `storage`
+ */
+export function resolveConfiguration(input: ConfigurationInput): Configuration {
+  const { folder, options, env } = input;
+  const path = join(resolve(folder), CONFIGURATION_FILE);
+  const json = readTextIfThere(path);
+  const { given: fromEnv, warnings } = readEnvironment(env);
+  const fromFile = json === undefined ? {} : parseConfiguration(json, path);
+  const layers: readonly (readonly [Source, GivenSettings])[] = [
+    ["option", options],
+    ["environment", fromEnv],
+    ["file", fromFile],
+  ];
+  const given: Partial<Record<SettingName, unknown>> = {};
+  const sources: Partial<Record<SettingName, Source>> = {};
+  for (const name of SETTING_NAMES) {
+    const found = layers.find(([, layer]) => layer[name] !== undefined);
+    if (!found) continue;
+    const [source, layer] = found;
+    sources[name] = source;
+    const value = layer[name];
+    given[name] = SETTINGS[name].isPath ? resolve(String(value)) : value;
+  }
+  const settings = fillDefaults(given as GivenSettings, input);
+  for (const name of SETTING_NAMES) {
+    if (settings[name] !== undefined) sources[name] ??= "default";
+  }
+  return {
+    folder: resolve(folder),
+    file: json === undefined ? undefined : path,
+    settings,
+    sources,
+    warnings,
+  };
+}
+
+/** What `--print-config` prints; `settings` of it is a good `pki.json`. */
+export function printConfiguration(
+  { folder, file, settings, sources }: Configuration,
+): string {
+  const inOrder = Object.fromEntries(
+    SETTING_NAMES.flatMap((name) => settings[name] === undefined ? [] : [[name, settings[name]]]),
+  );
+  const from = Object.fromEntries(
+    SETTING_NAMES.flatMap((name) => {
+      const source = sources[name];
+      if (source === undefined) return [];
+      const at = source === "option"
+        ? optionOf(name)
+        : source === "environment"
+        ? `$${variableOf(name)}`
+        : source === "file"
+        ? file
+        : undefined;
+      return [[name, at === undefined ? source : `${source} ${at}`]];
+    }),
+  );
+  return `${
+    JSON.stringify({ folder, file: file ?? null, settings: inOrder, sources: from }, null, 2)
+  }\n`;
+}

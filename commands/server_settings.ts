@@ -1,0 +1,159 @@
+/**
+ * The settings of `pki serve`: one row says everything about each, wherever its value comes from.
+ * Reading `pki.json`, the environment and the precedence are in `server_configuration.ts`.
+ *
+ * A secret is never a setting: where one is needed, the setting is the path of a file.
+ */
+
+import * as v from "valibot";
+import { PkiError } from "../lib/base/errors.ts";
+import { printableJson } from "../lib/base/printable.ts";
+import { formatAddress, parseAddress } from "../lib/client/address.ts";
+import { isDomain } from "../lib/x509/names.ts";
+import { DEFAULT_PORT } from "./globals.ts";
+
+export const REGISTRATIONS = ["open", "invite", "closed"] as const;
+export const LOG_FORMATS = ["text", "json"] as const;
+/** From the gravest on; each includes those before it. */
+export const LOG_LEVELS = ["error", "warning", "notice", "info", "debug"] as const;
+
+/** With which settings a server runs. */
+export interface ServerSettings {
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  /** Of the trust domain, at the first start; later the data folder knows it. */
+  readonly domain?: string;
+  readonly passphraseFile?: string;
+  readonly maxConnections: number;
+  /** Where the newest checkpoint is remembered outside of the data folder. */
+  readonly witness: string;
+  /** Who may have an account: anybody, whoever was invited, nobody more. */
+  readonly registration: typeof REGISTRATIONS[number];
+  /** `host:port` under which clients reach the server, for invitations. */
+  readonly publicAddress?: string;
+  readonly logFormat: typeof LOG_FORMATS[number];
+  readonly logLevel: typeof LOG_LEVELS[number];
+}
+
+export type SettingName = keyof ServerSettings;
+export type GivenSettings = Partial<ServerSettings>;
+
+/** A value in a message is cut after so many characters. */
+const SHOWN_CHARACTERS_MAX = 80;
+/** Of a path; the longest that Linux takes. */
+const PATH_CHARACTERS_MAX = 4096;
+/** More connections than any system lets one process have. */
+const CONNECTIONS_MAX = 999_999_999;
+/** A DNS name has at most as many (RFC 1035, section 2.3.4). */
+const HOST_CHARACTERS_MAX = 253;
+
+interface SettingRow<T> {
+  /** How the value is written in `pki.json`, checked. */
+  readonly schema: v.GenericSchema<unknown, T>;
+  /** Whether an option or a variable, which are texts, stand for a number. */
+  readonly isNumber?: true;
+  /** Whether it is a path, which in `pki.json` is one from the data folder on. */
+  readonly isPath?: true;
+  /** Whether a reload of a running server can change it. */
+  readonly isLive: boolean;
+}
+
+function number(rule: string, from: number, to: number) {
+  return v.pipe(
+    v.number(rule),
+    v.integer(rule),
+    v.minValue(from, rule),
+    v.maxValue(to, rule),
+  );
+}
+
+function text(rule: string, isGood: (value: string) => boolean) {
+  return v.pipe(v.string(rule), v.check(isGood, rule));
+}
+
+const path = text(
+  "not a path",
+  (value) => value.length > 0 && value.length <= PATH_CHARACTERS_MAX && !value.includes("\0"),
+);
+
+function oneOf<const T extends readonly string[]>(values: T) {
+  return v.picklist(values, `none of ${values.join(", ")}`);
+}
+
+function isAddress(value: string): boolean {
+  try {
+    parseAddress(value, DEFAULT_PORT);
+    return true;
+  } catch {
+    return false; // the rule says what is wrong
+  }
+}
+
+export const SETTINGS: { readonly [N in SettingName]: SettingRow<NonNullable<ServerSettings[N]>> } =
+  {
+    host: {
+      schema: text(
+        "not an address to listen on",
+        (value) => /^[^\s\0]+$/.test(value) && value.length <= HOST_CHARACTERS_MAX,
+      ),
+      isLive: false,
+    },
+    port: { schema: number("not a port: 0 to 65535", 0, 65_535), isNumber: true, isLive: false },
+    domain: { schema: text("not a domain name in lower case", isDomain), isLive: false },
+    passphraseFile: { schema: path, isPath: true, isLive: false },
+    maxConnections: {
+      schema: number("not a number from 1 on", 1, CONNECTIONS_MAX),
+      isNumber: true,
+      isLive: true,
+    },
+    witness: { schema: path, isPath: true, isLive: false },
+    registration: { schema: oneOf(REGISTRATIONS), isLive: true },
+    publicAddress: {
+      schema: v.pipe(
+        text("not host:port", isAddress),
+        v.transform((value) => formatAddress(parseAddress(value, DEFAULT_PORT))),
+      ),
+      isLive: true,
+    },
+    logFormat: { schema: oneOf(LOG_FORMATS), isLive: true },
+    logLevel: { schema: oneOf(LOG_LEVELS), isLive: true },
+  };
+
+export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[];
+
+/** `PKI_SERVE_MAX_CONNECTIONS` for `maxConnections`. */
+export function variableOf(name: SettingName): string {
+  return `PKI_SERVE_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+/** `--max-connections` for `maxConnections`. */
+export function optionOf(name: SettingName): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** A value as it may stand in a message: without control characters, and not endless. */
+function show(value: unknown): string {
+  const shown = printableJson(value ?? null);
+  return shown.length <= SHOWN_CHARACTERS_MAX ? shown : `${shown.slice(0, SHOWN_CHARACTERS_MAX)}…`;
+}
+
+/** Checks a value as `pki.json` has it. @throws {PkiError} `usage`, saying what is wrong with it */
+export function checkSetting<N extends SettingName>(
+  name: N,
+  value: unknown,
+): NonNullable<ServerSettings[N]> {
+  const row: SettingRow<NonNullable<ServerSettings[N]>> = SETTINGS[name];
+  const result = v.safeParse(row.schema, value);
+  if (result.success) return result.output;
+  throw new PkiError("usage", `${show(value)} is ${result.issues[0].message}`);
+}
+
+/** Reads a value as options and variables have it. @throws {PkiError} `usage` */
+export function parseSetting<N extends SettingName>(
+  name: N,
+  text: string,
+): NonNullable<ServerSettings[N]> {
+  const isCount = SETTINGS[name].isNumber && /^\d{1,9}$/.test(text);
+  return checkSetting(name, isCount ? Number(text) : text);
+}
