@@ -55,6 +55,19 @@ function isRunnable(path: string): boolean {
   return spawnSync(path, ["--version"]).status === 0;
 }
 
+/** The commit that is built, as far as git knows it, and whether tracked files differ from it. */
+function findCommit(): { readonly commit: string; readonly isModified: boolean } {
+  const git = (...args: readonly string[]) => {
+    const { status, stdout } = spawnSync("git", ["-C", ROOT, ...args], { encoding: "utf8" });
+    return status === 0 ? stdout.trim() : undefined;
+  };
+  const commit = git("rev-parse", "HEAD");
+  const prefix = git("rev-parse", "--show-prefix");
+  // Sources that were unpacked within somebody else's repository are not of its commit.
+  if (commit === undefined || prefix !== "") return { commit: "unknown", isModified: false };
+  return { commit, isModified: git("status", "--porcelain", "--untracked-files=no") !== "" };
+}
+
 async function bundle(folder: string, hasFaults: boolean): Promise<string[]> {
   const entries: Record<string, string> = { main: join(ROOT, "main.ts") };
   for (const [name, path] of Object.entries(WORKER_ENTRIES)) {
@@ -72,6 +85,7 @@ async function bundle(folder: string, hasFaults: boolean): Promise<string[]> {
       PKI_BUNDLED: "true",
       PKI_FAULTS: String(hasFaults),
       PKI_VERSION: JSON.stringify(config.version),
+      PKI_COMMIT: JSON.stringify(findCommit()),
     },
     minifySyntax: true,
     minifyWhitespace: true,

@@ -3,14 +3,13 @@
  * the only one that ends it; everything else is given what it needs and returns.
  */
 
-import { ExitCode, run } from "@stricli/core";
 import { homedir } from "node:os";
 import process from "node:process";
 import type { Writable } from "node:stream";
 import type { PkiContext } from "./commands/context.ts";
 import { exitCodeOf, formatError } from "./commands/error_text.ts";
-import { moveLeadingOptions } from "./commands/leading_options.ts";
-import { program, routes } from "./commands/program.ts";
+import { choosePaint, findColorMode } from "./commands/paint.ts";
+import { runProgram } from "./commands/program.ts";
 import { messageOf, PkiError, systemCodeOf } from "./lib/base/errors.ts";
 import { findTerminal } from "./lib/client/terminal.ts";
 
@@ -18,18 +17,15 @@ const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** What must not be inherited by anything that this process starts. */
 const SECRETS = ["PKI_PASSWORD", "PKI_CA_PASSPHRASE"] as const;
 const INTERNAL = 1;
-const USAGE = 2;
 const INTERRUPTED = 130;
 
-/** Exit codes of the library are negative where it was the one to fail. */
-function exitCodeFrom(code: number | string | null | undefined): number {
-  switch (code) {
-    case ExitCode.UnknownCommand:
-    case ExitCode.InvalidArgument:
-      return USAGE;
-    default:
-      return typeof code === "number" && code >= 0 ? code : INTERNAL;
-  }
+const WORDS: readonly string[] = process.argv.slice(2);
+
+/** Says an error on stderr. */
+function tell(error: unknown, told: () => void = () => {}): void {
+  const { stderr, env } = process;
+  const paint = choosePaint(stderr, { mode: findColorMode(WORDS), env });
+  stderr.write(`${formatError(error, paint)}\n`, told);
 }
 
 /** Stdout or stderr, and why it cannot be written to any more. */
@@ -63,7 +59,7 @@ function codeOfLost(lost: unknown): number {
   if (lost === undefined) return 0;
   if (systemCodeOf(lost) === "EPIPE") return INTERNAL; // the reader has left and knows it
   const error = new PkiError("storage", `cannot write the result: ${messageOf(lost)}`);
-  process.stderr.write(`${formatError(error)}\n`);
+  tell(error);
   return error.exitCode;
 }
 
@@ -80,30 +76,23 @@ async function main(): Promise<number> {
   }
   const stdout = watchOutlet(process.stdout);
   const stderr = watchOutlet(process.stderr);
-  const stricliProcess = {
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
-    env,
-    exitCode: undefined as number | undefined,
-  };
   const context: PkiContext = {
-    process: stricliProcess,
+    process: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env },
     homeFolder: homedir(),
     terminal: findTerminal(interruption.signal),
     signal: interruption.signal,
     now: Date.now,
   };
-  await run(program, moveLeadingOptions(process.argv.slice(2), routes), context);
+  const result = await runProgram(WORDS, context);
   await drained(stdout);
-  const code = exitCodeFrom(stricliProcess.exitCode) || codeOfLost(stdout.error);
+  const code = result || codeOfLost(stdout.error);
   await drained(stderr);
   return code;
 }
 
 /** A fault that no command caught: said in words, and the end. */
 function endByFault(error: unknown): never {
-  process.stderr.write(`${formatError(error)}\n`);
+  tell(error);
   process.exit(exitCodeOf(error));
 }
 
@@ -112,5 +101,5 @@ process.on("uncaughtException", endByFault);
 
 process.exitCode = INTERNAL; // should the program run out of work before it comes to an end
 main().then((code) => process.exit(code), (error) => {
-  process.stderr.write(`${formatError(error)}\n`, () => process.exit(exitCodeOf(error)));
+  tell(error, () => process.exit(exitCodeOf(error)));
 });

@@ -8,10 +8,7 @@ import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { withProgress } from "./progress.ts";
 import { askDurable, untilInterrupted } from "./running_server.ts";
-
-/** Set by `build.ts`, as in `program.ts`, which imports this file. */
-declare const PKI_VERSION: string | undefined;
-const VERSION = typeof PKI_VERSION === "undefined" ? "(from source)" : PKI_VERSION;
+import { VERSION } from "./version.ts";
 
 interface BackupFlags extends GlobalFlags {
   readonly data?: string;

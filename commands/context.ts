@@ -6,9 +6,10 @@
 import type { CommandContext } from "@stricli/core";
 import type { Readable, Writable } from "node:stream";
 import type { Terminal } from "../lib/client/terminal.ts";
+import type { ColorMode } from "./paint.ts";
 
 export type InputStream = Readable & { readonly isTTY?: boolean };
-export type OutputStream = Writable & { readonly isTTY?: boolean };
+export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 export interface PkiContext extends CommandContext {
   readonly process: {
@@ -24,4 +25,6 @@ export interface PkiContext extends CommandContext {
   /** Aborted by SIGINT or SIGTERM; its reason is the signal's name. */
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /** What `--color` says; absent where it was not given. */
+  readonly color?: ColorMode | undefined;
 }

@@ -66,16 +66,16 @@ function teller(
 
 /** Says who is on the line; that nobody vouches for it, also with `--quiet`. */
 function tellOpen(
-  { flags, context }: Surroundings,
+  surroundings: Surroundings,
   { peer, tell, more = "" }: {
     readonly peer: Peer;
     readonly tell: Conversing["tell"];
     readonly more?: string;
   },
 ): void {
-  if (peer.status === "unchecked" && !flags.json) {
-    context.process.stderr.write(
-      `pki: warning: whether the certificate of ${peer.id} was revoked is not known (--offline)\n`,
+  if (peer.status === "unchecked" && !surroundings.flags.json) {
+    surroundings.warn(
+      `whether the certificate of ${peer.id} was revoked is not known (--offline)`,
     );
   }
   tell(openEvent(peer), `${describe(peer)}${more}`);

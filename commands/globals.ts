@@ -9,6 +9,8 @@ import { LIMITS } from "../lib/base/limits.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
+import { formatWarning } from "./error_text.ts";
+import { choosePaint, COLOR_MODES, type ColorMode, type Paint } from "./paint.ts";
 
 export const DEFAULT_PORT = 7443;
 export const DEFAULT_PEER_PORT = 7450;
@@ -21,6 +23,7 @@ export interface GlobalFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly yes?: boolean;
+  readonly color?: ColorMode;
 }
 
 function textFlag(brief: string, placeholder: string) {
@@ -48,18 +51,29 @@ export const GLOBAL_FLAGS = {
   json: switchFlag("Results and events as JSON"),
   quiet: switchFlag("Nothing on stderr but errors"),
   yes: switchFlag("Answer questions with yes (never one about trust)"),
+  color: {
+    kind: "enum",
+    values: COLOR_MODES,
+    optional: true,
+    brief: "Whether to paint [auto: at a terminal, unless $NO_COLOR is set]",
+  },
 } as const;
 
 export { switchFlag, textFlag };
 
-/** Global options that take a value, and those that do not, as typed: `main.ts` moves leading ones. */
-export const GLOBAL_VALUE_OPTIONS: readonly string[] = [
-  "--home",
-  "--server",
-  "--id",
-  "--password-file",
-];
-export const GLOBAL_SWITCH_OPTIONS: readonly string[] = ["--json", "--quiet", "--yes"];
+/** Global options that take a value, and those that do not, as typed: they may stand before the command. */
+export const GLOBAL_VALUE_OPTIONS: readonly string[] = optionsWhere((kind) => kind !== "boolean");
+export const GLOBAL_SWITCH_OPTIONS: readonly string[] = optionsWhere((kind) => kind === "boolean");
+
+function optionsWhere(isMeant: (kind: string) => boolean): string[] {
+  return Object.entries(GLOBAL_FLAGS).filter(([, { kind }]) => isMeant(kind))
+    .map(([name]) => `--${kebab(name)}`);
+}
+
+/** An option's name as typed. */
+export function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
 
 /** A command's surroundings: its context, its options and their defaults. */
 export class Surroundings {
@@ -77,6 +91,22 @@ export class Surroundings {
   /** A sentence for a person, on stderr. */
   note(text: string): void {
     if (!this.flags.quiet) this.context.process.stderr.write(`${text}\n`);
+  }
+
+  /** Something to know of although the command goes on; on stderr, also with `--quiet`. */
+  warn(text: string): void {
+    const { stderr } = this.context.process;
+    stderr.write(`${formatWarning(text, this.#paintOf("stderr"))}\n`);
+  }
+
+  /** How to paint a result. */
+  get paint(): Paint {
+    return this.#paintOf("stdout");
+  }
+
+  #paintOf(name: "stdout" | "stderr"): Paint {
+    const { process, color } = this.context;
+    return choosePaint(process[name], { mode: this.flags.color ?? color, env: process.env });
   }
 
   /** The result: for people as text, for programs as one line of JSON. */

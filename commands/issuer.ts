@@ -1,6 +1,6 @@
 /** `pki issuer`: the CAs below the root; CAs for names outside of the trust domain. */
 
-import { buildCommand } from "@stricli/core";
+import { buildCommand, buildRouteMap } from "@stricli/core";
 import { ADMIN_REASONS } from "../lib/protocol/admin_messages.ts";
 import type { ListedCa } from "../lib/server/outside_issuer.ts";
 import type { KeyType } from "../lib/x509/algorithms.ts";
@@ -148,7 +148,7 @@ export async function revokeIssuer(
 const namesFlag = (brief: string, placeholder: string) =>
   ({ kind: "parsed", parse: String, optional: true, variadic: true, brief, placeholder }) as const;
 
-export const issuerAddCommand = buildCommand<AddFlags, [], PkiContext>({
+const issuerAddCommand = buildCommand<AddFlags, [], PkiContext>({
   func: async function (flags) {
     await addIssuer(this, flags);
   },
@@ -175,7 +175,7 @@ export const issuerAddCommand = buildCommand<AddFlags, [], PkiContext>({
   },
 });
 
-export const issuerListCommand = buildCommand<ListFlags, [], PkiContext>({
+const issuerListCommand = buildCommand<ListFlags, [], PkiContext>({
   func: async function (flags) {
     await listIssuers(this, flags);
   },
@@ -192,7 +192,7 @@ export const issuerListCommand = buildCommand<ListFlags, [], PkiContext>({
   },
 });
 
-export const issuerRevokeCommand = buildCommand<RevokeFlags, [string], PkiContext>({
+const issuerRevokeCommand = buildCommand<RevokeFlags, [string], PkiContext>({
   func: async function (flags, name) {
     await revokeIssuer(this, flags, name);
   },
@@ -222,5 +222,14 @@ export const issuerRevokeCommand = buildCommand<RevokeFlags, [string], PkiContex
       "Examples:\n" +
       "  pki issuer revoke 21c5f656c01910da --reason keyCompromise\n" +
       "  pki issuer revoke 21c5f656c01910da --root-key /media/stick/root.key",
+  },
+});
+
+export const issuerRoutes = buildRouteMap({
+  routes: { add: issuerAddCommand, ls: issuerListCommand, revoke: issuerRevokeCommand },
+  docs: {
+    brief: "Look after the CAs below the root",
+    fullDescription:
+      "The domain's issuing CAs, and CAs for other names: see pki issuer add --help.",
   },
 });

@@ -1,6 +1,6 @@
 /** `pki log verify`: whether a data folder or a backup is whole, and agrees with itself. */
 
-import { buildCommand } from "@stricli/core";
+import { buildCommand, buildRouteMap } from "@stricli/core";
 import * as fs from "node:fs";
 import { encodeBase64 } from "../lib/base/bytes.ts";
 import { PkiError } from "../lib/base/errors.ts";
@@ -89,7 +89,7 @@ export async function logVerify(
   }
 }
 
-export const logVerifyCommand = buildCommand<LogVerifyFlags, [string?], PkiContext>({
+const logVerifyCommand = buildCommand<LogVerifyFlags, [string?], PkiContext>({
   func: async function (flags, path) {
     await logVerify(this, flags, path);
   },
@@ -124,5 +124,13 @@ export const logVerifyCommand = buildCommand<LogVerifyFlags, [string?], PkiConte
       "  pki log verify\n" +
       "  pki log verify --data /var/lib/pki --json\n" +
       "  pki log verify monday.backup",
+  },
+});
+
+export const logRoutes = buildRouteMap({
+  routes: { verify: logVerifyCommand },
+  docs: {
+    brief: "Look after the server's log",
+    fullDescription: "What the server keeps of all that it did: see pki log verify --help.",
   },
 });

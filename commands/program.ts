@@ -1,47 +1,38 @@
-/** The tree of commands, and what its errors look like. */
+/**
+ * From the words of a command line to the command that does its work, and what errors in the words
+ * look like. Nothing is loaded but the command that is wanted.
+ *
+ * Start reading at {@link runProgram}.
+ */
 
 import {
   type ApplicationText,
   ArgumentScannerError,
   buildApplication,
-  buildRouteMap,
+  ExitCode,
+  FlagNotFoundError,
   formatMessageForArgumentScannerError,
+  run,
   text_en,
 } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { backupCommand } from "./backup.ts";
-import { connectCommand } from "./connect.ts";
+import { printableJson } from "../lib/base/printable.ts";
+import { CATALOGUE, loadCommand, type Target } from "./catalogue.ts";
+import { HELP_WORDS, isRouteMap, parseCommandLine, splitLeading } from "./command_line.ts";
 import type { PkiContext } from "./context.ts";
-import { csrCommand } from "./csr.ts";
-import { passphraseCommand } from "./change_passphrase.ts";
 import { exitCodeOf, formatError } from "./error_text.ts";
-import { inspectCommand } from "./inspect.ts";
-import { issueCommand } from "./issue.ts";
-import { initCommand } from "./init.ts";
-import { issuerAddCommand, issuerListCommand, issuerRevokeCommand } from "./issuer.ts";
-import { listenCommand } from "./listen.ts";
-import { logVerifyCommand } from "./log_verify.ts";
-import { lsCommand } from "./ls.ts";
-import { renewCommand } from "./renew.ts";
-import { requestCommand } from "./request.ts";
-import { restoreCommand } from "./restore.ts";
-import { revokeCommand } from "./revoke.ts";
-import { rotateCommand } from "./rotate.ts";
-import { serveCommand } from "./serve.ts";
-import { sessionCommand } from "./session.ts";
-import { trustCommand } from "./trust.ts";
-import { uploadCommand } from "./upload.ts";
-import { verifyCommand } from "./verify.ts";
+import { layOutHelp, overallHelp } from "./help.ts";
+import { choosePaint, columnsOf, findColorMode, type Paint } from "./paint.ts";
+import { closestNames, findOptionElsewhere, hintOfForeignWord } from "./suggestion.ts";
+import { describeVersion, versionLine } from "./version.ts";
 
-/** Set by `build.ts`; a program that runs from source says so. */
-declare const PKI_VERSION: string | undefined;
-
-export const VERSION = typeof PKI_VERSION === "undefined" ? "(from source)" : PKI_VERSION;
-
+const INTERNAL = 1;
+const USAGE = 2;
 const HELP_HINT = "pki --help lists the commands, pki COMMAND --help their options";
+const VERSION_WORDS: readonly (string | undefined)[] = ["version", "--version", "-v"];
 
-function usage(message: string): string {
-  return formatError(new PkiError("usage", message, { hint: HELP_HINT }));
+function usageError(message: string, hint: string = HELP_HINT): PkiError {
+  return new PkiError("usage", message, { hint });
 }
 
 /** Stricli's sentences begin with a capital and say what is wrong; ours begin with the program. */
@@ -75,92 +66,142 @@ function scannerMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-const text: ApplicationText = {
-  ...text_en,
-  headers: { ...text_en.headers, flags: "OPTIONS" },
-  briefs: { ...text_en.briefs, help: "Show this help", version: "Show the version" },
-  noCommandRegisteredForInput: ({ input, corrections }) =>
-    usage(
-      `there is no command ${JSON.stringify(input)}` +
-        (corrections.length > 0
-          ? `: did you mean ${corrections.join(" or ").replaceAll("`", "")}?`
-          : ""),
-    ),
-  exceptionWhileParsingArguments: (error) => usage(scannerMessage(error)),
-  exceptionWhileLoadingCommandFunction: (error) => formatError(error),
-  exceptionWhileLoadingCommandContext: (error) => formatError(error),
-  exceptionWhileRunningCommand: (error) => formatError(error),
-  commandErrorResult: (error) => formatError(error),
-};
+function unknownCommand(input: string, corrections: readonly string[]): PkiError {
+  return usageError(
+    `there is no command ${printableJson(input)}` +
+      (corrections.length > 0 ? `: did you mean ${corrections.join(" or ")}?` : ""),
+  );
+}
 
-const logRoutes = buildRouteMap({
-  routes: { verify: logVerifyCommand },
-  docs: {
-    brief: "Look after the server's log",
-    fullDescription: "What the server keeps of all that it did: see pki log verify --help.",
-  },
-});
+function makeText(paint: Paint): ApplicationText {
+  const format = (error: unknown) => formatError(error, paint);
+  return {
+    ...text_en,
+    headers: { ...text_en.headers, flags: "OPTIONS" },
+    briefs: { ...text_en.briefs, help: "Show this help" },
+    noCommandRegisteredForInput: ({ input, corrections }) =>
+      format(unknownCommand(input, corrections.map((name) => name.replaceAll("`", "")))),
+    exceptionWhileParsingArguments: (error) => {
+      if (error instanceof FlagNotFoundError) throw error; // whether another command has it is to be seen
+      return format(usageError(scannerMessage(error)));
+    },
+    exceptionWhileLoadingCommandFunction: format,
+    exceptionWhileLoadingCommandContext: format,
+    exceptionWhileRunningCommand: format,
+    commandErrorResult: format,
+  };
+}
 
-const issuerRoutes = buildRouteMap({
-  routes: { add: issuerAddCommand, ls: issuerListCommand, revoke: issuerRevokeCommand },
-  docs: {
-    brief: "Look after the CAs below the root",
-    fullDescription:
-      "The domain's issuing CAs, and CAs for other names: see pki issuer add --help.",
-  },
-});
+/** How far a name may be from what was typed: a letter too many (3), wrong (2) or missing (1). */
+const DISTANCE = {
+  threshold: 3,
+  weights: { insertion: 1, deletion: 3, substitution: 2, transposition: 0 },
+} as const;
 
-export const routes = buildRouteMap({
-  routes: {
-    init: initCommand,
-    serve: serveCommand,
-    csr: csrCommand,
-    upload: uploadCommand,
-    request: requestCommand,
-    renew: renewCommand,
-    revoke: revokeCommand,
-    listen: listenCommand,
-    connect: connectCommand,
-    inspect: inspectCommand,
-    verify: verifyCommand,
-    issue: issueCommand,
-    ls: lsCommand,
-    trust: trustCommand,
-    rotate: rotateCommand,
-    issuer: issuerRoutes,
-    passphrase: passphraseCommand,
-    backup: backupCommand,
-    restore: restoreCommand,
-    log: logRoutes,
-    session: sessionCommand,
-  },
-  docs: {
-    hideRoute: { session: true },
-    brief: "Certificates for a group of people, and a private line between them",
-    fullDescription:
-      "A certificate authority and directory (serve), its client (csr, upload, request),\n" +
-      "and a line between two people who hold certificates (listen, connect). Without a\n" +
-      "command, at a terminal, pki logs in and asks what to do. pki COMMAND --help tells\n" +
-      "more about a command and shows its options.\n\n" +
-      "The first minute:\n" +
-      "  pki serve                              the server, in one terminal\n" +
-      "  pki csr --id alice                     register, make a key, have it certified\n" +
-      "  pki upload --id alice                  publish the certificate\n" +
-      "  pki request bob --id alice             look somebody up\n" +
-      "  pki listen --id alice                  wait for a call\n" +
-      "  pki connect localhost:7450 --id bob    call",
-  },
-});
+/** The application of one command, or of several under one word. */
+export function makeApplication(target: Target, path: readonly string[], paint: Paint) {
+  const configuration = {
+    name: ["pki", ...path].join(" "),
+    scanner: { caseStyle: "allow-kebab-for-camel", distanceOptions: DISTANCE },
+    documentation: {
+      caseStyle: "convert-camel-to-kebab",
+      disableAnsiColor: true, // what is painted, and when, is decided by us
+      onlyRequiredInUsageLine: true,
+    },
+    localization: { text: makeText(paint) },
+    determineExitCode: exitCodeOf,
+  } as const;
+  // Two calls, since the library tells a command from a route map by its type.
+  return isRouteMap(target)
+    ? buildApplication<PkiContext>(target, configuration)
+    : buildApplication<PkiContext>(target, configuration);
+}
 
-export const program = buildApplication<PkiContext>(routes, {
-  name: "pki",
-  versionInfo: { currentVersion: VERSION },
-  scanner: { caseStyle: "allow-kebab-for-camel" },
-  documentation: {
-    caseStyle: "convert-camel-to-kebab",
-    disableAnsiColor: true,
-    onlyRequiredInUsageLine: true,
-  },
-  localization: { text },
-  determineExitCode: exitCodeOf,
-});
+async function unknownWord(word: string): Promise<PkiError> {
+  const hint = hintOfForeignWord(word);
+  if (hint !== undefined) return usageError(`there is no command ${printableJson(word)}`, hint);
+  return unknownCommand(word, await closestNames(word, Object.keys(CATALOGUE), DISTANCE));
+}
+
+/** The library looks options up in plain objects, where what these inherit would be found too. */
+function checkInherited(words: readonly string[]): void {
+  for (const word of words) {
+    const [, option = ""] = /^--((?:no-?)?[\w-]+)/.exec(word) ?? [];
+    const name = option.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const names = [name, name.replace(/^no(.)/, (_, letter: string) => letter.toLowerCase())];
+    if (names.some((each) => each in {})) throw usageError(`there is no option --${option}`);
+  }
+}
+
+/** Exit codes of the library are negative where it was the one to fail. */
+function exitCodeFrom(code: number | string | null): number {
+  switch (code) {
+    case ExitCode.UnknownCommand:
+    case ExitCode.InvalidArgument:
+      return USAGE;
+    default:
+      return typeof code === "number" && code >= 0 ? code : INTERNAL;
+  }
+}
+
+async function runCommandLine(words: readonly string[], context: PkiContext): Promise<number> {
+  const { process: { stdout, stderr, env }, color: mode } = context;
+  const showHelp = (help: string) => {
+    const layout = { paint: choosePaint(stdout, { mode, env }), columns: columnsOf(stdout, env) };
+    stdout.write(layOutHelp(help, layout));
+  };
+  const { options, rest: [first, ...rest] } = splitLeading(words);
+  if (VERSION_WORDS.includes(first)) {
+    const isJson = [...options, ...rest].includes("--json");
+    stdout.write(`${isJson ? printableJson(describeVersion()) : versionLine()}\n`);
+    return 0;
+  }
+  checkInherited(words);
+  let asked = words;
+  if (HELP_WORDS.includes(first)) {
+    const path = rest.filter((word) => !word.startsWith("-"));
+    if (path.length === 0) {
+      showHelp(overallHelp());
+      return 0;
+    }
+    asked = [...path, "--help"];
+  }
+  const line = await parseCommandLine(asked, loadCommand);
+  if (typeof line === "string") throw await unknownWord(line);
+  const { path, target, rest: inputs } = line;
+  const application = makeApplication(target, path, choosePaint(stderr, { mode, env }));
+  // A command's help is written at once, and by the library: it is laid out on its way.
+  const isHelp = inputs.some((word) => HELP_WORDS.slice(1).includes(word)) || isRouteMap(target);
+  const ownProcess = {
+    ...context.process,
+    ...(isHelp ? { stdout: { write: showHelp } as unknown as typeof stdout } : {}),
+    exitCode: null as number | string | null,
+  };
+  try {
+    await run(application, [...inputs], { ...context, process: ownProcess });
+  } catch (error) {
+    if (!(error instanceof FlagNotFoundError)) throw error;
+    const elsewhere = await findOptionElsewhere(error.input);
+    throw usageError(
+      elsewhere === undefined
+        ? scannerMessage(error)
+        : `there is no option --${error.input} for ${["pki", ...path].join(" ")}: ${elsewhere}`,
+    );
+  }
+  return exitCodeFrom(ownProcess.exitCode);
+}
+
+/**
+ * Runs a command line (without the program's own name); returns its exit code. Errors are said on
+ * stderr and never thrown.
+ */
+export async function runProgram(words: readonly string[], context: PkiContext): Promise<number> {
+  const color = findColorMode(words) ?? context.color;
+  try {
+    return await runCommandLine(words, { ...context, color });
+  } catch (error) {
+    const { stderr, env } = context.process;
+    stderr.write(`${formatError(error, choosePaint(stderr, { mode: color, env }))}\n`);
+    return exitCodeOf(error);
+  }
+}

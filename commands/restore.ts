@@ -38,11 +38,11 @@ export async function restoreBackup(
       `  folder  ${folder}\n  backup  of ${madeAt}\n  log     ${origin}`,
   );
   if (loss === undefined) return;
-  context.process.stderr.write(
-    `pki: warning: this backup is older than the server was: ${loss} ("${witness}")` +
+  surroundings.warn(
+    `this backup is older than the server was: ${loss} ("${witness}")` +
       (missing > 0 ? `; ${missing} entries are missing` : "") +
       "\npki: hint: look for a newer backup; the server does not start on this one unless it is told " +
-      "to go on without what is lost, with pki serve --accept-loss\n",
+      "to go on without what is lost, with pki serve --accept-loss",
   );
 }
 

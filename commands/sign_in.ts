@@ -58,7 +58,7 @@ export function reach(
       )),
     note: (text) => surroundings.note(text),
     now: context.now,
-    warn: (text) => context.process.stderr.write(`pki: warning: ${text}\n`), // also with --quiet
+    warn: (text) => surroundings.warn(text),
     identity,
     signal: context.signal,
   });

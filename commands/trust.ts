@@ -34,15 +34,17 @@ export async function trust(context: PkiContext, flags: ServerFlags): Promise<vo
   const issuers = [...anchor.issuers ?? []];
   surroundings.result(
     { event: "trusted", domain: anchor.domain, root: after, before: before ?? null, issuers },
-    `trusted from now on: the root of ${anchor.domain}\n  root         ${after}\n` +
+    `trusted from now on: the root of ${anchor.domain}\n  root         ${
+      surroundings.paint.mark(after)
+    }\n` +
       issuers.map((issuer) => `  issuing CA   ${issuer}\n`).join(""),
   );
   if (before === undefined || before === after) return;
   // Also with --quiet: nobody shall miss that a root was replaced.
-  context.process.stderr.write(
-    `pki: warning: the root was replaced; the one before (${before}) and what was known of its ` +
+  surroundings.warn(
+    `the root was replaced; the one before (${before}) and what was known of its ` +
       `log are kept in "${evidence}". Certificates under it are not believed any more: get new ` +
-      "ones with pki csr\n",
+      "ones with pki csr",
   );
 }
 

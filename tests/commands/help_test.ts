@@ -5,36 +5,29 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { CATALOGUE, loadCommand, SESSION, type Target } from "../../commands/catalogue.ts";
+import { GLOBAL_FLAGS, kebab } from "../../commands/globals.ts";
 import { PKI, ROOT, runProgram } from "../e2e/harness.ts";
 
 const FOLDER = join(ROOT, "testdata", "help");
-const COMMANDS = [
-  "init",
-  "serve",
-  "csr",
-  "upload",
-  "request",
-  "renew",
-  "revoke",
-  "listen",
-  "connect",
-  "inspect",
-  "verify",
-  "issue",
-  "ls",
-  "trust",
-  "rotate",
-  "issuer add",
-  "issuer ls",
-  "issuer revoke",
-  "passphrase",
-  "backup",
-  "restore",
-  "log verify",
-  "session",
-];
+
+/** The words of each command that a target has. */
+function* listPaths(path: string, target: Target): Generator<string> {
+  if (!("getAllEntries" in target)) return yield path;
+  for (const { name, target: below } of target.getAllEntries()) {
+    yield* listPaths(`${path} ${name["convert-camel-to-kebab"]}`, below);
+  }
+}
+
+const COMMANDS: string[] = [];
+for (const name of [...Object.keys(CATALOGUE), SESSION]) {
+  const target = await loadCommand(name);
+  assert.ok(target);
+  COMMANDS.push(...listPaths(name, target));
+}
 /** What a person's terminal has room for; options are a table and may be wider. */
 const PROSE_COLUMNS_MAX = 84;
+const LINES_MAX = 60;
 
 async function helpOf(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runProgram(PKI, args);
@@ -52,10 +45,15 @@ function compare(name: string, found: string): void {
 test("pki --help is as recorded and lists every command", async () => {
   const help = await helpOf("--help");
   compare("pki", help);
-  for (const command of COMMANDS.slice(0, -1)) {
-    assert.match(help, new RegExp(`^  ${command.split(" ", 1)} +\\S`, "m"));
+  for (const [name, { brief, load }] of Object.entries(CATALOGUE)) {
+    assert.ok(help.includes(`\n  ${name.padEnd(10)}  ${brief}\n`), `${name} is listed`);
+    assert.equal((await load()).brief, brief, `${name}: the command and the list say the same`);
   }
+  const lines = help.split("\n");
+  assert.ok(lines.length <= LINES_MAX, `too long for a screen: ${lines.length} lines`);
+  for (const line of lines) assert.ok(line.length <= 80, `too wide for a terminal: ${line}`);
   assert.equal(await helpOf("-h"), help);
+  assert.equal(await helpOf("help"), help);
   assert.equal(await helpOf("--json", "--help"), help, "an option before it changes nothing");
 });
 
@@ -72,14 +70,27 @@ for (const command of COMMANDS) {
     for (const line of prose.split("\n")) {
       assert.ok(line.length <= PROSE_COLUMNS_MAX, `too wide for a terminal: ${line}`);
     }
-    for (const option of ["--home", "--server", "--id", "--password-file", "--json", "--quiet"]) {
-      assert.ok(help.includes(`[${option}]`), `${option} is a global option`);
+    for (const name of Object.keys(GLOBAL_FLAGS)) {
+      assert.ok(help.includes(`[--${kebab(name)}]`), `--${kebab(name)} is a global option`);
     }
-    assert.equal(await helpOf(...words, "-h"), help);
+    assert.equal(await helpOf("help", ...words), help);
   });
 }
 
-test("pki --version is a version", async () => {
-  assert.match(await helpOf("--version"), /^\d+\.\d+\.\d+\n$/);
-  assert.equal(await helpOf("-v"), await helpOf("--version"));
+test("pki --version says version, commit, engine and platform", async () => {
+  const line = await helpOf("--version");
+  assert.match(
+    line,
+    /^pki \d+\.\d+\.\d+, commit ([0-9a-f]{12}( \(modified\))?|unknown), bun \d+\.\d+\.\d+, \S+ \S+\n$/,
+  );
+  assert.equal(await helpOf("-v"), line);
+  assert.equal(await helpOf("version"), line);
+  const facts = JSON.parse(await helpOf("--version", "--json"));
+  assert.deepEqual(JSON.parse(await helpOf("--json", "-v")), facts);
+  const { version, commit, modified, engine, engineVersion, platform, arch } = facts;
+  assert.equal(
+    line,
+    `pki ${version}, commit ${commit.slice(0, 12)}${modified ? " (modified)" : ""}, ` +
+      `${engine} ${engineVersion}, ${platform} ${arch}\n`,
+  );
 });

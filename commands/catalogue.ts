@@ -1,0 +1,147 @@
+/**
+ * All commands: who needs them, what each does in a few words, and where it is. A command is loaded
+ * when it is wanted, so that a program of many commands starts as fast as one of few; the help of the
+ * whole is made from this table alone.
+ *
+ * A new command gets its row here, in the group and at the place where `pki --help` shall show it.
+ */
+
+import type { Command, RouteMap } from "@stricli/core";
+import type { PkiContext } from "./context.ts";
+
+/** A command, or several under one word (`pki issuer add`). */
+export type Target = Command<PkiContext> | RouteMap<PkiContext>;
+
+/** Heads of `pki --help`, in its order. */
+export const GROUPS = {
+  start: "Getting started",
+  people: "People",
+  certificates: "Certificates",
+  line: "Private line",
+  server: "Running a server",
+  scripts: "For scripts",
+} as const;
+
+export interface CatalogueRow {
+  readonly group: keyof typeof GROUPS;
+  /** What the command's own `docs.brief` says. */
+  readonly brief: string;
+  readonly load: () => Promise<Target>;
+}
+
+export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
+  csr: {
+    group: "start",
+    brief: "Have your key certified",
+    load: async () => (await import("./csr.ts")).csrCommand,
+  },
+  upload: {
+    group: "start",
+    brief: "Publish your certificate",
+    load: async () => (await import("./upload.ts")).uploadCommand,
+  },
+  request: {
+    group: "start",
+    brief: "Get somebody's certificate",
+    load: async () => (await import("./request.ts")).requestCommand,
+  },
+  renew: {
+    group: "certificates",
+    brief: "Renew your certificate",
+    load: async () => (await import("./renew.ts")).renewCommand,
+  },
+  revoke: {
+    group: "certificates",
+    brief: "Revoke your certificate, or as administrator any",
+    load: async () => (await import("./revoke.ts")).revokeCommand,
+  },
+  inspect: {
+    group: "certificates",
+    brief: "Show what a certificate, request or list says",
+    load: async () => (await import("./inspect.ts")).inspectCommand,
+  },
+  verify: {
+    group: "certificates",
+    brief: "Say whether a certificate is to be trusted",
+    load: async () => (await import("./verify.ts")).verifyCommand,
+  },
+  trust: {
+    group: "certificates",
+    brief: "Trust another root or issuing CA than the pinned one",
+    load: async () => (await import("./trust.ts")).trustCommand,
+  },
+  listen: {
+    group: "line",
+    brief: "Wait for a peer and converse",
+    load: async () => (await import("./listen.ts")).listenCommand,
+  },
+  connect: {
+    group: "line",
+    brief: "Call a peer who listens",
+    load: async () => (await import("./connect.ts")).connectCommand,
+  },
+  serve: {
+    group: "server",
+    brief: "Run the certificate authority and directory",
+    load: async () => (await import("./serve.ts")).serveCommand,
+  },
+  init: {
+    group: "server",
+    brief: "Make the server's keys and folder, without serving",
+    load: async () => (await import("./init.ts")).initCommand,
+  },
+  issue: {
+    group: "server",
+    brief: "Certify a server or a service",
+    load: async () => (await import("./issue.ts")).issueCommand,
+  },
+  ls: {
+    group: "server",
+    brief: "List the certificates that were issued",
+    load: async () => (await import("./ls.ts")).lsCommand,
+  },
+  rotate: {
+    group: "server",
+    brief: "Make a new issuing CA",
+    load: async () => (await import("./rotate.ts")).rotateCommand,
+  },
+  issuer: {
+    group: "server",
+    brief: "Look after the CAs below the root",
+    load: async () => (await import("./issuer.ts")).issuerRoutes,
+  },
+  passphrase: {
+    group: "server",
+    brief: "Change the passphrase of the server's keys",
+    load: async () => (await import("./change_passphrase.ts")).passphraseCommand,
+  },
+  backup: {
+    group: "server",
+    brief: "Back the server's data up, also while it runs",
+    load: async () => (await import("./backup.ts")).backupCommand,
+  },
+  restore: {
+    group: "server",
+    brief: "Make a data folder out of a backup",
+    load: async () => (await import("./restore.ts")).restoreCommand,
+  },
+  log: {
+    group: "server",
+    brief: "Look after the server's log",
+    load: async () => (await import("./log_verify.ts")).logRoutes,
+  },
+};
+
+/** What `pki` alone does; it has a name for its help, and is in no list. */
+export const SESSION = "session";
+
+export async function loadSession(): Promise<Target> {
+  return (await import("./session.ts")).sessionCommand;
+}
+
+/** Loads what a first word means; `undefined` for a word that means nothing. */
+export async function loadCommand(name: string): Promise<Target | undefined> {
+  if (name === SESSION) return await loadSession();
+  // `in` would find "constructor" too.
+  return Object.hasOwn(CATALOGUE, name) ? await CATALOGUE[name]?.load() : undefined;
+}
