@@ -7,6 +7,7 @@ import type { CommandContext } from "@stricli/core";
 import type { Readable, Writable } from "node:stream";
 import type { Terminal } from "../lib/client/terminal.ts";
 import type { ColorMode } from "./paint.ts";
+import type { Sitting } from "./sitting.ts";
 
 export type InputStream = Readable & { readonly isTTY?: boolean };
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -27,4 +28,6 @@ export interface PkiContext extends CommandContext {
   readonly now: () => number;
   /** What `--color` says; absent where it was not given. */
   readonly color?: ColorMode | undefined;
+  /** What was unlocked before in this process, where commands follow one another in it. */
+  readonly sitting?: Sitting;
 }

@@ -11,13 +11,13 @@ import { certifyAndStore, takeNewKey } from "../lib/client/renewal.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { parseCsr } from "../lib/x509/csr.ts";
-import { decryptPrivateKey, keyTypeOf } from "../lib/x509/keys.ts";
+import { keyTypeOf } from "../lib/x509/keys.ts";
 import { encodeCertificatesPem, parsePemBlock } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
-import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+import { LOGIN_FLAGS, type LoginFlags, openSession, type Session } from "./sign_in.ts";
 
-interface CsrFlags extends ServerFlags {
+interface CsrFlags extends LoginFlags {
   readonly keyType?: KeyType;
   readonly csr?: string;
   readonly out?: string;
@@ -37,13 +37,14 @@ export function describe({ id, leaf }: Pick<Certified, "id" | "leaf">) {
 
 async function chooseKey(
   home: Home,
-  { id, password }: SignedIn,
+  { id, keyring }: Session,
   { keyType, rekey }: Pick<CsrFlags, "keyType" | "rekey">,
 ): Promise<KeyObject> {
   if (!home.hasKey(id) || rekey) {
+    const password = await keyring.password();
     return await takeNewKey(home, { id, password, keyType: keyType ?? "p256" });
   }
-  const key = await decryptPrivateKey(home.loadKeyPem(id), password, `the key of "${id}"`);
+  const key = await keyring.key();
   if (keyType !== undefined && keyTypeOf(key) !== keyType) {
     const title = KEY_TYPES[keyTypeOf(key)].title;
     throw new PkiError("conflict", `cannot use ${keyType}: the key of "${id}" is ${title}`, {
@@ -56,7 +57,7 @@ async function chooseKey(
 /** Certifies the identity's own key, making one where there is none. */
 export async function certifyIdentity(
   surroundings: Surroundings,
-  session: SignedIn,
+  session: Session,
   flags: Pick<CsrFlags, "keyType" | "rekey">,
 ): Promise<void> {
   const { home, context } = surroundings;
@@ -91,7 +92,7 @@ function loadForeignCsr(path: string): ForeignCsr {
 /** Certifies a request that was made elsewhere; its key stays where it is. */
 async function certifyForeign(
   surroundings: Surroundings,
-  { id, connection, anchor, log }: SignedIn,
+  { id, connection, anchor, log }: Session,
   { csr: { der, spki }, out }: { readonly csr: ForeignCsr; readonly out: string | undefined },
 ): Promise<void> {
   const nowMs = surroundings.context.now();
@@ -123,7 +124,7 @@ export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {
   }
   const id = surroundings.identity();
   const foreign = flags.csr === undefined ? undefined : loadForeignCsr(flags.csr); // before any question
-  const session = await signIn(surroundings, flags, {
+  const session = await openSession(surroundings, flags, {
     id,
     registration: flags.register ? "always" : "offer",
   });
@@ -131,7 +132,7 @@ export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {
     if (!foreign) await certifyIdentity(surroundings, session, flags);
     else await certifyForeign(surroundings, session, { csr: foreign, out: flags.out });
   } finally {
-    session.connection.close();
+    session.close();
   }
 }
 
@@ -141,7 +142,7 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...SERVER_FLAGS,
+      ...LOGIN_FLAGS,
       keyType: {
         kind: "enum",
         values: Object.keys(KEY_TYPES) as KeyType[],

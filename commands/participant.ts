@@ -9,10 +9,11 @@ import { type Address, formatAddress } from "../lib/client/address.ts";
 import type { ServerConnection } from "../lib/client/server_connection.ts";
 import { fetchStatus } from "../lib/client/status.ts";
 import { askServer } from "../lib/peer/ask_server.ts";
-import { findIdentity, openIdentity, type PeerIdentity } from "../lib/peer/identity.ts";
+import { findIdentity, type PeerIdentity, unlockIdentity } from "../lib/peer/identity.ts";
 import type { LineHandlers } from "../lib/peer/line.ts";
 import { OwnStatus, scheduleTimer } from "../lib/peer/own_status.ts";
 import { type GlobalFlags, type Surroundings, switchFlag } from "./globals.ts";
+import { Keyring } from "./keyring.ts";
 
 export const OFFLINE_FLAG = switchFlag("Ask no server whether a certificate was revoked");
 
@@ -74,8 +75,7 @@ export async function takePart(
   });
   const statusAsked = Promise.resolve(status?.refresh());
   statusAsked.catch(() => {}); // a wrong password comes first; who waits for this hears of it
-  const password = await surroundings.password(`Password of ${id}, which unlocks the key`);
-  const opened = await openIdentity(locked, password);
+  const opened = unlockIdentity(locked, await new Keyring(surroundings, id).keyOf(locked));
   return {
     identity: {
       ...opened,

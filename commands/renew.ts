@@ -9,9 +9,10 @@ import type { PkiContext } from "./context.ts";
 import { describe } from "./csr.ts";
 import { parseDuration } from "./duration.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag } from "./globals.ts";
+import { Keyring } from "./keyring.ts";
 import { watchIdentity } from "./renew_watch.ts";
 import { Renewer, type RenewFlags, tellRenewed } from "./renewer.ts";
-import { SERVER_FLAGS } from "./sign_in.ts";
+import { LOGIN_FLAGS } from "./sign_in.ts";
 
 function checkFlags({ keyType, rekey }: RenewFlags): void {
   if (keyType === undefined || rekey) return;
@@ -32,8 +33,8 @@ export async function renew(context: PkiContext, flags: RenewFlags): Promise<voi
     surroundings.note(`"${id}" is certified until ${facts.notAfter.slice(0, 10)}: not due yet`);
     return;
   }
-  const password = await surroundings.password(`Password of ${id}, which unlocks the key`);
-  const renewer = new Renewer(surroundings, flags, { id, password });
+  const renewer = new Renewer(surroundings, flags, new Keyring(surroundings, id));
+  await renewer.unlock();
   if (watch) await watchIdentity(surroundings, renewer, ifExpiring ?? DEFAULT_MARGIN);
   else tellRenewed(surroundings, await renewer.renew());
 }
@@ -50,7 +51,7 @@ export const renewCommand = buildCommand<RenewFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...SERVER_FLAGS,
+      ...LOGIN_FLAGS,
       ifExpiring: {
         kind: "parsed",
         parse: parseMargin,
@@ -65,7 +66,6 @@ export const renewCommand = buildCommand<RenewFlags, [], PkiContext>({
         optional: true,
         brief: "With --rekey: kind of the new key [that of the old one]",
       },
-      withPassword: switchFlag("Log in with the password, not with the certificate"),
       noPublish: switchFlag("Do not publish the new certificate where the old one was"),
       watch: switchFlag("Stay and renew whenever it is due [a third of its time left]"),
       ...GLOBAL_FLAGS,

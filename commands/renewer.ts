@@ -3,27 +3,21 @@
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
 import { type Certified, publish } from "../lib/client/operations.ts";
-import {
-  isInTime,
-  loadOwnCertificate,
-  type OwnCertificate,
-  tlsIdentityOf,
-  unlockOwnKey,
-} from "../lib/client/own_identity.ts";
+import { loadOwnCertificate, type OwnCertificate } from "../lib/client/own_identity.ts";
 import { certifyAndStore, isPublished, type Margin, takeNewKey } from "../lib/client/renewal.ts";
-import { isAnswer, type ServerConnection } from "../lib/client/server_connection.ts";
+import type { ServerConnection } from "../lib/client/server_connection.ts";
 import { fetchStatus } from "../lib/client/status.ts";
 import type { KeyType } from "../lib/x509/algorithms.ts";
 import { keyTypeOf } from "../lib/x509/keys.ts";
 import { describe } from "./csr.ts";
 import type { Surroundings } from "./globals.ts";
-import { reach, type ServerFlags, type Session, signIn, signInByCertificate } from "./sign_in.ts";
+import type { Keyring } from "./keyring.ts";
+import { isDistrusted, type LoginFlags, openSession, reach, type Session } from "./sign_in.ts";
 
-export interface RenewFlags extends ServerFlags {
+export interface RenewFlags extends LoginFlags {
   readonly rekey?: boolean;
   readonly keyType?: KeyType;
   readonly ifExpiring?: Margin;
-  readonly withPassword?: boolean;
   readonly noPublish?: boolean;
   readonly watch?: boolean;
 }
@@ -41,24 +35,26 @@ function revoked(id: string, why: string, cause?: unknown): PkiError {
   });
 }
 
-/** Renews one identity, as often as it is asked to, with one password. */
+/** Renews one identity, as often as it is asked to, with one password or key. */
 export class Renewer {
   readonly #surroundings: Surroundings;
   readonly #flags: RenewFlags;
   readonly #id: string;
-  readonly #password: string;
+  readonly #keyring: Keyring;
   /** What was stored and is still to be published. */
   #unpublished: { readonly certified: Certified; readonly key: KeyObject } | undefined;
 
-  constructor(
-    surroundings: Surroundings,
-    flags: RenewFlags,
-    { id, password }: { readonly id: string; readonly password: string },
-  ) {
+  constructor(surroundings: Surroundings, flags: RenewFlags, keyring: Keyring) {
     this.#surroundings = surroundings;
     this.#flags = flags;
-    this.#id = id;
-    this.#password = password;
+    this.#id = keyring.id;
+    this.#keyring = keyring;
+  }
+
+  /** Asks for what has to be unlocked, while somebody is there to answer. */
+  async unlock(): Promise<void> {
+    await this.#keyring.keyOf(this.load());
+    if (this.#flags.rekey) await this.#keyring.password(); // encrypts the new key
   }
 
   load(): OwnCertificate {
@@ -76,10 +72,9 @@ export class Renewer {
    * or ends what an earlier call could not.
    */
   async renew(): Promise<Renewed> {
-    const { home } = this.#surroundings;
     const own = this.load();
-    const key = await unlockOwnKey(home, own, this.#password);
-    const session = await this.#signIn(own, key);
+    const key = await this.#keyring.keyOf(own);
+    const session = await this.#signIn(own);
     try {
       const pending = this.#unpublished;
       this.#unpublished = undefined; // unless it fails again
@@ -88,34 +83,29 @@ export class Renewer {
       }
       return await this.#renewIn(session, own, key);
     } finally {
-      session.connection.close();
+      session.close();
     }
   }
 
-  async #signIn(own: OwnCertificate, key: KeyObject): Promise<Session> {
-    const surroundings = this.#surroundings;
+  async #signIn(own: OwnCertificate): Promise<Session> {
     const id = this.#id;
-    if (this.#flags.withPassword || !isInTime(own, surroundings.context.now())) {
-      const password = this.#password;
-      const session = await signIn(surroundings, this.#flags, {
+    let session: Session;
+    try {
+      session = await openSession(this.#surroundings, this.#flags, {
         id,
-        password,
-        registration: "never",
+        keyring: this.#keyring,
+        isPasswordEnough: false, // to renew what the server does not trust
       });
-      try {
-        await this.#checkNotRevoked(session.connection, own);
-        return session;
-      } catch (error) {
-        session.connection.close();
-        throw error;
-      }
+    } catch (error) {
+      if (!isDistrusted(error)) throw error;
+      throw revoked(id, error.message, error);
     }
     try {
-      const identity = tlsIdentityOf(own, key);
-      return await signInByCertificate(surroundings, this.#flags, { id, identity });
+      if (session.by === "password") await this.#checkNotRevoked(session.connection, own);
+      return session;
     } catch (error) {
-      if (!isAnswer(error) || error.kind !== "untrusted") throw error;
-      throw revoked(id, error.message, error);
+      session.close();
+      throw error;
     }
   }
 
@@ -145,7 +135,7 @@ export class Renewer {
     const { id, connection, anchor, log } = session;
     const isToBePublished = !noPublish && await isPublished(connection, own);
     const certifiedKey = rekey
-      ? await takeNewKey(home, { id, password: this.#password, keyType })
+      ? await takeNewKey(home, { id, password: await this.#keyring.password(), keyType })
       : key;
     const certified = await certifyAndStore(
       connection,

@@ -8,16 +8,16 @@ import { checkId } from "../lib/x509/names.ts";
 import { encodeCertificatesPem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
-import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+import { LOGIN_FLAGS, type LoginFlags, openSession, type Session } from "./sign_in.ts";
 
-interface RequestFlags extends ServerFlags {
+interface RequestFlags extends LoginFlags {
   readonly out?: string;
 }
 
 /** Looks somebody up and shows the certificate, judged under the pinned root and found in the log. */
 export async function lookUpUser(
   surroundings: Surroundings,
-  { connection, anchor, log }: SignedIn,
+  { connection, anchor, log }: Session,
   { id, out }: { readonly id: string; readonly out: string | undefined },
 ): Promise<void> {
   const { leaf, ders } = await lookUp(connection, {
@@ -42,14 +42,11 @@ export async function lookUpUser(
 export async function request(context: PkiContext, flags: RequestFlags, id: string): Promise<void> {
   checkId(id);
   const surroundings = new Surroundings(context, flags);
-  const session = await signIn(surroundings, flags, {
-    id: surroundings.identity(),
-    registration: "never",
-  });
+  const session = await openSession(surroundings, flags, { id: surroundings.identity() });
   try {
     await lookUpUser(surroundings, session, { id, out: flags.out });
   } finally {
-    session.connection.close();
+    session.close();
   }
 }
 
@@ -59,7 +56,7 @@ export const requestCommand = buildCommand<RequestFlags, [string], PkiContext>({
   },
   parameters: {
     flags: {
-      ...SERVER_FLAGS,
+      ...LOGIN_FLAGS,
       out: textFlag("Where the certificate goes, instead of stdout", "FILE"),
       ...GLOBAL_FLAGS,
     },

@@ -1,41 +1,31 @@
 /** `pki revoke`: takes a certificate back for good. */
 
 import { buildCommand } from "@stricli/core";
-import type { KeyObject } from "node:crypto";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { readText } from "../lib/base/files.ts";
 import { lookUp } from "../lib/client/operations.ts";
-import {
-  isInTime,
-  loadOwnCertificate,
-  type OwnCertificate,
-  parseOwnCertificate,
-  tlsIdentityOf,
-  unlockOwnKey,
-} from "../lib/client/own_identity.ts";
+import { type OwnCertificate, parseOwnCertificate } from "../lib/client/own_identity.ts";
 import { checkRevoked, type OwnerReason, revokeOwn } from "../lib/client/revocation.ts";
-import { isAnswer } from "../lib/client/server_connection.ts";
 import { ADMIN_REASONS } from "../lib/protocol/admin_messages.ts";
 import { OWNER_REASONS } from "../lib/protocol/messages.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import type { PkiContext } from "./context.ts";
-import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import { ORDER_FLAGS } from "./orders.ts";
 import { type AdminReason, revokeByOrder, type RevokeOrderFlags } from "./revoke_orders.ts";
 import { parseSerial } from "./serial.ts";
 import {
+  findOwn,
+  LOGIN_FLAGS,
+  type LoginFlags,
+  openSession,
   reach,
-  SERVER_FLAGS,
-  type ServerFlags,
   type Session,
-  signIn,
-  signInByCertificate,
 } from "./sign_in.ts";
 
-export interface RevokeFlags extends ServerFlags {
+export interface RevokeFlags extends LoginFlags {
   readonly reason?: OwnerReason;
   readonly cert?: string;
-  readonly withPassword?: boolean;
 }
 
 type Target = Pick<OwnCertificate, "id" | "leaf" | "issuing">;
@@ -56,53 +46,6 @@ async function confirm({ context, flags }: Surroundings, { id, leaf }: Target): 
       "Revoking it cannot be undone. Revoke it?",
   );
   if (!isWanted) throw new PkiError("refused", "nothing was revoked");
-}
-
-/** The certificate in the home; `undefined` where it is lost or damaged, which must not be in the way. */
-function findOwn({ home, context }: Surroundings, id: string): OwnCertificate | undefined {
-  try {
-    return loadOwnCertificate(home, { id, nowMs: context.now() });
-  } catch (error) {
-    if (error instanceof PkiError && error.kind !== "storage") return undefined;
-    throw error;
-  }
-}
-
-/** The key of the certificate; `undefined` if it is lost, damaged or another one. */
-async function findKey(
-  { home }: Surroundings,
-  own: OwnCertificate,
-  password: string,
-): Promise<KeyObject | undefined> {
-  try {
-    return await unlockOwnKey(home, own, password);
-  } catch (error) {
-    const { kind } = error as Partial<PkiError>;
-    if (kind === "not-found" || kind === "malformed" || kind === "conflict") return undefined;
-    throw error;
-  }
-}
-
-/** By the certificate's key where that opens a session, else by the account's password. */
-async function openSession(
-  surroundings: Surroundings,
-  flags: RevokeFlags,
-  { id, own }: { readonly id: string; readonly own: OwnCertificate | undefined },
-): Promise<Session> {
-  const password = await surroundings.password(`Password of ${id}`);
-  const isUsable = own && !flags.withPassword && isInTime(own, surroundings.context.now());
-  const key = isUsable ? await findKey(surroundings, own, password) : undefined;
-  if (own && key) {
-    try {
-      const identity = tlsIdentityOf(own, key);
-      return await signInByCertificate(surroundings, flags, { id, identity });
-    } catch (error) {
-      // Revoked already, say: then it must still be possible to revoke another one.
-      if (!isAnswer(error) || error.kind !== "untrusted") throw error;
-      surroundings.note(`the certificate opens no session (${error.message}); the password does`);
-    }
-  }
-  return await signIn(surroundings, flags, { id, password, registration: "never" });
 }
 
 /** What is to be revoked: the file named, the certificate in the home, the one that is published. */
@@ -156,7 +99,7 @@ export async function revoke(context: PkiContext, flags: RevokeFlags): Promise<v
   const path = flags.cert;
   const file = path === undefined ? undefined : { path, pem: readText(path) }; // before any question
   const own = findOwn(surroundings, id);
-  const session = await openSession(surroundings, flags, { id, own });
+  const session = await openSession(surroundings, flags, { id });
   let target: Target;
   let revokedMs: number;
   try {
@@ -165,7 +108,7 @@ export async function revoke(context: PkiContext, flags: RevokeFlags): Promise<v
     const { serial } = target.leaf;
     revokedMs = await revokeOwn(session.connection, { serial, reason: flags.reason });
   } finally {
-    session.connection.close();
+    session.close();
   }
   await confirmRevoked(surroundings, flags, target);
   const { leaf } = target;
@@ -220,7 +163,7 @@ export const revokeCommand = buildCommand<AllFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...SERVER_FLAGS,
+      ...LOGIN_FLAGS,
       reason: {
         kind: "enum",
         values: ADMIN_REASONS,
@@ -228,7 +171,6 @@ export const revokeCommand = buildCommand<AllFlags, [], PkiContext>({
         brief: "Why",
       },
       cert: textFlag("Revoke this one (PEM), instead of the one in the home", "FILE"),
-      withPassword: switchFlag("Log in with the password, not with the certificate"),
       serial: {
         kind: "parsed",
         parse: parseSerial,

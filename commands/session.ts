@@ -8,15 +8,16 @@ import { ERROR_KINDS, PkiError } from "../lib/base/errors.ts";
 import { checkId } from "../lib/x509/names.ts";
 import { connect } from "./connect.ts";
 import type { PkiContext } from "./context.ts";
-import { certifyIdentity } from "./csr.ts";
+import { csr } from "./csr.ts";
 import { formatError } from "./error_text.ts";
 import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, parsePort, Surroundings } from "./globals.ts";
 import { listen } from "./listen.ts";
 import { renew } from "./renew.ts";
-import { lookUpUser } from "./request.ts";
+import { request } from "./request.ts";
 import { revoke } from "./revoke.ts";
-import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
-import { publishIdentity } from "./upload.ts";
+import { openSession, SERVER_FLAGS, type ServerFlags } from "./sign_in.ts";
+import { Sitting } from "./sitting.ts";
+import { upload } from "./upload.ts";
 
 interface Operation {
   readonly names: readonly string[];
@@ -30,14 +31,12 @@ const OPERATIONS: readonly Operation[] = [
   {
     names: ["csr"],
     brief: "have your key certified",
-    run: async (session) =>
-      await certifyIdentity(session.surroundings, await session.signedIn(), {}),
+    run: async (session) => await csr(session.context, session.flags),
   },
   {
     names: ["certup", "upload"],
     brief: "publish your certificate",
-    run: async (session) =>
-      await publishIdentity(session.surroundings, await session.signedIn(), {}),
+    run: async (session) => await upload(session.context, session.flags),
   },
   {
     names: ["certreq", "request"],
@@ -45,27 +44,26 @@ const OPERATIONS: readonly Operation[] = [
     brief: "get somebody's certificate",
     run: async (session, argument) => {
       const id = argument || await session.ask("Whose certificate?");
-      checkId(id);
-      await lookUpUser(session.surroundings, await session.signedIn(), { id, out: undefined });
+      await request(session.context, session.flags, id);
     },
   },
   {
     names: ["renew"],
     brief: "renew your certificate",
-    run: async (session) => await renew(session.peerContext(), session.peerFlags()),
+    run: async (session) => await renew(session.context, session.flags),
   },
   {
     names: ["revoke"],
     brief: "revoke your certificate",
-    run: async (session) => await revoke(session.peerContext(), session.peerFlags()),
+    run: async (session) => await revoke(session.context, session.flags),
   },
   {
     names: ["listen"],
     argument: "[port]",
     brief: "wait for a peer and talk",
     run: async (session, argument) => {
-      await listen(session.peerContext(), {
-        ...session.peerFlags(),
+      await listen(session.context, {
+        ...session.flags,
         host: "0.0.0.0",
         port: argument === "" ? DEFAULT_PEER_PORT : parsePort(argument),
         once: true,
@@ -78,7 +76,7 @@ const OPERATIONS: readonly Operation[] = [
     brief: "call a peer and talk",
     run: async (session, argument) => {
       const target = argument || await session.ask("Where? (host:port)");
-      await connect(session.peerContext(), session.peerFlags(), target);
+      await connect(session.context, session.flags, target);
     },
   },
 ];
@@ -91,51 +89,13 @@ const HELP = [
   `  ${"QUIT".padEnd(23)}  leave`,
 ].join("\n");
 
-class InteractiveSession {
-  readonly surroundings: Surroundings;
-  readonly id: string;
-  readonly #flags: ServerFlags;
-  #signedIn: SignedIn;
-
-  constructor(surroundings: Surroundings, flags: ServerFlags, signedIn: SignedIn) {
-    this.surroundings = surroundings;
-    this.id = signedIn.id;
-    this.#flags = flags;
-    this.#signedIn = signedIn;
-  }
-
-  async ask(question: string): Promise<string> {
-    return (await this.surroundings.context.terminal?.askText(question) ?? "").trim();
-  }
-
-  /** The session; opened again, with the password that is known, if the server has closed it. */
-  async signedIn(): Promise<SignedIn> {
-    if (this.#signedIn.connection.isOpen) return this.#signedIn;
-    const known = this.knownPassword();
-    this.#signedIn = await signIn(known, this.#flags, { id: this.id, registration: "never" });
-    return this.#signedIn;
-  }
-
-  /** Surroundings in which the password is not asked for again. */
-  knownPassword(): Surroundings {
-    return new Surroundings(this.peerContext(), this.surroundings.flags);
-  }
-
-  /** The context with the password that unlocked this session, for what needs it again. */
-  peerContext(): PkiContext {
-    const { context } = this.surroundings;
-    const env = { ...context.process.env, PKI_PASSWORD: this.#signedIn.password };
-    return { ...context, process: { ...context.process, env } };
-  }
-
+/** Who asks for operations, and what they are run with. */
+interface InteractiveSession {
+  /** With what was unlocked in this sitting. */
+  readonly context: PkiContext;
   /** The options, with who this session is for. */
-  peerFlags(): ServerFlags & { readonly id: string } {
-    return { ...this.#flags, id: this.id };
-  }
-
-  close(): void {
-    this.#signedIn.connection.close();
-  }
+  readonly flags: ServerFlags & { readonly id: string };
+  readonly ask: (question: string) => Promise<string>;
 }
 
 async function runOperation(session: InteractiveSession, typed: string): Promise<void> {
@@ -161,13 +121,21 @@ export async function interact(context: PkiContext, flags: ServerFlags): Promise
   const id = surroundings.findIdentity() ??
     (await terminal.askText("Who are you?", ids.join(", ") || "alice")).trim();
   checkId(id);
-  const signedIn = await signIn(surroundings, flags, { id, registration: "offer" });
-  const session = new InteractiveSession(surroundings, flags, signedIn);
-  surroundings.note(`logged in as ${id}; choose an operation:\n${HELP}`);
+  const sitting = new Sitting();
+  const session: InteractiveSession = {
+    context: { ...context, sitting },
+    flags: { ...flags, id },
+    ask: async (question) => (await terminal.askText(question) ?? "").trim(),
+  };
   try {
-    await loop(context, session);
+    await openSession(new Surroundings(session.context, flags), flags, {
+      id,
+      registration: "offer",
+    });
+    surroundings.note(`logged in as ${id}; choose an operation:\n${HELP}`);
+    await loop(session.context, session);
   } finally {
-    session.close();
+    sitting.close();
   }
 }
 
@@ -177,7 +145,7 @@ async function loop(context: PkiContext, session: InteractiveSession): Promise<v
     if (typed === "") continue;
     if (/^(quit|exit)$/i.test(typed)) return;
     if (/^help$/i.test(typed)) {
-      session.surroundings.note(HELP);
+      context.process.stderr.write(`${HELP}\n`);
       continue;
     }
     try {

@@ -1,11 +1,24 @@
-/** From a command's options to a session with the server: who, where, with which password. */
+/**
+ * From a command's options to a session with the server. {@link openSession} is the one way in, in
+ * this order: the session that the sitting has open; the certificate, with a key that is unlocked
+ * already; the certificate, with the key that the password unlocks; the account's password.
+ */
 
-import { PkiError } from "../lib/base/errors.ts";
+import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { formatAddress } from "../lib/client/address.ts";
 import { parseFingerprint } from "../lib/client/first_contact.ts";
 import type { TlsIdentity } from "../lib/client/dial.ts";
+import {
+  checkOwnKey,
+  isInTime,
+  loadOwnCertificate,
+  type OwnCertificate,
+  tlsIdentityOf,
+} from "../lib/client/own_identity.ts";
 import { type Reached, reachServer } from "../lib/client/reach.ts";
 import {
   type Credentials,
+  isAnswer,
   logIn,
   logInByCertificate,
   register,
@@ -13,7 +26,16 @@ import {
   tryLogIn,
   wrongPassword,
 } from "../lib/client/server_connection.ts";
-import { checkNewPassword, type GlobalFlags, type Surroundings, textFlag } from "./globals.ts";
+import { fingerprintOf } from "../lib/x509/certificate.ts";
+import {
+  checkNewPassword,
+  type GlobalFlags,
+  type Surroundings,
+  switchFlag,
+  textFlag,
+} from "./globals.ts";
+import { Keyring } from "./keyring.ts";
+import type { KeptSession, LoginMeans } from "./sitting.ts";
 
 /** Options of the commands that talk to the server. */
 export const SERVER_FLAGS = {
@@ -24,15 +46,24 @@ export interface ServerFlags extends GlobalFlags {
   readonly fingerprint?: string;
 }
 
+/** Options of the commands that open a session. */
+export const LOGIN_FLAGS = {
+  ...SERVER_FLAGS,
+  withPassword: switchFlag("Log in with the password, not with the certificate"),
+} as const;
+
+export interface LoginFlags extends ServerFlags {
+  readonly withPassword?: boolean;
+}
+
 /** A session with the server, however it was opened. */
 export interface Session extends Reached {
   readonly id: string;
-}
-
-/** A session that was opened with a password. */
-export interface SignedIn extends Session {
-  /** Of the account, and of the key at rest. */
-  readonly password: string;
+  readonly by: LoginMeans;
+  /** What unlocks the identity's key, where more is to be done with it. */
+  readonly keyring: Keyring;
+  /** Ends it, unless the sitting keeps it for the next command. */
+  readonly close: () => void;
 }
 
 /**
@@ -64,51 +95,142 @@ export function reach(
   });
 }
 
+export interface OpenOptions {
+  readonly id: string;
+  /** `always`: register, or log in if the account exists; `offer`: ask at a terminal; `never`. */
+  readonly registration?: "always" | "offer" | "never";
+  /** Where the command has unlocked something before. */
+  readonly keyring?: Keyring;
+  /** Whether the password may be used where the server does not trust the certificate. */
+  readonly isPasswordEnough?: boolean;
+}
+
 /**
- * Opens a session with a certificate instead of the password.
- * @throws {PkiError} `untrusted` if the server does not trust it (see {@link isAnswer}), or is not
- * trusted itself
+ * Opens a session, or takes the one that is open.
+ * @throws {PkiError} `refused` for a wrong id or password; `untrusted` if the server is not trusted,
+ * or does not trust the certificate and nobody can be asked for a password ({@link isDistrusted})
  */
-export async function signInByCertificate(
+export async function openSession(
   surroundings: Surroundings,
-  flags: ServerFlags,
-  { id, identity }: { readonly id: string; readonly identity: TlsIdentity },
+  flags: LoginFlags,
+  options: OpenOptions,
 ): Promise<Session> {
-  const reached = await reach(surroundings, flags, identity);
+  const { id, registration = "never", isPasswordEnough = true } = options;
+  const { context } = surroundings;
+  const keyring = options.keyring ?? new Keyring(surroundings, id);
+  const kept = findKeptSession(surroundings, flags, keyring);
+  if (kept) return { ...kept, id, keyring, close: kept.connection.endOn(context.signal) };
+  const opened = await openByCertificate(surroundings, flags, { keyring, isPasswordEnough }) ??
+    await openByPassword(surroundings, flags, { keyring, registration });
+  const { connection } = opened;
+  if (!context.sitting) return { ...opened, id, keyring, close: () => connection.close() };
+  keyring.unlocked.keepSession(opened);
+  return { ...opened, id, keyring, close: () => {} };
+}
+
+/** The session of the sitting, if it is one with this server, opened as it is wanted. */
+function findKeptSession(
+  surroundings: Surroundings,
+  { fingerprint, withPassword }: LoginFlags,
+  { unlocked: { session } }: Keyring,
+): KeptSession | undefined {
+  if (!session || (withPassword && session.by !== "password")) return undefined;
+  const { home, context } = surroundings;
+  const pinned = home.loadAnchor(context.now());
+  const root = fingerprintOf(session.anchor.root.der);
+  const isSame = session.address === formatAddress(surroundings.serverAddress()) &&
+    pinned !== undefined && fingerprintOf(pinned.root.der) === root &&
+    (fingerprint === undefined || parseFingerprint(fingerprint) === root);
+  return isSame ? session : undefined;
+}
+
+/** The certificate in the home; `undefined` where it is lost or damaged, which must not be in the way. */
+export function findOwn({ home, context }: Surroundings, id: string): OwnCertificate | undefined {
   try {
-    await logInByCertificate(reached.connection, { id, checkpoint: reached.log.knownNote() });
-    return { ...reached, id };
+    return loadOwnCertificate(home, { id, nowMs: context.now() });
   } catch (error) {
-    reached.connection.close();
+    if (error instanceof PkiError && error.kind !== "storage") return undefined;
     throw error;
   }
 }
 
-export interface SignInOptions {
-  readonly id: string;
-  /** `always`: register, or log in if the account exists; `offer`: ask at a terminal; `never`. */
-  readonly registration: "always" | "offer" | "never";
-  /** Where it is known already; asked for else. */
-  readonly password?: string;
+/** The key of the certificate; `undefined` if it is lost, damaged or another one. */
+async function findKey(keyring: Keyring, own: OwnCertificate) {
+  try {
+    const key = await keyring.key();
+    checkOwnKey(own, key);
+    return key;
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    const { kind, message } = error;
+    if (kind === "not-found" || kind === "malformed" || kind === "conflict") return undefined;
+    if (kind !== "refused") throw error;
+    throw new PkiError(kind, message, {
+      cause: error,
+      hint: "where the account has another password than the key, log in with --with-password",
+    });
+  }
 }
 
-/**
- * Logs in, or registers where that is wanted.
- * @throws {PkiError} `refused` for a wrong id or password
- */
-export async function signIn(
+/** Whether the server has answered that it does not trust a certificate: revoked, unknown, too old. */
+export function isDistrusted(error: unknown): error is PkiError {
+  return isAnswer(error) && error.kind === "untrusted";
+}
+
+/** Opens a session with the certificate of the home; `undefined` where that is not the way. */
+async function openByCertificate(
+  surroundings: Surroundings,
+  flags: LoginFlags,
+  { keyring, isPasswordEnough }: {
+    readonly keyring: Keyring;
+    readonly isPasswordEnough: boolean;
+  },
+): Promise<KeptSession | undefined> {
+  const { id } = keyring;
+  const own = flags.withPassword ? undefined : findOwn(surroundings, id);
+  if (!own || !isInTime(own, surroundings.context.now())) return undefined;
+  const key = await findKey(keyring, own);
+  if (!key) return undefined;
+  let reached: Reached | undefined;
+  try {
+    reached = await reach(surroundings, flags, tlsIdentityOf(own, key));
+    const { connection, log } = reached;
+    await logInByCertificate(connection, { id, checkpoint: log.knownNote() });
+    return { ...reached, by: "certificate", address: formatAddress(surroundings.serverAddress()) };
+  } catch (error) {
+    reached?.connection.close();
+    if (!isPasswordEnough || !isDistrusted(error)) throw error;
+    const why = `the certificate opens no session (${messageOf(error)})`;
+    if (!keyring.hasPassword && !surroundings.context.terminal) {
+      throw new PkiError("untrusted", why, {
+        cause: error,
+        hint: "the password may: give it with --password-file",
+      });
+    }
+    surroundings.note(`${why}; the password does`);
+    return undefined;
+  }
+}
+
+/** Logs in with the account's password, or registers where that is wanted. */
+async function openByPassword(
   surroundings: Surroundings,
   flags: ServerFlags,
-  { id, registration, password: known }: SignInOptions,
-): Promise<SignedIn> {
-  const { connection, anchor, log } = await reach(surroundings, flags);
-  const rootDer = anchor.root.der;
+  { keyring, registration }: {
+    readonly keyring: Keyring;
+    readonly registration: "always" | "offer" | "never";
+  },
+): Promise<KeptSession> {
+  const { id } = keyring;
+  const reached = await reach(surroundings, flags);
+  const { connection, anchor, log } = reached;
   try {
-    const password = known ?? await surroundings.password(`Password of ${id}`);
-    const credentials = { id, password, rootDer };
+    const password = await keyring.password();
+    const credentials = { id, password, rootDer: anchor.root.der };
     const login = { ...credentials, checkpoint: log.knownNote() };
     if (registration === "always") await registerUnlessTaken(surroundings, connection, credentials);
     if (!await tryLogIn(connection, login)) {
+      keyring.passwordWas(false);
       if (registration === "never") throw wrongPassword();
       if (registration === "always") {
         throw new PkiError(
@@ -119,7 +241,8 @@ export async function signIn(
       await offerRegistration(surroundings, connection, credentials);
       await logIn(connection, login);
     }
-    return { id, password, connection, anchor, log };
+    keyring.passwordWas(true, password);
+    return { ...reached, by: "password", address: formatAddress(surroundings.serverAddress()) };
   } catch (error) {
     connection.close();
     throw error;

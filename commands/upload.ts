@@ -16,23 +16,25 @@ import {
 import { parseCertificatesPem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
-import { SERVER_FLAGS, type ServerFlags, type SignedIn, signIn } from "./sign_in.ts";
+import type { Keyring } from "./keyring.ts";
+import { LOGIN_FLAGS, type LoginFlags, openSession, type Session } from "./sign_in.ts";
 
-interface UploadFlags extends ServerFlags {
+interface UploadFlags extends LoginFlags {
   readonly cert?: string;
   readonly key?: string;
 }
 
-async function openKey(pem: string, password: string, what: string): Promise<KeyObject> {
+async function openKeyFile(path: string, keyring: Keyring): Promise<KeyObject> {
+  const pem = readText(path);
   return isEncryptedKey(pem)
-    ? await decryptPrivateKey(pem, password, what)
-    : parsePlainPrivateKey(pem, what);
+    ? await decryptPrivateKey(pem, await keyring.password(), path)
+    : parsePlainPrivateKey(pem, path);
 }
 
 /** Publishes the identity's certificate, or the one in the files named. */
 export async function publishIdentity(
   surroundings: Surroundings,
-  { id, password, connection, anchor, log }: SignedIn,
+  { id, keyring, connection, anchor, log }: Session,
   { cert, key: keyPath }: Pick<UploadFlags, "cert" | "key">,
 ): Promise<void> {
   const { home, context } = surroundings;
@@ -45,8 +47,7 @@ export async function publishIdentity(
       `cannot publish: the certificate is of "${judged.id}", not of "${id}"`,
     );
   }
-  const keyPem = keyPath === undefined ? home.loadKeyPem(id) : readText(keyPath);
-  const key = await openKey(keyPem, password, keyPath ?? `the key of "${id}"`);
+  const key = keyPath === undefined ? await keyring.key() : await openKeyFile(keyPath, keyring);
   if (!isForKey(judged.leaf.der, encodeSpki(key))) {
     throw new PkiError("conflict", "cannot publish: the key is not the certificate's", {
       hint: cert === undefined
@@ -69,11 +70,11 @@ export async function upload(context: PkiContext, flags: UploadFlags): Promise<v
   const surroundings = new Surroundings(context, flags);
   const id = surroundings.identity();
   if (flags.cert === undefined) surroundings.home.loadCertificatePem(id); // before any question
-  const session = await signIn(surroundings, flags, { id, registration: "never" });
+  const session = await openSession(surroundings, flags, { id });
   try {
     await publishIdentity(surroundings, session, flags);
   } finally {
-    session.connection.close();
+    session.close();
   }
 }
 
@@ -83,7 +84,7 @@ export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      ...SERVER_FLAGS,
+      ...LOGIN_FLAGS,
       cert: textFlag("Publish this one (PEM), from pki csr --csr, instead of the one here", "FILE"),
       key: textFlag("Its key (PEM, plain or encrypted with the password)", "FILE"),
       ...GLOBAL_FLAGS,

@@ -7,7 +7,7 @@ import type { KeyObject } from "node:crypto";
 import { PkiError } from "../base/errors.ts";
 import { type Certificate, parseCertificate } from "../x509/certificate.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
-import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
+import { encodeSpki } from "../x509/keys.ts";
 import { encodeCertificatesPem, parseCertificatesPem } from "../x509/pem.ts";
 import type { TlsIdentity } from "./dial.ts";
 import type { Home } from "./home.ts";
@@ -71,17 +71,12 @@ export function isInTime({ leaf }: OwnCertificate, nowMs: number): boolean {
   return leaf.notBeforeMs <= nowMs && nowMs + LAST_USE_MS < leaf.notAfterMs;
 }
 
-/**
- * Unlocks the key of the certificate.
- * @throws {PkiError} `not-found`, `refused` for a wrong password, `conflict` if it is another key
- */
-export async function unlockOwnKey(
-  home: Home,
-  { id, leaf }: OwnCertificate,
-  password: string,
-): Promise<KeyObject> {
-  const key = await decryptPrivateKey(home.loadKeyPem(id), password, `the key of "${id}"`);
-  if (isForKey(leaf.der, encodeSpki(key))) return key;
+/** @throws {PkiError} `conflict` if a key is not the certificate's */
+export function checkOwnKey(
+  { id, leaf }: Pick<OwnCertificate, "id" | "leaf">,
+  key: KeyObject,
+): void {
+  if (isForKey(leaf.der, encodeSpki(key))) return;
   throw new PkiError("conflict", `the certificate of "${id}" is for another key`, {
     hint: `get one for this key with: pki csr --id ${id}`,
   });
@@ -89,7 +84,7 @@ export async function unlockOwnKey(
 
 /** What TLS needs to show a certificate, as PEM. */
 export function tlsIdentityOf(
-  { leaf, issuing }: OwnCertificate,
+  { leaf, issuing }: Pick<OwnCertificate, "leaf" | "issuing">,
   key: KeyObject,
 ): TlsIdentity {
   return {

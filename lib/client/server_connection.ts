@@ -67,14 +67,19 @@ export class ServerConnection {
   constructor(socket: TLSSocket, leafDer: Uint8Array, signal?: AbortSignal) {
     this.#socket = socket;
     this.leafHash = sha256(leafDer);
-    const onAbort = () => this.#fail(new PkiError("interrupted", "interrupted"));
-    signal?.addEventListener("abort", onAbort);
+    if (signal) socket.once("close", this.endOn(signal));
     socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
     socket.on("error", () => {}); // "close" follows
-    socket.once("close", () => signal?.removeEventListener("abort", onAbort));
     socket.on("close", () => {
       this.#fail(new PkiError("truncated", "the server closed the connection before it answered"));
     });
+  }
+
+  /** Lets a signal end the connection, until the function that is returned is called. */
+  endOn(signal: AbortSignal): () => void {
+    const onAbort = () => this.#fail(new PkiError("interrupted", "interrupted"));
+    signal.addEventListener("abort", onAbort);
+    return () => signal.removeEventListener("abort", onAbort);
   }
 
   #receive(chunk: Uint8Array): void {

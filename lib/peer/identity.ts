@@ -2,24 +2,19 @@
 
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../base/errors.ts";
+import type { TlsIdentity } from "../client/dial.ts";
 import type { Home } from "../client/home.ts";
-import { isForKey } from "../client/operations.ts";
+import { tlsIdentityOf } from "../client/own_identity.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
-import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
-import { encodeCertificatesPem, parseCertificatesPem } from "../x509/pem.ts";
+import { parseCertificatesPem } from "../x509/pem.ts";
 import type { ConversationStart } from "./ports.ts";
 
 export interface PeerIdentity {
   readonly id: string;
   readonly anchor: TrustAnchor;
   readonly issuingDer: Uint8Array;
-  /** For TLS, as PEM. */
-  readonly tls: { readonly key: string; readonly cert: string };
-}
-
-function pemOf(key: KeyObject): string {
-  return key.export({ format: "pem", type: "pkcs8" }) as string;
+  readonly tls: TlsIdentity;
 }
 
 /** An identity whose certificate was judged, and whose key is still locked. */
@@ -28,7 +23,6 @@ export interface LockedIdentity {
   readonly anchor: TrustAnchor;
   readonly leaf: Certificate;
   readonly issuing: Certificate;
-  readonly keyPem: string;
 }
 
 /**
@@ -41,7 +35,7 @@ export function findIdentity(
   { id, nowMs }: { readonly id: string; readonly nowMs: number },
 ): LockedIdentity {
   const anchor = home.loadAnchor(nowMs);
-  const keyPem = home.loadKeyPem(id);
+  home.loadKeyPem(id); // without it nothing else is of use
   const certificatePath = home.certificatePath(id);
   const ders = parseCertificatesPem(home.loadCertificatePem(id), certificatePath);
   if (!anchor) {
@@ -56,25 +50,19 @@ export function findIdentity(
       `the certificate in "${certificatePath}" is of "${certifiedId}"`,
     );
   }
-  return { id, anchor, leaf, issuing, keyPem };
+  return { id, anchor, leaf, issuing };
 }
 
-/** Opens the key. @throws {PkiError} `refused` for a wrong password, `conflict` */
-export async function openIdentity(
-  { id, anchor, leaf, issuing, keyPem }: LockedIdentity,
-  password: string,
-): Promise<PeerIdentity> {
-  const key = await decryptPrivateKey(keyPem, password, `the key of "${id}"`);
-  if (!isForKey(leaf.der, encodeSpki(key))) {
-    throw new PkiError("conflict", `the certificate of "${id}" is for another key`, {
-      hint: `get one for this key with: pki csr --id ${id}`,
-    });
-  }
+/** With the key of the certificate, everything that a conversation needs. */
+export function unlockIdentity(
+  { id, anchor, leaf, issuing }: LockedIdentity,
+  key: KeyObject,
+): PeerIdentity {
   return {
     id,
     anchor,
     issuingDer: issuing.der,
-    tls: { key: pemOf(key), cert: encodeCertificatesPem([leaf.der, issuing.der]) },
+    tls: tlsIdentityOf({ leaf, issuing }, key),
   };
 }
 

@@ -376,11 +376,21 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     does: "a wrong password",
     args: ["request", "bob", "--id", "alice", "--password-file", "{folder}/bob.pass"],
     code: 4,
+    error: 'cannot open the key of "alice": the password does not fit',
+    hint: "where the account has another password than the key, log in with --with-password",
+  },
+  {
+    does: "a wrong password of the account",
+    args: [
+      ...["request", "bob", "--with-password", "--id", "alice"],
+      ...["--password-file", "{folder}/bob.pass"],
+    ],
+    code: 4,
     error: "cannot log in: the id or the password is wrong",
   },
   {
-    does: "a wrong password, with csr",
-    args: ["csr", "--id", "alice", "--password-file", "{folder}/bob.pass"],
+    does: "a wrong password of the account, with csr",
+    args: ["csr", "--with-password", "--id", "alice", "--password-file", "{folder}/bob.pass"],
     code: 4,
     error: "cannot log in: the id or the password is wrong",
     hint: 'if "alice" is new here, register with: pki csr --id alice --register',
@@ -394,7 +404,10 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
   },
   {
     does: "--register of an id that somebody has",
-    args: ["csr", "--register", "--id", "alice", "--password-file", "{folder}/bob.pass"],
+    args: [
+      ...["csr", "--register", "--with-password", "--id", "alice"],
+      ...["--password-file", "{folder}/bob.pass"],
+    ],
     code: 4,
     error: 'cannot log in: somebody has the id "alice", with another password',
   },

@@ -5,9 +5,10 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fetchCrl } from "../../lib/client/crl.ts";
-import { loadOwnCertificate, tlsIdentityOf, unlockOwnKey } from "../../lib/client/own_identity.ts";
+import { loadOwnCertificate, tlsIdentityOf } from "../../lib/client/own_identity.ts";
 import { Home } from "../../lib/client/home.ts";
 import { fetchStatus } from "../../lib/client/status.ts";
+import { decryptPrivateKey } from "../../lib/x509/keys.ts";
 import { inWorld, needs, PASSWORDS, type World } from "./harness.ts";
 import { folderOf, pemOf, publishedSerial, resultOf, serialOf } from "./identity.ts";
 import { connectHonestly, RawClient, withClient } from "./raw_client.ts";
@@ -41,7 +42,8 @@ function ownOf(world: World) {
 /** A session that alice's certificate has opened. */
 async function sessionOfCertificate(world: World): Promise<RawClient> {
   const own = ownOf(world);
-  const key = await unlockOwnKey(new Home(world.home), own, PASSWORDS["alice"] ?? "");
+  const pem = new Home(world.home).loadKeyPem("alice");
+  const key = await decryptPrivateKey(pem, PASSWORDS["alice"] ?? "", "alice's key");
   const client = await RawClient.open(world, tlsIdentityOf(own, key));
   await client.ok("HELLO");
   const { id } = await client.ok("LOGIN_CERTIFICATE");

@@ -335,12 +335,19 @@ test("pki alone refuses a wrong password, exit 4", TMUX, () =>
     await inTerminal(world, [], async (terminal) => {
       await terminal.waitFor(/◆ +Password of alice/);
       await terminal.enter("not alice's password");
+      assert.equal(await terminal.exitCode(), 4);
+      assert.match(await terminal.screen(), /^pki: error: cannot open the key of "alice": the/m);
+    });
+    fs.rmSync(join(world.home, "ids", "alice"), { recursive: true }); // as on another machine
+    await inTerminal(world, ["--id", "alice"], async (terminal) => {
+      await terminal.waitFor(/◆ +Password of alice/);
+      await terminal.enter("not alice's password");
       await terminal.waitFor(/● No/);
       await terminal.press("Enter");
       assert.equal(await terminal.exitCode(), 4);
       assert.match(await terminal.screen(), /^pki: error: cannot log in: the id or the password/m);
     });
-    await inTerminal(world, [], async (terminal) => {
+    await inTerminal(world, ["--id", "alice"], async (terminal) => {
       await terminal.waitFor(/◆ +Password of alice/);
       await terminal.enter("not alice's password");
       await terminal.waitFor(/● No/);
