@@ -3,18 +3,12 @@
  * object each for programs. Whatever a certificate says, no control character reaches the terminal.
  */
 
-import { printable, printableJson } from "../lib/base/printable.ts";
+import { printableJson } from "../lib/base/printable.ts";
 import type { ListedCertificate } from "../lib/protocol/admin_messages.ts";
+import type { Paint } from "./paint.ts";
+import { type Column, makeTable, styleOfState } from "./table.ts";
 
-/** A date and a serial number have always as many; the column of names takes what is left. */
 const DATE_CHARACTERS = 10;
-const STATE_CHARACTERS = 7;
-const PROFILE_CHARACTERS = 7;
-const SERIAL_CHARACTERS = 40;
-const GAP = "  ";
-const WHO_CHARACTERS_MIN = 12;
-/** Without a terminal nothing has to fit; but a table is still a table. */
-const WHO_CHARACTERS_MAX = 40;
 
 export type ShownState = "valid" | "expired" | "revoked";
 
@@ -25,7 +19,7 @@ export function stateOf({ revokedMs, notAfterMs }: ListedCertificate, nowMs: num
 
 /** Whose certificate it is. */
 function whoOf({ id, subject }: ListedCertificate): string {
-  return printable(id ?? subject ?? "");
+  return id ?? subject ?? "";
 }
 
 const timeOf = (ms: number) => new Date(ms).toISOString();
@@ -52,11 +46,14 @@ export function jsonLine(row: ListedCertificate, nowMs: number): string {
   return `${printableJson(describeRow(row, nowMs))}\n`;
 }
 
-function fit(text: string, columns: number): string {
-  const characters = [...text];
-  if (characters.length <= columns) return text + " ".repeat(columns - characters.length);
-  return characters.slice(0, columns - 1).join("") + "…";
-}
+/** Columns of the table; a date and a serial number have always as many characters. */
+const COLUMNS: readonly Column[] = [
+  { head: "WHO" },
+  { head: "PROFILE", width: 7, isOptional: true },
+  { head: "STATE", width: 7, style: styleOfState },
+  { head: "ENDS", width: DATE_CHARACTERS },
+  { head: "SERIAL", width: 40 },
+];
 
 export interface CertificateTable {
   readonly header: string;
@@ -64,41 +61,24 @@ export interface CertificateTable {
 }
 
 /**
- * A table whose columns are chosen by its first rows; what is longer later is cut.
+ * A table whose columns are chosen by its first rows; what is longer later is cut at a terminal.
  * @param columns of the terminal; absent where there is none
  */
-export function makeTable(
+export function makeCertificateTable(
   first: readonly ListedCertificate[],
-  { nowMs, columns }: { readonly nowMs: number; readonly columns: number | undefined },
+  { nowMs, columns, paint }: {
+    readonly nowMs: number;
+    readonly columns: number | undefined;
+    readonly paint?: Paint;
+  },
 ): CertificateTable {
-  const fixed = [STATE_CHARACTERS, DATE_CHARACTERS, SERIAL_CHARACTERS];
-  const taken = fixed.reduce((sum, width) => sum + GAP.length + width, 0);
-  const hasProfile = columns === undefined ||
-    columns - taken - PROFILE_CHARACTERS - GAP.length >= WHO_CHARACTERS_MIN;
-  const room = columns === undefined
-    ? WHO_CHARACTERS_MAX
-    : columns - taken - (hasProfile ? PROFILE_CHARACTERS + GAP.length : 0);
-  const longest = Math.max(...first.map((row) => [...whoOf(row)].length), 0);
-  const who = Math.max(WHO_CHARACTERS_MIN, Math.min(room, longest));
-  const join = (cells: readonly [string, string, string, string, string]) => {
-    const [name, profile, state, end, serial] = cells;
-    return [
-      fit(name, who),
-      ...(hasProfile ? [fit(profile, PROFILE_CHARACTERS)] : []),
-      fit(state, STATE_CHARACTERS),
-      fit(end, DATE_CHARACTERS),
-      serial,
-    ].join(GAP);
-  };
-  return {
-    header: join(["WHO", "PROFILE", "STATE", "ENDS", "SERIAL"]),
-    line: (row) =>
-      join([
-        whoOf(row),
-        printable(row.profile),
-        stateOf(row, nowMs),
-        timeOf(row.notAfterMs).slice(0, DATE_CHARACTERS),
-        row.serial,
-      ]),
-  };
+  const cellsOf = (row: ListedCertificate) => [
+    whoOf(row),
+    row.profile,
+    stateOf(row, nowMs),
+    timeOf(row.notAfterMs).slice(0, DATE_CHARACTERS),
+    row.serial,
+  ];
+  const table = makeTable(COLUMNS, { first: first.map(cellsOf), columns, paint });
+  return { header: table.header, line: (row) => table.line(cellsOf(row)) };
 }

@@ -9,11 +9,12 @@ import {
   type ListedCertificate,
 } from "../lib/protocol/admin_messages.ts";
 import { checkId } from "../lib/x509/names.ts";
-import { jsonLine, makeTable } from "./certificate_table.ts";
+import { jsonLine, makeCertificateTable } from "./certificate_table.ts";
 import type { OutputStream, PkiContext } from "./context.ts";
 import { parseDuration } from "./duration.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import { type Order, ORDER_FLAGS, type OrderFlags, withOrders } from "./orders.ts";
+import { columnsOf } from "./paint.ts";
 import { parseSerial } from "./serial.ts";
 
 interface LsFlags extends OrderFlags {
@@ -80,17 +81,17 @@ export async function ls(context: PkiContext, flags: LsFlags): Promise<void> {
     ...(state === undefined ? {} : { state }),
     ...(expiring === undefined ? {} : { endsBeforeMs: nowMs + expiring }),
   };
-  const columns = (stdout as { readonly columns?: number }).columns;
+  const columns = columnsOf(stdout, context.process.env);
   let count = 0;
   await withOrders(surroundings, flags, { what: "cannot list certificates" }, async (order) => {
-    let table: ReturnType<typeof makeTable> | undefined;
+    let table: ReturnType<typeof makeCertificateTable> | undefined;
     for await (const page of listPages(order, filter, limit)) {
       count += page.length;
       if (flags.json) {
         await write(stdout, page.map((row) => jsonLine(row, nowMs)).join(""));
       } else if (page.length > 0) {
         const isFirst = table === undefined;
-        table ??= makeTable(page, { nowMs, columns });
+        table ??= makeCertificateTable(page, { nowMs, columns, paint: surroundings.paint });
         const lines = page.map((row) => `${table?.line(row)}\n`);
         await write(stdout, (isFirst ? `${table.header}\n` : "") + lines.join(""));
       }

@@ -8,8 +8,9 @@ import {
   type ListedCertificate,
 } from "../lib/protocol/admin_messages.ts";
 import { checkId } from "../lib/x509/names.ts";
-import { describeRow, makeTable } from "./certificate_table.ts";
+import { describeRow, makeCertificateTable } from "./certificate_table.ts";
 import type { PkiContext } from "./context.ts";
+import { columnsOf } from "./paint.ts";
 import { Surroundings } from "./globals.ts";
 import { type Order, type OrderFlags, withOrders } from "./orders.ts";
 
@@ -39,8 +40,8 @@ function tableOf(
   rows: readonly ListedCertificate[],
   { context, nowMs }: { readonly context: PkiContext; readonly nowMs: number },
 ): string {
-  const { columns } = context.process.stderr as { readonly columns?: number };
-  const table = makeTable(rows, { nowMs, columns });
+  const columns = columnsOf(context.process.stderr, context.process.env);
+  const table = makeCertificateTable(rows, { nowMs, columns });
   return [table.header, ...rows.map((row) => table.line(row))].join("\n");
 }
 

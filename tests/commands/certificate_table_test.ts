@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { jsonLine, makeTable } from "../../commands/certificate_table.ts";
+import { jsonLine, makeCertificateTable } from "../../commands/certificate_table.ts";
 
 const ROW = {
   entry: 7,
@@ -16,10 +16,10 @@ const ROW = {
   issuerKeyId: "aa",
 };
 
-test("jsonLine() and makeTable() let no control character of a name reach a terminal", () => {
+test("jsonLine() and makeCertificateTable() let no control character of a name reach a terminal", () => {
   const line = jsonLine(ROW, 2);
   assert.match(line, /^[\x20-\x7e]*\n$/);
   assert.equal(JSON.parse(line).subject, ROW.subject);
-  const table = makeTable([ROW], { nowMs: 2, columns: undefined });
+  const table = makeCertificateTable([ROW], { nowMs: 2, columns: undefined });
   assert.match(table.line(ROW), /^[\x20-\x7e\ufffd]*$/);
 });
