@@ -7,7 +7,7 @@ import { homedir } from "node:os";
 import process from "node:process";
 import type { Writable } from "node:stream";
 import type { PkiContext } from "./commands/context.ts";
-import { exitCodeOf, formatError } from "./commands/error_text.ts";
+import { exitCodeOf, formatError, wantsJson } from "./commands/error_text.ts";
 import { choosePaint, findColorMode } from "./commands/paint.ts";
 import { runProgram } from "./commands/program.ts";
 import { messageOf, PkiError, systemCodeOf } from "./lib/base/errors.ts";
@@ -24,8 +24,10 @@ const WORDS: readonly string[] = process.argv.slice(2);
 /** Says an error on stderr. */
 function tell(error: unknown, told: () => void = () => {}): void {
   const { stderr, env } = process;
-  const paint = choosePaint(stderr, { mode: findColorMode(WORDS), env });
-  stderr.write(`${formatError(error, paint)}\n`, told);
+  const style = wantsJson(WORDS)
+    ? "json"
+    : choosePaint(stderr, { mode: findColorMode(WORDS), env });
+  stderr.write(`${formatError(error, style)}\n`, told);
 }
 
 /** Stdout or stderr, and why it cannot be written to any more. */

@@ -2,7 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { firstLineOf, readFirstLine, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
+import { firstLineOf, readTextIfThere, writeFileAtomic } from "../lib/base/files.ts";
 import type { PkiContext } from "./context.ts";
 import { FOLDER_FLAGS, type FolderFlags } from "./folder_change.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
@@ -14,10 +14,14 @@ interface PassphraseChangeFlags extends FolderFlags {
 }
 
 async function findNewPassphrase(
-  { context: { terminal } }: Surroundings,
+  surroundings: Surroundings,
   { newPassphraseFile }: PassphraseChangeFlags,
 ): Promise<string> {
-  if (newPassphraseFile !== undefined) return readFirstLine(newPassphraseFile);
+  const { terminal } = surroundings.context;
+  if (newPassphraseFile !== undefined) {
+    const option = "--new-passphrase-file";
+    return await surroundings.readSecret(newPassphraseFile, { what: "the new passphrase", option });
+  }
   if (!terminal) {
     throw new PkiError("usage", "cannot ask for the new passphrase: there is no terminal", {
       hint: "give it with --new-passphrase-file",

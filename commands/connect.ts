@@ -10,6 +10,7 @@ import type { PkiContext } from "./context.ts";
 import { announceStatus, startConversing } from "./converse.ts";
 import { aborted, DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import { claimStdin } from "./stdin.ts";
 
 export interface ConnectFlags extends PeerFlags {
   readonly expect?: string;
@@ -57,6 +58,7 @@ export async function connect(
   const address = parseAddress(target, DEFAULT_PEER_PORT);
   const where = formatAddress(address);
   const surroundings = new Surroundings(context, flags);
+  if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
   const participant = await takePart(surroundings, flags);
   const interrupted = Promise.withResolvers<void>();
   const conversing = startConversing(surroundings, {

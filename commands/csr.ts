@@ -3,7 +3,7 @@
 import { buildCommand } from "@stricli/core";
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
-import { PUBLIC_MODE, readText, writeFileAtomic } from "../lib/base/files.ts";
+import { PUBLIC_MODE, writeFileAtomic } from "../lib/base/files.ts";
 import { printable } from "../lib/base/printable.ts";
 import type { Home } from "../lib/client/home.ts";
 import { type Certified, certify } from "../lib/client/operations.ts";
@@ -12,9 +12,10 @@ import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { parseCsr } from "../lib/x509/csr.ts";
 import { keyTypeOf } from "../lib/x509/keys.ts";
-import { encodeCertificatesPem, parsePemBlock } from "../lib/x509/pem.ts";
+import { encodeCertificatesPem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { readBlocks, readInput } from "./input.ts";
 import { LOGIN_FLAGS, type LoginFlags, openSession, type Session } from "./sign_in.ts";
 
 interface CsrFlags extends LoginFlags {
@@ -83,9 +84,10 @@ interface ForeignCsr {
   readonly spki: Uint8Array;
 }
 
-function loadForeignCsr(path: string): ForeignCsr {
-  const pem = readText(path);
-  const der = parsePemBlock(pem, ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"], path);
+async function loadForeignCsr(context: PkiContext, path: string): Promise<ForeignCsr> {
+  const labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
+  const bytes = await readInput(context, path);
+  const [der = bytes] = readBlocks(bytes, { labels, what: "certificate request", path });
   return { der, spki: parseCsr(der).spki };
 }
 
@@ -123,7 +125,8 @@ export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {
     });
   }
   const id = surroundings.identity();
-  const foreign = flags.csr === undefined ? undefined : loadForeignCsr(flags.csr); // before any question
+  // Before any question.
+  const foreign = flags.csr === undefined ? undefined : await loadForeignCsr(context, flags.csr);
   const session = await openSession(surroundings, flags, {
     id,
     registration: flags.register ? "always" : "offer",
@@ -149,7 +152,10 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
         optional: true,
         brief: "Kind of the key to make [p256]",
       },
-      csr: textFlag("Certify this request (PEM), made elsewhere, instead of a key here", "FILE"),
+      csr: textFlag(
+        "Certify this request (PEM or DER, - for stdin), made elsewhere, instead of a key here",
+        "FILE",
+      ),
       out: textFlag("With --csr: where the certificate goes, instead of stdout", "FILE"),
       register: switchFlag("Register as a new user first, without a question"),
       rekey: switchFlag("Make a new key, replacing the one that is there"),

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { type Address, parseAddress } from "../lib/client/address.ts";
 import { Home } from "../lib/client/home.ts";
 import { PkiError } from "../lib/base/errors.ts";
-import { readFirstLine } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { formatWarning } from "./error_text.ts";
+import { formatWarning, type Style } from "./error_text.ts";
 import { choosePaint, COLOR_MODES, type ColorMode, type Paint } from "./paint.ts";
+import { readSecret } from "./secret_file.ts";
 
 export const DEFAULT_PORT = 7443;
 export const DEFAULT_PEER_PORT = 7450;
@@ -45,11 +45,11 @@ export const GLOBAL_FLAGS = {
   ),
   id: textFlag("Who you are [$PKI_ID, else as chosen by pki id use, else the only one]", "NAME"),
   passwordFile: textFlag(
-    "File with the password in its first line [$PKI_PASSWORD_FILE; or $PKI_PASSWORD]",
+    "File with the password in its first line, - for stdin [$PKI_PASSWORD_FILE; or $PKI_PASSWORD]",
     "FILE",
   ),
-  json: switchFlag("Results and events as JSON"),
-  quiet: switchFlag("Nothing on stderr but errors"),
+  json: switchFlag("Results, events and errors as JSON, one object a line"),
+  quiet: switchFlag("Nothing on stderr but errors and warnings about trust"),
   yes: switchFlag("Answer questions with yes (never one about trust)"),
   color: {
     kind: "enum",
@@ -90,13 +90,34 @@ export class Surroundings {
 
   /** A sentence for a person, on stderr. */
   note(text: string): void {
-    if (!this.flags.quiet) this.context.process.stderr.write(`${text}\n`);
+    const { quiet, json } = this.flags;
+    if (quiet) return;
+    this.context.process.stderr.write(`${json ? printableJson({ note: text }) : text}\n`);
   }
 
-  /** Something to know of although the command goes on; on stderr, also with `--quiet`. */
-  warn(text: string): void {
-    const { stderr } = this.context.process;
-    stderr.write(`${formatWarning(text, this.#paintOf("stderr"))}\n`);
+  /** What nobody shall miss, on stderr, with `--quiet` too: only what concerns trust. */
+  warn(message: string, hint?: string): void {
+    this.context.process.stderr.write(`${formatWarning(message, hint, this.style)}\n`);
+  }
+
+  /**
+   * A secret from a file that an option names, or as `-` from stdin.
+   * @param what in words of a message: `the password`
+   * @throws {PkiError} as `readSecret`
+   */
+  async readSecret(
+    path: string,
+    { what, option }: { readonly what: string; readonly option: string },
+  ): Promise<string> {
+    const warn = (message: string, hint: string) => {
+      if (!this.flags.quiet) this.warn(message, hint);
+    };
+    return await readSecret(this.context, path, { what, option, warn });
+  }
+
+  /** How to speak on stderr. */
+  get style(): Style {
+    return this.flags.json ? "json" : this.#paintOf("stderr");
   }
 
   /** How to paint a result. */
@@ -159,22 +180,27 @@ export class Surroundings {
     );
   }
 
+  get #passwordFile(): string | undefined {
+    return this.flags.passwordFile ?? (this.context.process.env["PKI_PASSWORD_FILE"] || undefined);
+  }
+
   /** The password where it was given without a prompt. */
-  #givenPassword(): string | undefined {
-    const { env } = this.context.process;
-    const path = this.flags.passwordFile ?? (env["PKI_PASSWORD_FILE"] || undefined);
-    if (path !== undefined) return readFirstLine(path);
-    return env["PKI_PASSWORD"] || undefined;
+  async #givenPassword(): Promise<string | undefined> {
+    const path = this.#passwordFile;
+    if (path !== undefined) {
+      return await this.readSecret(path, { what: "the password", option: "--password-file" });
+    }
+    return this.context.process.env["PKI_PASSWORD"] || undefined;
   }
 
   /** Whether the password is given, so that nothing will be asked for it. */
   get hasGivenPassword(): boolean {
-    return this.#givenPassword() !== undefined;
+    return this.#passwordFile !== undefined || Boolean(this.context.process.env["PKI_PASSWORD"]);
   }
 
   /** The password, given or asked for. @throws {PkiError} `usage` where nobody can be asked */
   async password(question: string): Promise<string> {
-    const given = this.#givenPassword();
+    const given = await this.#givenPassword();
     if (given !== undefined) return checkedPassword(given);
     const { terminal } = this.context;
     if (!terminal) {

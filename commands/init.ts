@@ -2,13 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import {
-  fileExists,
-  PUBLIC_MODE,
-  readFirstLine,
-  readText,
-  writeFileAtomic,
-} from "../lib/base/files.ts";
+import { fileExists, PUBLIC_MODE, readText, writeFileAtomic } from "../lib/base/files.ts";
 import type { OpenCa } from "../lib/server/make_ca.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
@@ -17,6 +11,7 @@ import type { PkiContext } from "./context.ts";
 import { FOLDER_FLAGS, type FolderFlags, noteRootKey } from "./folder_change.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { choosePassphrase, findPassphrase } from "./passphrase.ts";
+import { readRootPassphrase } from "./root_key.ts";
 
 interface InitFlags extends FolderFlags {
   readonly domain?: string;
@@ -95,8 +90,7 @@ async function make(
   const { domain = DEFAULT_DOMAIN, keyType, withoutRootKey } = flags;
   const nowMs = surroundings.context.now();
   const own = await openOwnRoot(surroundings, flags);
-  const rootPassphrase = own?.rootPassphrase ??
-    (flags.rootPassphraseFile === undefined ? undefined : readFirstLine(flags.rootPassphraseFile));
+  const rootPassphrase = own?.rootPassphrase ?? await readRootPassphrase(surroundings, flags);
   if (rootPassphrase !== undefined && !withoutRootKey) checkPassphrase(rootPassphrase);
   await setUp(folder, {
     domain,
@@ -114,8 +108,9 @@ async function make(
 /** The root that was brought along, and the password that its key was under. */
 async function openOwnRoot(
   surroundings: Surroundings,
-  { rootCert, rootKey, rootPassphraseFile }: InitFlags,
+  flags: InitFlags,
 ): Promise<{ readonly root: OpenCa; readonly rootPassphrase: string | undefined } | undefined> {
+  const { rootCert, rootKey } = flags;
   if (rootCert === undefined || rootKey === undefined) return undefined;
   const { parseOwnRoot } = await import("../lib/server/own_root.ts");
   const { checkKeyOf } = await import("../lib/server/root_key.ts");
@@ -125,8 +120,7 @@ async function openOwnRoot(
   const { context: { terminal, now } } = surroundings;
   const certificate = parseOwnRoot(readText(rootCert), rootCert, now());
   const pem = readText(rootKey);
-  const given = rootPassphraseFile === undefined ? undefined : readFirstLine(rootPassphraseFile);
-  let rootPassphrase = given;
+  let rootPassphrase = await readRootPassphrase(surroundings, flags);
   let key;
   if (isEncryptedKey(pem)) {
     rootPassphrase ??= await terminal?.askPassword(`Password of "${rootKey}"`);

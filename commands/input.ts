@@ -2,15 +2,13 @@
 
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
-import { type Bytes, concatAll } from "../lib/base/bytes.ts";
+import { type Bytes, concatAll, parseUtf8 } from "../lib/base/bytes.ts";
 import { PkiError, systemCodeOf } from "../lib/base/errors.ts";
 import { storageError } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { parsePem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
-
-/** What stands for stdin. */
-export const STDIN = "-";
+import { claimStdin, STDIN } from "./stdin.ts";
 
 /** The largest revocation list in PEM: four characters for three bytes, an end for each line of 64. */
 export const LIST_FILE_BYTES_MAX = Math.ceil(LIMITS.crlBytesMax * 4 / 3 * 66 / 64) + 1024;
@@ -29,10 +27,12 @@ function tooLarge(path: string, bytesMax: number): PkiError {
  * @throws {PkiError} `not-found`, `storage`, `malformed` if it is too large, `interrupted`
  */
 export async function readInput(
-  { process: { stdin }, signal }: Pick<PkiContext, "process" | "signal">,
+  { process, signal }: Pick<PkiContext, "process" | "signal">,
   path: string,
   bytesMax: number = LIMITS.fileBytesMax,
 ): Promise<Bytes> {
+  if (path === STDIN) claimStdin(process, "a file");
+  const { stdin } = process;
   const stream = path === STDIN ? stdin : fs.createReadStream(path);
   const onAbort = () => void stream.destroy(new PkiError("interrupted", "interrupted"));
   signal.addEventListener("abort", onAbort, { once: true });
@@ -53,6 +53,14 @@ export async function readInput(
     signal.removeEventListener("abort", onAbort);
   }
   return concatAll(parts);
+}
+
+/** Reads text from a file, or stdin. @throws {PkiError} as {@link readInput}, `malformed` also if it is not UTF-8 */
+export async function readInputText(
+  context: Pick<PkiContext, "process" | "signal">,
+  path: string,
+): Promise<string> {
+  return parseUtf8(await readInput(context, path));
 }
 
 /** DER begins with the tag of a SEQUENCE; no text does. */

@@ -24,6 +24,7 @@ import { parseOcspRequest } from "../lib/x509/ocsp.ts";
 import { parseOcspResponse } from "../lib/x509/ocsp_response.ts";
 import { type ItemKind, recognize } from "../lib/x509/recognize.ts";
 import type { PkiContext } from "./context.ts";
+import { formatError } from "./error_text.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag } from "./globals.ts";
 import { inputName, LIST_FILE_BYTES_MAX, readInput } from "./input.ts";
 
@@ -142,7 +143,10 @@ export async function inspect(
   }
   const [first, ...more] = refused;
   if (!first) return;
-  for (const { message } of more) context.process.stderr.write(`pki: error: ${message}\n`);
+  const { stderr } = context.process;
+  for (const { message } of more) {
+    stderr.write(`${formatError(new PkiError("malformed", message), surroundings.style)}\n`);
+  }
   throw new PkiError("malformed", first.message, { hint: STRICT_HINT });
 }
 

@@ -37,7 +37,8 @@ async function openRoot(
   const { loadRoot } = await import("../lib/server/log_key.ts");
   const { openRootKey } = await import("../lib/server/root_key.ts");
   const files = serverFiles(folder);
-  return await openRootKey(files, loadRoot(files), rootKeySource(surroundings, flags, passphrase));
+  const source = await rootKeySource(surroundings, flags, passphrase);
+  return await openRootKey(files, loadRoot(files), source);
 }
 
 /** Addresses that a CA may certify, as people write them. */

@@ -17,6 +17,7 @@ import {
   textFlag,
 } from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import { claimStdin } from "./stdin.ts";
 
 export interface ListenFlags extends PeerFlags {
   readonly host: string;
@@ -34,6 +35,7 @@ function parseAllowed(text: string | undefined): readonly string[] | undefined {
 export async function listen(context: PkiContext, flags: ListenFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const allowed = parseAllowed(flags.allow);
+  if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
   const participant = await takePart(surroundings, flags);
   const { identity, isOffline, status } = participant;
   const interrupted = Promise.withResolvers<void>();

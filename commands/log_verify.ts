@@ -69,7 +69,7 @@ export async function logVerify(
     ? await verifyData(surroundings, flags)
     : await verifyFile(surroundings, path);
   const { findings, origin = "", log: { index }, certificates, isLive } = verified;
-  for (const { what, where, severity } of findings) {
+  for (const { what, where, severity } of flags.json ? [] : findings) {
     const line = `${severity}: "${where}": ${what}`;
     if (severity === "error") context.process.stderr.write(`pki: ${line}\n`);
     else surroundings.note(line);

@@ -12,7 +12,7 @@ import { type Surroundings, textFlag } from "./globals.ts";
 
 /** The option that names it, for every command that opens the server's keys. */
 export const PASSPHRASE_FLAG = textFlag(
-  "File with the passphrase of the server's keys [$PKI_CA_PASSPHRASE, else server.passphrase in the home]",
+  "File with the passphrase of the server's keys, - for stdin [$PKI_CA_PASSPHRASE, else server.passphrase in the home]",
   "FILE",
 );
 
@@ -25,10 +25,14 @@ export interface PassphraseFlags {
  * @throws {PkiError} `usage` where nobody can be asked, `not-found` if a file that was named is not there
  */
 export async function findPassphrase(
-  { home, context }: Surroundings,
+  surroundings: Surroundings,
   { passphraseFile }: PassphraseFlags,
 ): Promise<string> {
-  if (passphraseFile !== undefined) return readFirstLine(passphraseFile);
+  const { home, context } = surroundings;
+  if (passphraseFile !== undefined) {
+    const what = "the passphrase of the server's keys";
+    return await surroundings.readSecret(passphraseFile, { what, option: "--passphrase-file" });
+  }
   const given = context.process.env["PKI_CA_PASSPHRASE"];
   if (given) return given;
   const kept = readTextIfThere(home.passphrasePath);

@@ -20,9 +20,9 @@ import { printableJson } from "../lib/base/printable.ts";
 import { CATALOGUE, loadCommand, type Target } from "./catalogue.ts";
 import { HELP_WORDS, isRouteMap, parseCommandLine, splitLeading } from "./command_line.ts";
 import type { PkiContext } from "./context.ts";
-import { exitCodeOf, formatError } from "./error_text.ts";
+import { exitCodeOf, formatError, type Style, wantsJson } from "./error_text.ts";
 import { layOutHelp, overallHelp } from "./help.ts";
-import { choosePaint, columnsOf, findColorMode, type Paint } from "./paint.ts";
+import { choosePaint, columnsOf, findColorMode } from "./paint.ts";
 import { closestNames, findOptionElsewhere, hintOfForeignWord } from "./suggestion.ts";
 import { describeVersion, versionLine } from "./version.ts";
 
@@ -73,8 +73,8 @@ function unknownCommand(input: string, corrections: readonly string[]): PkiError
   );
 }
 
-function makeText(paint: Paint): ApplicationText {
-  const format = (error: unknown) => formatError(error, paint);
+function makeText(style: Style): ApplicationText {
+  const format = (error: unknown) => formatError(error, style);
   return {
     ...text_en,
     headers: { ...text_en.headers, flags: "OPTIONS" },
@@ -99,7 +99,7 @@ const DISTANCE = {
 } as const;
 
 /** The application of one command, or of several under one word. */
-export function makeApplication(target: Target, path: readonly string[], paint: Paint) {
+export function makeApplication(target: Target, path: readonly string[], style: Style) {
   const configuration = {
     name: ["pki", ...path].join(" "),
     scanner: { caseStyle: "allow-kebab-for-camel", distanceOptions: DISTANCE },
@@ -108,7 +108,7 @@ export function makeApplication(target: Target, path: readonly string[], paint: 
       disableAnsiColor: true, // what is painted, and when, is decided by us
       onlyRequiredInUsageLine: true,
     },
-    localization: { text: makeText(paint) },
+    localization: { text: makeText(style) },
     determineExitCode: exitCodeOf,
   } as const;
   // Two calls, since the library tells a command from a route map by its type.
@@ -169,7 +169,8 @@ async function runCommandLine(words: readonly string[], context: PkiContext): Pr
   const line = await parseCommandLine(asked, loadCommand);
   if (typeof line === "string") throw await unknownWord(line);
   const { path, target, rest: inputs } = line;
-  const application = makeApplication(target, path, choosePaint(stderr, { mode, env }));
+  const style = wantsJson(words) ? "json" : choosePaint(stderr, { mode, env });
+  const application = makeApplication(target, path, style);
   // A command's help is written at once, and by the library: it is laid out on its way.
   const isHelp = inputs.some((word) => HELP_WORDS.slice(1).includes(word)) || isRouteMap(target);
   const ownProcess = {
@@ -201,7 +202,8 @@ export async function runProgram(words: readonly string[], context: PkiContext):
     return await runCommandLine(words, { ...context, color });
   } catch (error) {
     const { stderr, env } = context.process;
-    stderr.write(`${formatError(error, choosePaint(stderr, { mode: color, env }))}\n`);
+    const style = wantsJson(words) ? "json" : choosePaint(stderr, { mode: color, env });
+    stderr.write(`${formatError(error, style)}\n`);
     return exitCodeOf(error);
   }
 }

@@ -40,8 +40,8 @@ export async function restoreBackup(
   if (loss === undefined) return;
   surroundings.warn(
     `this backup is older than the server was: ${loss} ("${witness}")` +
-      (missing > 0 ? `; ${missing} entries are missing` : "") +
-      "\npki: hint: look for a newer backup; the server does not start on this one unless it is told " +
+      (missing > 0 ? `; ${missing} entries are missing` : ""),
+    "look for a newer backup; the server does not start on this one unless it is told " +
       "to go on without what is lost, with pki serve --accept-loss",
   );
 }

@@ -2,7 +2,6 @@
 
 import { buildCommand } from "@stricli/core";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
-import { readText } from "../lib/base/files.ts";
 import { lookUp } from "../lib/client/operations.ts";
 import { type OwnCertificate, parseOwnCertificate } from "../lib/client/own_identity.ts";
 import { checkRevoked, type OwnerReason, revokeOwn } from "../lib/client/revocation.ts";
@@ -11,6 +10,7 @@ import { OWNER_REASONS } from "../lib/protocol/messages.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { readInputText } from "./input.ts";
 import { ORDER_FLAGS } from "./orders.ts";
 import { type AdminReason, revokeByOrder, type RevokeOrderFlags } from "./revoke_orders.ts";
 import { parseSerial } from "./serial.ts";
@@ -97,7 +97,7 @@ export async function revoke(context: PkiContext, flags: RevokeFlags): Promise<v
   checkCanAnswer(surroundings);
   const id = surroundings.identity();
   const path = flags.cert;
-  const file = path === undefined ? undefined : { path, pem: readText(path) }; // before any question
+  const file = path === undefined ? undefined : { path, pem: await readInputText(context, path) }; // before any question
   const own = findOwn(surroundings, id);
   const session = await openSession(surroundings, flags, { id });
   let target: Target;
@@ -170,7 +170,7 @@ export const revokeCommand = buildCommand<AllFlags, [], PkiContext>({
         optional: true,
         brief: "Why",
       },
-      cert: textFlag("Revoke this one (PEM), instead of the one in the home", "FILE"),
+      cert: textFlag("Revoke this one (PEM, - for stdin), instead of the one in the home", "FILE"),
       serial: {
         kind: "parsed",
         parse: parseSerial,

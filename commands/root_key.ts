@@ -1,6 +1,5 @@
 /** Where the root's key and its passphrase come from, for the commands that need the root. */
 
-import { readFirstLine } from "../lib/base/files.ts";
 import type { RootKeySource } from "../lib/server/root_key.ts";
 import { type Surroundings, textFlag } from "./globals.ts";
 
@@ -17,17 +16,29 @@ export interface RootKeyFlags {
   readonly rootPassphraseFile?: string;
 }
 
-export function rootKeySource(
-  { context: { terminal } }: Surroundings,
-  { rootKey, rootPassphraseFile }: RootKeyFlags,
+/** The root key's own passphrase, where one was given. @throws {PkiError} as `readSecret` */
+export async function readRootPassphrase(
+  surroundings: Surroundings,
+  { rootPassphraseFile }: Pick<RootKeyFlags, "rootPassphraseFile">,
+): Promise<string | undefined> {
+  if (rootPassphraseFile === undefined) return undefined;
+  return await surroundings.readSecret(rootPassphraseFile, {
+    what: "the passphrase of the root's key",
+    option: "--root-passphrase-file",
+  });
+}
+
+export async function rootKeySource(
+  surroundings: Surroundings,
+  flags: RootKeyFlags,
   passphrase: string,
-): RootKeySource {
+): Promise<RootKeySource> {
+  const { terminal } = surroundings.context;
+  const rootPassphrase = await readRootPassphrase(surroundings, flags);
   return {
     passphrase,
-    ...(rootKey === undefined ? {} : { path: rootKey }),
-    ...(rootPassphraseFile === undefined
-      ? {}
-      : { rootPassphrase: readFirstLine(rootPassphraseFile) }),
+    ...(flags.rootKey === undefined ? {} : { path: flags.rootKey }),
+    ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
     ...(terminal ? { ask: () => terminal.askPassword("Passphrase of the root's key") } : {}),
   };
 }

@@ -92,7 +92,7 @@ async function carryOut(
   const rootKey = await openRootKey(
     files,
     root,
-    rootKeySource(surroundings, flags, passphrase),
+    await rootKeySource(surroundings, flags, passphrase),
   );
   const distrustsOld = revokeOld !== undefined && DISTRUSTING.includes(revokeOld);
   // One that was cut short before its last step is finished, and not followed by another.

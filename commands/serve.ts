@@ -3,7 +3,6 @@
 import { buildCommand } from "@stricli/core";
 import { hostname } from "node:os";
 import { PkiError } from "../lib/base/errors.ts";
-import { readFirstLine } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -24,7 +23,7 @@ import {
   PASSPHRASE_FLAG,
   type PassphraseFlags,
 } from "./passphrase.ts";
-import { ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
+import { readRootPassphrase, ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
 import {
   type Configuration,
   printConfiguration,
@@ -109,6 +108,7 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
     ? await choosePassphrase(surroundings, where)
     : await findPassphrase(surroundings, where);
   checkPassphrase(passphrase);
+  const rootPassphrase = await readRootPassphrase(surroundings, flags);
   if (isFirstStart) {
     const domain = settings.domain ?? DEFAULT_DOMAIN;
     await setUp(folder, { domain, passphrase, nowMs: context.now() });
@@ -129,9 +129,7 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
       witness,
       acceptsLoss: flags.acceptLoss ?? false,
       ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
-      ...(flags.rootPassphraseFile === undefined
-        ? {}
-        : { rootPassphrase: readFirstLine(flags.rootPassphraseFile) }),
+      ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
       log: (line) => stderr.write(`pki: ${line}\n`),
       onFault: fault.reject,
     });

@@ -3,7 +3,6 @@
 import { buildCommand } from "@stricli/core";
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
-import { readText } from "../lib/base/files.ts";
 import { isForKey, publish } from "../lib/client/operations.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { judgeUser } from "../lib/x509/chain.ts";
@@ -16,6 +15,7 @@ import {
 import { parseCertificatesPem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { readInputText } from "./input.ts";
 import type { Keyring } from "./keyring.ts";
 import { LOGIN_FLAGS, type LoginFlags, openSession, type Session } from "./sign_in.ts";
 
@@ -24,8 +24,11 @@ interface UploadFlags extends LoginFlags {
   readonly key?: string;
 }
 
-async function openKeyFile(path: string, keyring: Keyring): Promise<KeyObject> {
-  const pem = readText(path);
+async function openKeyFile(
+  context: PkiContext,
+  { path, keyring }: { readonly path: string; readonly keyring: Keyring },
+): Promise<KeyObject> {
+  const pem = await readInputText(context, path);
   return isEncryptedKey(pem)
     ? await decryptPrivateKey(pem, await keyring.password(), path)
     : parsePlainPrivateKey(pem, path);
@@ -38,7 +41,7 @@ export async function publishIdentity(
   { cert, key: keyPath }: Pick<UploadFlags, "cert" | "key">,
 ): Promise<void> {
   const { home, context } = surroundings;
-  const pem = cert === undefined ? home.loadCertificatePem(id) : readText(cert);
+  const pem = cert === undefined ? home.loadCertificatePem(id) : await readInputText(context, cert);
   const ders = parseCertificatesPem(pem, cert ?? home.certificatePath(id));
   const judged = judgeUser(ders, { anchor, nowMs: context.now() });
   if (judged.id !== id) {
@@ -47,7 +50,9 @@ export async function publishIdentity(
       `cannot publish: the certificate is of "${judged.id}", not of "${id}"`,
     );
   }
-  const key = keyPath === undefined ? await keyring.key() : await openKeyFile(keyPath, keyring);
+  const key = keyPath === undefined
+    ? await keyring.key()
+    : await openKeyFile(context, { path: keyPath, keyring });
   if (!isForKey(judged.leaf.der, encodeSpki(key))) {
     throw new PkiError("conflict", "cannot publish: the key is not the certificate's", {
       hint: cert === undefined
@@ -85,8 +90,11 @@ export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
   parameters: {
     flags: {
       ...LOGIN_FLAGS,
-      cert: textFlag("Publish this one (PEM), from pki csr --csr, instead of the one here", "FILE"),
-      key: textFlag("Its key (PEM, plain or encrypted with the password)", "FILE"),
+      cert: textFlag(
+        "Publish this one (PEM, - for stdin), from pki csr --csr, instead of the one here",
+        "FILE",
+      ),
+      key: textFlag("Its key (PEM, plain or encrypted with the password, - for stdin)", "FILE"),
       ...GLOBAL_FLAGS,
     },
   },

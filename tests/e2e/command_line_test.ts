@@ -433,8 +433,7 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     does: "a request that is garbage",
     args: ["csr", "--csr", "{folder}/alice.pass", ...ALICE],
     code: 3,
-    error:
-      "cannot read {folder}/alice.pass: no PEM block CERTIFICATE REQUEST or NEW CERTIFICATE REQUEST in it",
+    error: 'cannot read "{folder}/alice.pass": there is no certificate request in it',
   },
   {
     does: "a request that is a folder",
@@ -446,8 +445,7 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     does: "a garbage request of somebody new registers nobody",
     args: ["csr", "--register", "--csr", "{folder}/alice.pass", "--id", "erin", ...PASSWORD],
     code: 3,
-    error:
-      "cannot read {folder}/alice.pass: no PEM block CERTIFICATE REQUEST or NEW CERTIFICATE REQUEST in it",
+    error: 'cannot read "{folder}/alice.pass": there is no certificate request in it',
   },
   {
     does: "erin, whom nobody has registered",
@@ -943,7 +941,10 @@ test("SIGINT and SIGTERM end what waits, with 130; a server ends with 0", () =>
       const { running } = await world.listen("alice", [], { keepStdin: true });
       const { code, stderr } = await running.end(signal);
       assert.equal(code, 130, signal);
-      assert.match(stderr, /^pki: error: interrupted$/m);
+      assert.match(
+        stderr,
+        /^\{"error":\{"code":"interrupted","message":"interrupted","exitCode":130}}$/m,
+      );
     }
     assert.equal((await world.server.running.end("SIGINT")).code, 0);
   }));

@@ -274,6 +274,18 @@ export async function runProgram(
   return await new Running(command, args, options).finished;
 }
 
+/** What `--json` has made of notes, warnings and errors, as people are shown them. */
+export function inWords(stderr: string): string {
+  return stderr.replace(/^\{"(note|warning|error)":.*\}$/gm, (line, severity: string) => {
+    const told = (JSON.parse(line) as Record<string, string | { message: string; hint?: string }>)[
+      severity
+    ];
+    if (typeof told !== "object") return told ?? line;
+    const hint = told.hint === undefined ? "" : `\npki: hint: ${told.hint}`;
+    return `pki: ${severity}: ${told.message}${hint}`;
+  });
+}
+
 /** Whether a program is there; a test that needs it is skipped where it is not. */
 export function hasProgram(name: string): boolean {
   const folders = (process.env["PATH"] ?? "").split(":");

@@ -172,7 +172,7 @@ test("a caller that is killed is a cut line", () =>
     await caller.end("SIGKILL");
     const listened = await listener.finished;
     assert.equal(listened.code, 7, listened.stderr);
-    assert.match(listened.stderr, /pki: error: the line was cut before everything was confirmed/);
+    assert.match(listened.stderr, /"error":.*"the line was cut before everything was confirmed"/);
     assert.equal(listened.stdout, "bob begins\n", "what came before is kept");
   }));
 

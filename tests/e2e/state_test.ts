@@ -7,7 +7,16 @@ import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { parseCertificatesPem } from "../../lib/x509/pem.ts";
-import { inWorld, needs, PKI_FAULTS, ROOT, runProgram, untilRead, type World } from "./harness.ts";
+import {
+  inWords,
+  inWorld,
+  needs,
+  PKI_FAULTS,
+  ROOT,
+  runProgram,
+  untilRead,
+  type World,
+} from "./harness.ts";
 import { publish } from "./publish.ts";
 import { type Message, RawClient, withClient } from "./raw_client.ts";
 
@@ -273,8 +282,8 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
           const { code, stderr } = await running.finished;
           const isKey = name.endsWith(".key");
           assert.ok(code === 9 || (isKey && code === 4), `${name}: exit ${code}: ${stderr}`);
-          assert.match(stderr, /^pki: error: /m, name);
-          assert.match(stderr, /^pki: hint: /m, `${name}: ${stderr}`);
+          assert.match(inWords(stderr), /^pki: error: /m, name);
+          assert.match(inWords(stderr), /^pki: hint: /m, `${name}: ${stderr}`);
         }
         assert.doesNotMatch(running.stderr, /^\s+at /m, name);
       }
