@@ -544,7 +544,7 @@ test("refuses what a server's user may get wrong, to the letter", () =>
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const pem = privateKey.export({ format: "pem", type: "pkcs8" });
     fs.writeFileSync(world.path("other.key"), pem);
-    fs.writeFileSync(world.path("second-line.pass"), `\n${PASSWORDS["alice"]}\n`);
+    fs.writeFileSync(world.path("second-line.pass"), `\n${PASSWORDS["alice"]}\n`, { mode: 0o600 });
     for (const row of REFUSED_WITH_SERVER) {
       const error = row.error.replace("{fingerprint}", fingerprint)
         .replace("{pid}", String(running.child.pid));
