@@ -101,6 +101,8 @@ export const LIMITS = {
   recordBytesMax: 1024 * 1024,
   /** A file of the log; the record that passes it is the last one in it. Read whole into memory. */
   segmentBytesMax: 32 * 1024 * 1024,
+  /** Records that are redacted at once, read whole into memory: some 90,000 of a changed password. */
+  redactionBytesMax: 64 * 1024 * 1024,
   /** Space that the log has ahead of its records: some 300 certificates. */
   logReserveBytes: 256 * 1024,
   /**

@@ -25,12 +25,14 @@ import { type Bytes, concatBytes, utf8 } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { crc32c } from "./crc32c.ts";
-import { encodeEntry, parseEntry, type StoredEntry } from "./entry.ts";
+import { encodeEntry, parseEntry, redactEntry, type StoredEntry } from "./entry.ts";
 
 export const FILE_HEADER_BYTES = 16;
 
 /** Length and checksum, in front of a body. */
 const RECORD_HEADER_BYTES = 8;
+/** Of a body: format, type, time, and the length of the public part, which follows. */
+const ENTRY_HEAD_BYTES = 14;
 const BODY_BYTES_MAX = LIMITS.recordBytesMax - RECORD_HEADER_BYTES;
 
 /** Set in the length of a record that was written together with the one before it. */
@@ -74,6 +76,25 @@ export function markFollowing(record: Bytes): void {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   view.setUint32(0, view.getUint32(0) | FOLLOWS);
   view.setUint32(4, checksumOf(record));
+}
+
+/**
+ * The record without the private part: as long as before, and marked if it was. One that has none
+ * comes back as it is.
+ * @throws {PkiError} `storage` if it is not whole
+ */
+export function redactRecord(record: Uint8Array): Bytes {
+  const redacted = encodeRecord(redactEntry(parseRecord(record)));
+  const isFollowing = ((record[1] ?? 0) & FOLLOWS >>> 16) !== 0;
+  if (isFollowing) markFollowing(redacted);
+  return redacted;
+}
+
+/** Where in a whole record it says whether there is a private part: behind the public one. */
+export function flagOffsetOf(record: Uint8Array): number {
+  const publicAt = RECORD_HEADER_BYTES + ENTRY_HEAD_BYTES;
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  return publicAt + view.getUint32(publicAt - 4);
 }
 
 function checksumOf(record: Uint8Array): number {

@@ -17,21 +17,18 @@ import { type Bytes, isEqualBytes } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
-import {
-  encodeFileHeader,
-  encodeRecord,
-  markFollowing,
-  parseRecord,
-  recordBytesAt,
-} from "../log/records.ts";
+import { encodeFileHeader, encodeRecord, markFollowing, parseRecord } from "../log/records.ts";
 import { hashLeaf } from "../log/tree.ts";
 import { diskError, type Files, type LogFile, writeBytes, writeBytesNow } from "./disk.ts";
 import type { LogIndex } from "./log_index.ts";
+import { carryOutRedaction, removeRedaction } from "./redaction_file.ts";
+import { Redactor } from "./redactor.ts";
 import {
   closeAll,
   listSegments,
   type LogLocation,
   type LogReading,
+  readRecordAt,
   segmentName,
 } from "./segments.ts";
 
@@ -41,9 +38,6 @@ export interface Appended {
   readonly index: number;
   readonly leafHash: Bytes;
 }
-
-/** What a record is first read with: most certificates fit. */
-const READ_AHEAD_BYTES = 2048;
 
 /** What is written at once. The system's cache takes it in microseconds; another thread takes more. */
 const BYTES_AT_ONCE_MAX = 64 * 1024;
@@ -58,12 +52,12 @@ export interface JournalOptions extends LogLocation {
 }
 
 /**
- * The journal of a log that was read: from here on it may be changed. Cuts a torn tail; makes the
- * first segment, and the folder if its parent is there.
+ * The journal of a log that was read: from here on it may be changed. Cuts a torn tail and finishes
+ * a redaction; makes the first segment, and the folder if its parent is there.
  * @throws {PkiError} `storage`
  */
 export async function startJournal(
-  { handles, tornBytes, reservedBytes }: LogReading,
+  { handles, tornBytes, reservedBytes, redaction }: LogReading,
   options: JournalOptions,
 ): Promise<Journal> {
   const { files, folder, index } = options;
@@ -82,6 +76,10 @@ export async function startJournal(
       // Also without a cut, and also the name: whoever died before us may have written and not
       // synced, and from now on what is there counts as part of the log.
       await file.sync();
+      if (redaction.length > 0) {
+        await carryOutRedaction(redaction, handles);
+        await removeRedaction({ files, folder });
+      }
     }
     await files.syncFolder(folder);
     return new Journal(handles, options);
@@ -117,6 +115,13 @@ interface Waiting {
   readonly reject: (error: PkiError) => void;
 }
 
+/** Entries that are to be redacted. */
+interface Redacting {
+  readonly entries: readonly number[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export class Journal {
   readonly #files: Files;
   readonly #folder: string;
@@ -133,6 +138,8 @@ export class Journal {
   /** Whether there may be zeros in it, also where writing them is said to have failed. */
   #isReserved = false;
   #waiting: Waiting[] = [];
+  #redacting: Redacting[] = [];
+  readonly #redactor: Redactor;
   /** The one run of `#commitAll`, while there is something to commit. */
   #commits: Promise<void> | undefined;
   /** Why nothing can be appended any more. */
@@ -148,6 +155,11 @@ export class Journal {
     this.#onSynced = options.onSynced ?? (() => {});
     this.#segmentBytesMax = options.segmentBytesMax ?? LIMITS.segmentBytesMax;
     this.#reserveBytes = options.reserveBytes ?? 0;
+    this.#redactor = new Redactor({
+      ...options,
+      handles,
+      onUnfinished: (cause) => this.#poisonBy("a redaction was begun and not finished", cause),
+    });
   }
 
   /**
@@ -169,20 +181,48 @@ export class Journal {
   }
 
   /**
+   * Takes the private parts of durable entries away: one by one their records are written over, in
+   * turn with what is appended. Whoever reads the log meanwhile, or after a crash, finds all of them
+   * redacted or none. Entries that have no private part, or none any more, are passed over.
+   *
+   * Refused, it may be done all the same: now, or by the next start.
+   * @throws {PkiError} `not-found`, and nothing is redacted; `storage`
+   */
+  redact(entries: readonly number[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== undefined) throw refusal(this.#folder, "the journal is closed");
+      this.#redacting.push({ entries: [...entries], resolve, reject });
+      this.#commits ??= this.#commitAll();
+    });
+  }
+
+  /**
+   * Changes when a redaction begins and when it ends. Who has read files of the log between two equal
+   * numbers, of one running server, has not read both of a record, or one record of a batch redacted
+   * and another not.
+   */
+  get redactions(): number {
+    return this.#redactor.count;
+  }
+
+  /**
    * Reads a durable entry back and compares it with the tree.
    * @throws {PkiError} `not-found`; `storage` if it cannot be read or is damaged
    */
   read(index: number): StoredEntry {
+    return this.#read(index).entry;
+  }
+
+  #read(index: number): { readonly entry: StoredEntry; readonly record: Uint8Array } {
     const { segment, offset } = this.#index.placeOf(index);
     const path = join(this.#folder, segmentName(segment));
     const file = this.#handles.get(segment);
     if (!file) throw refusal(this.#folder, "the journal is closed");
     try {
-      let bytes = readUpTo(file, { offset, length: READ_AHEAD_BYTES });
-      const recordBytes = recordBytesAt(bytes);
-      if (recordBytes > bytes.length) bytes = readUpTo(file, { offset, length: recordBytes });
-      const entry = parseRecord(bytes.subarray(0, recordBytes));
-      if (isEqualBytes(hashLeaf(encodeLeaf(entry)), this.#index.tree.leafHash(index))) return entry;
+      const record = this.#redactor.recordOf(index) ?? readRecordAt(file, offset);
+      const entry = parseRecord(record);
+      const leafHash = hashLeaf(encodeLeaf(entry));
+      if (isEqualBytes(leafHash, this.#index.tree.leafHash(index))) return { entry, record };
       throw new PkiError("storage", "it is not the entry that was logged");
     } catch (error) {
       throw new PkiError(
@@ -207,7 +247,14 @@ export class Journal {
   async #commitAll(): Promise<void> {
     await Promise.resolve(); // What is appended in the same turn shares the first sync.
     let acknowledge = () => {};
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 || this.#redacting.length > 0) {
+      const redacting = this.#redacting.shift();
+      if (redacting) {
+        acknowledge();
+        acknowledge = () => {};
+        await this.#redact(redacting);
+        continue;
+      }
       const batch = this.#waiting;
       this.#waiting = [];
       // The disk gets the next batch before the last one is signed for and those of it go on: that
@@ -218,6 +265,12 @@ export class Journal {
     }
     this.#commits = undefined;
     acknowledge();
+  }
+
+  /** Never throws: the outcome goes to the one who waits. */
+  async #redact({ entries, resolve, reject }: Redacting): Promise<void> {
+    if (this.#poison !== undefined) return reject(this.#poison);
+    await this.#redactor.redact(entries, (index) => this.#read(index)).then(resolve, reject);
   }
 
   /**
@@ -341,20 +394,6 @@ export class Journal {
   #poisonBy(what: string, cause: unknown): void {
     this.#poison = refusal(this.#folder, `${what} earlier: ${messageOf(cause)}`, cause);
   }
-}
-
-function readUpTo(
-  file: LogFile,
-  { offset, length }: { readonly offset: number; readonly length: number },
-): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  while (at < length) {
-    const count = file.read(bytes.subarray(at), offset + at);
-    if (count === 0) break;
-    at += count;
-  }
-  return bytes.subarray(0, at);
 }
 
 function joinRecords(batch: readonly Waiting[]): Bytes {

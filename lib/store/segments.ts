@@ -8,12 +8,28 @@ import { type Bytes, isEqualBytes } from "../base/bytes.ts";
 import { PkiError, systemCodeOf } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
-import { faultOfHeader, FILE_HEADER_BYTES, parseRecord, readRecords } from "../log/records.ts";
+import {
+  faultOfHeader,
+  FILE_HEADER_BYTES,
+  parseRecord,
+  readRecords,
+  recordBytesAt,
+} from "../log/records.ts";
 import { hashLeaf } from "../log/tree.ts";
 import { diskError, type Files, type LogFile, readBytes } from "./disk.ts";
 import type { LogIndex, Segment } from "./log_index.ts";
+import {
+  checkRedaction,
+  readRedaction,
+  type Redaction,
+  redactionRefusal,
+  redactPortion,
+} from "./redaction_file.ts";
 
 const NAME = /^\d{12}\.log$/;
+
+/** What a record is first read with: most certificates fit. */
+const READ_AHEAD_BYTES = 2048;
 
 export function segmentName(first: number): string {
   return `${String(first).padStart(12, "0")}.log`;
@@ -55,6 +71,8 @@ export interface LogReading {
   readonly tornBytes: number;
   /** Space behind the last record that was reserved and not used. */
   readonly reservedBytes: number;
+  /** What a crash kept from being redacted: it was read as if it were, and is yet to be done. */
+  readonly redaction: Redaction;
 }
 
 function damaged(path: string, why: string): PkiError {
@@ -69,6 +87,7 @@ function damaged(path: string, why: string): PkiError {
  */
 export async function readLog(options: ReadLogOptions): Promise<LogReading> {
   const { files, folder, index } = options;
+  const redaction = await readRedaction({ files, folder });
   const there = options.until?.map(({ first }) => first) ?? await listSegments(files, folder);
   const handles = new Map<number, LogFile>();
   try {
@@ -88,9 +107,12 @@ export async function readLog(options: ReadLogOptions): Promise<LogReading> {
       const file = await files.open(path, options.mode);
       handles.set(first, file);
       const isLast = first === there.at(-1);
-      rest = await readSegment(file, { ...options, path, first, isLast });
+      rest = await readSegment(file, { ...options, path, first, isLast, redaction });
     }
-    return { handles, ...rest };
+    // Where somebody is appending, what is redacted may lie beyond what was to be read.
+    const read = options.until ? redaction.filter((one) => one.index < index.size) : redaction;
+    await checkRedaction(read, { folder, index, handles });
+    return { handles, redaction: read, ...rest };
   } catch (error) {
     await closeAll(handles);
     throw diskError(`cannot read log "${folder}"`, error);
@@ -101,6 +123,7 @@ interface SegmentReading extends ReadLogOptions {
   readonly path: string;
   readonly first: number;
   readonly isLast: boolean;
+  readonly redaction: Redaction;
 }
 
 type Rest = Pick<LogReading, "tornBytes" | "reservedBytes">;
@@ -109,7 +132,7 @@ const NOTHING: Rest = { tornBytes: 0, reservedBytes: 0 };
 
 /** Returns what is behind the last whole record. */
 async function readSegment(file: LogFile, reading: SegmentReading): Promise<Rest> {
-  const { index, path, first, isLast, onEntry, onBytes, until } = reading;
+  const { index, path, first, isLast, onEntry, onBytes, until, redaction } = reading;
   const fileBytes = await file.size();
   const bytes = Math.min(fileBytes, isLast ? until?.at(-1)?.bytes ?? Infinity : Infinity);
   const header = await readBytes(file, 0, Math.min(FILE_HEADER_BYTES, bytes));
@@ -125,6 +148,8 @@ async function readSegment(file: LogFile, reading: SegmentReading): Promise<Rest
   }
   onBytes?.(from);
   const content: Bytes = await readBytes(file, from, bytes);
+  const misfit = redactPortion(content, redaction, { first, from });
+  if (misfit !== undefined) throw redactionRefusal(reading.folder, misfit);
   const end = readRecords(content, { index: index.size, offset: from }, (record) => {
     onEntry(record.entry, record.index);
     index.append(hashLeaf(encodeLeaf(record.entry)), record.recordBytes);
@@ -158,7 +183,12 @@ export async function hasLastEntryOf(
     const file = await files.open(join(folder, segmentName(segment)), "read");
     try {
       const end = Math.min(await file.size(), offset + LIMITS.recordBytesMax);
-      const leaf = encodeLeaf(parseRecord(await readBytes(file, offset, end)));
+      const bytes = await readBytes(file, offset, end);
+      redactPortion(bytes, await readRedaction({ files, folder }), {
+        first: segment,
+        from: offset,
+      });
+      const leaf = encodeLeaf(parseRecord(bytes));
       return isEqualBytes(hashLeaf(leaf), index.tree.leafHash(index.size - 1));
     } finally {
       await file.close();
@@ -166,6 +196,31 @@ export async function hasLastEntryOf(
   } catch {
     return false; // Reading the log from its start says what is wrong.
   }
+}
+
+/**
+ * The one record that starts here, as far as it is there.
+ * @throws {PkiError} `storage`; {Error} of the system
+ */
+export function readRecordAt(file: LogFile, offset: number): Uint8Array {
+  let bytes = readUpTo(file, { offset, length: READ_AHEAD_BYTES });
+  const recordBytes = recordBytesAt(bytes);
+  if (recordBytes > bytes.length) bytes = readUpTo(file, { offset, length: recordBytes });
+  return bytes.subarray(0, recordBytes);
+}
+
+function readUpTo(
+  file: LogFile,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  while (at < length) {
+    const count = file.read(bytes.subarray(at), offset + at);
+    if (count === 0) break;
+    at += count;
+  }
+  return bytes.subarray(0, at);
 }
 
 export async function closeAll(handles: ReadonlyMap<number, LogFile>): Promise<void> {

@@ -105,6 +105,23 @@ export class SignedLog {
     return this.#attached.append(entry);
   }
 
+  /**
+   * Takes the private parts of entries away, as {@link Journal.prototype.redact}; no hash changes, so
+   * every checkpoint and proof stays true.
+   * @throws {PkiError} `not-found`, `storage`
+   */
+  redact(entries: readonly number[]): Promise<void> {
+    if (this.#hasLoss) {
+      return Promise.reject(new PkiError("storage", "cannot redact log: it has lost entries"));
+    }
+    return this.#attached.redact(entries);
+  }
+
+  /** Changes when a redaction begins and when it ends: {@link Journal.prototype.redactions}. */
+  get redactions(): number {
+    return this.#attached.redactions;
+  }
+
   /** @throws {PkiError} `not-found`, `storage` if it is damaged */
   read(index: number): StoredEntry {
     return this.#attached.read(index);
