@@ -138,15 +138,20 @@ function show(value: unknown): string {
   return shown.length <= SHOWN_CHARACTERS_MAX ? shown : `${shown.slice(0, SHOWN_CHARACTERS_MAX)}…`;
 }
 
-/** Checks a value as `pki.json` has it. @throws {PkiError} `usage`, saying what is wrong with it */
+/**
+ * Checks a value as `pki.json` has it.
+ * @param typed what is shown of it where it was written otherwise
+ * @throws {PkiError} `usage`, saying what is wrong with it
+ */
 export function checkSetting<N extends SettingName>(
   name: N,
   value: unknown,
+  typed: unknown = value,
 ): NonNullable<ServerSettings[N]> {
   const row: SettingRow<NonNullable<ServerSettings[N]>> = SETTINGS[name];
   const result = v.safeParse(row.schema, value);
   if (result.success) return result.output;
-  throw new PkiError("usage", `${show(value)} is ${result.issues[0].message}`);
+  throw new PkiError("usage", `${show(typed)} is ${result.issues[0].message}`);
 }
 
 /** Reads a value as options and variables have it. @throws {PkiError} `usage` */
@@ -155,5 +160,5 @@ export function parseSetting<N extends SettingName>(
   text: string,
 ): NonNullable<ServerSettings[N]> {
   const isCount = SETTINGS[name].isNumber && /^\d{1,9}$/.test(text);
-  return checkSetting(name, isCount ? Number(text) : text);
+  return checkSetting(name, isCount ? Number(text) : text, text);
 }
