@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import { type Address, parseAddress } from "../lib/client/address.ts";
 import { Home } from "../lib/client/home.ts";
+import { preparePassword } from "../lib/client/password.ts";
 import { PkiError } from "../lib/base/errors.ts";
-import { LIMITS } from "../lib/base/limits.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -198,41 +198,18 @@ export class Surroundings {
     return this.#passwordFile !== undefined || Boolean(this.context.process.env["PKI_PASSWORD"]);
   }
 
-  /** The password, given or asked for. @throws {PkiError} `usage` where nobody can be asked */
+  /** The password, given or asked for, prepared. @throws {PkiError} `usage` where nobody can be asked */
   async password(question: string): Promise<string> {
     const given = await this.#givenPassword();
-    if (given !== undefined) return checkedPassword(given);
+    if (given !== undefined) return preparePassword(given);
     const { terminal } = this.context;
     if (!terminal) {
       throw new PkiError("usage", "cannot ask for the password: there is no terminal", {
         hint: "give it with --password-file, $PKI_PASSWORD_FILE or $PKI_PASSWORD",
       });
     }
-    return checkedPassword(await terminal.askPassword(question) ?? "");
+    return preparePassword(await terminal.askPassword(question) ?? "");
   }
-}
-
-/** @throws {PkiError} `usage` for one that cannot be a password */
-function checkedPassword(password: string): string {
-  const normal = password.normalize("NFC");
-  if (normal === "") throw new PkiError("usage", "cannot use the password: it is empty");
-  if (normal.length > LIMITS.passwordCharactersMax) {
-    throw new PkiError(
-      "usage",
-      `cannot use the password: more than ${LIMITS.passwordCharactersMax} characters`,
-    );
-  }
-  return normal;
-}
-
-/** Checked where a password is chosen; only the client can, since the server never sees one. */
-export function checkNewPassword(password: string): void {
-  if ([...password].length >= LIMITS.passwordCharactersMin) return;
-  throw new PkiError(
-    "usage",
-    `cannot use the password: it is shorter than ${LIMITS.passwordCharactersMin} characters`,
-    { hint: "a few words that nobody else would put together make a good one" },
-  );
 }
 
 /** A port, 0 for any free one. @throws {PkiError} `usage` */

@@ -14,6 +14,8 @@ import {
   writeFileOnce,
 } from "../lib/base/files.ts";
 import { printable } from "../lib/base/printable.ts";
+import { checkNewPassword } from "../lib/client/new_password.ts";
+import { isSamePassword } from "../lib/client/password.ts";
 import type { AdminAnswer, AdminBody } from "../lib/protocol/admin_messages.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../lib/x509/certificate.ts";
@@ -23,7 +25,7 @@ import { formatIp } from "../lib/x509/general_names.ts";
 import { encodeSpki, encryptPrivateKey, generatePrivateKey } from "../lib/x509/keys.ts";
 import { encodeCertificatesPem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
-import { checkNewPassword, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { readBlocks, readInput } from "./input.ts";
 import { giveOrder, ORDER_FLAGS, type OrderFlags } from "./orders.ts";
 
@@ -161,7 +163,7 @@ function checkPlaces(places: Places, force: boolean): void {
 async function encodeKey(
   surroundings: Surroundings,
   key: KeyObject,
-  { plainKey }: IssueFlags,
+  { name, plainKey }: { readonly name: string; readonly plainKey?: boolean | undefined },
 ): Promise<string> {
   if (plainKey) return key.export({ format: "pem", type: "pkcs8" }) as string;
   const { terminal } = surroundings.context;
@@ -171,10 +173,10 @@ async function encodeKey(
     });
   }
   const password = await surroundings.password("Password for the new key");
-  checkNewPassword(password);
+  await checkNewPassword(password, { name });
   if (!surroundings.hasGivenPassword) {
     const again = await terminal?.askPassword("The same password again");
-    if (again?.normalize("NFC") !== password) {
+    if (!isSamePassword(again ?? "", password)) {
       throw new PkiError("usage", "cannot encrypt the key: the two passwords are different");
     }
   }
@@ -223,7 +225,7 @@ export async function issue(context: PkiContext, flags: IssueFlags): Promise<voi
   if (places) checkPlaces(places, force);
   const key = places && await generatePrivateKey(flags.keyType ?? "p256");
   // Asked for before anything is certified. The key itself goes nowhere but into its file.
-  const keyPem = key && await encodeKey(surroundings, key, flags);
+  const keyPem = key && await encodeKey(surroundings, key, { name, plainKey: flags.plainKey });
   const spki = request?.spki ?? (key ? encodeSpki(key) : new Uint8Array());
   const answer = await giveOrder(surroundings, flags, {
     what: "cannot issue",

@@ -26,14 +26,10 @@ import {
   tryLogIn,
   wrongPassword,
 } from "../lib/client/server_connection.ts";
+import { checkNewPassword } from "../lib/client/new_password.ts";
+import { isSamePassword } from "../lib/client/password.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
-import {
-  checkNewPassword,
-  type GlobalFlags,
-  type Surroundings,
-  switchFlag,
-  textFlag,
-} from "./globals.ts";
+import { type GlobalFlags, type Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { Keyring } from "./keyring.ts";
 import type { KeptSession, LoginMeans } from "./sitting.ts";
 
@@ -254,10 +250,11 @@ async function registerUnlessTaken(
   connection: ServerConnection,
   credentials: Credentials,
 ): Promise<void> {
-  checkNewPassword(credentials.password);
+  const { id, password } = credentials;
+  await checkNewPassword(password, { name: id, domain: connection.anchor.domain });
   try {
     await register(connection, credentials);
-    surroundings.note(`registered "${credentials.id}"`);
+    surroundings.note(`registered "${id}"`);
   } catch (error) {
     if (!(error instanceof PkiError && error.kind === "conflict")) throw error;
   }
@@ -279,9 +276,9 @@ async function offerRegistration(
     `The server knows no "${id}" with this password. Register "${id}" as a new user?`,
   );
   if (!isWanted) throw refusal;
-  checkNewPassword(password);
+  await checkNewPassword(password, { name: id, domain: connection.anchor.domain });
   const again = await terminal.askPassword("The same password again");
-  if (again.normalize("NFC") !== password) {
+  if (!isSamePassword(again, password)) {
     throw new PkiError("usage", "cannot register: the two passwords are different");
   }
   await register(connection, credentials);

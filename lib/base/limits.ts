@@ -48,8 +48,12 @@ export const LIMITS = {
   crlBytesMax: 16 * 1024 * 1024,
   /** A PEM or password file that we read. */
   fileBytesMax: 262_144,
-  /** A password, in characters; the shortest is checked where one is chosen. */
+  /**
+   * A password, in code points. One is chosen with at least so many, and below `Long` only where it is
+   * hard to guess all the same (NIST SP 800-63B-4, section 3.1.1.2).
+   */
   passwordCharactersMin: 8,
+  passwordCharactersLong: 15,
   passwordCharactersMax: 1024,
   /** Nonces for `CERTUP` that a session may hold unspent. */
   publishNoncesMax: 8,
