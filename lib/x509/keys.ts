@@ -4,49 +4,31 @@
  *
  * At rest a private key is PKCS #8 under PBES2 (RFC 8018): PBKDF2-HMAC-SHA-256 and AES-256-CBC, the
  * one form that OpenSSL, GnuTLS and every engine open. `KeyObject.export` would encrypt with only
- * 2,048 rounds, so the DER around the ciphertext is written here.
+ * 2,048 rounds, so the DER around the ciphertext is our own (`pbes2.ts`).
  */
 
 import { Buffer } from "node:buffer";
-import {
-  createCipheriv,
-  createDecipheriv,
-  createPrivateKey,
-  createPublicKey,
-  type KeyObject,
-  pbkdf2,
-  randomBytes,
-  sign,
-  verify,
-} from "node:crypto";
-import { promisify } from "node:util";
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { type Bytes, copyBytes, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import { LIMITS } from "../base/limits.ts";
 import { KEY_TYPES, type KeyType } from "./algorithms.ts";
 import {
   DerReader,
-  encodeInteger,
-  encodeNull,
   encodeOctetString,
-  encodeOid,
   encodeSequence,
-  parseOid,
-  parseSmallInteger,
   parseWholeBits,
   readWhole,
   TAG,
 } from "./der.ts";
+import {
+  checkWholeBlocks,
+  decryptPbes2,
+  encryptPbes2,
+  OWN_PBES2,
+  parsePbes2,
+  type Pbes2Reading,
+} from "./pbes2.ts";
 import { encodePem, parsePemBlock } from "./pem.ts";
-
-const deriveKey = promisify(pbkdf2);
-
-const OID = {
-  pbes2: "1.2.840.113549.1.5.13",
-  pbkdf2: "1.2.840.113549.1.5.12",
-  hmacSha256: "1.2.840.113549.2.9",
-  aes256Cbc: "2.16.840.1.101.3.4.1.42",
-} as const;
 
 const ENCRYPTED_LABEL = "ENCRYPTED PRIVATE KEY";
 
@@ -171,78 +153,26 @@ export function isLabelledSignatureValid(
 
 /** Encrypts a secret under a passphrase: DER of an EncryptedPrivateKeyInfo (RFC 5958, section 3). */
 async function encryptSecret(secret: Uint8Array, passphrase: string): Promise<Bytes> {
-  const salt = randomBytes(16);
-  const iv = randomBytes(16);
-  const key = await deriveKey(passphrase, salt, LIMITS.pbkdf2Rounds, 32, "sha256");
-  const cipher = createCipheriv("aes-256-cbc", key, iv);
-  const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()]);
-  const prf = encodeSequence(encodeOid(OID.hmacSha256), encodeNull());
-  const kdf = encodeSequence(
-    encodeOid(OID.pbkdf2),
-    encodeSequence(encodeOctetString(salt), encodeInteger(LIMITS.pbkdf2Rounds), prf),
-  );
-  const scheme = encodeSequence(encodeOid(OID.aes256Cbc), encodeOctetString(iv));
-  return encodeSequence(
-    encodeSequence(encodeOid(OID.pbes2), encodeSequence(kdf, scheme)),
-    encodeOctetString(ciphertext),
-  );
+  const { algorithm, ciphertext } = await encryptPbes2(secret, passphrase);
+  return encodeSequence(algorithm, encodeOctetString(ciphertext));
 }
 
-function parsePbes2(der: Uint8Array) {
+const READING: Pbes2Reading = {
+  ...OWN_PBES2,
+  what: "the key",
+  hint: "convert it with: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256",
+};
+
+async function decryptSecret(der: Uint8Array, passphrase: string, what: string): Promise<Bytes> {
   const outer = new DerReader(readWhole(der, TAG.sequence).content);
   const algorithm = outer.enter(TAG.sequence);
   const ciphertext = outer.read(TAG.octetString).content;
   outer.end();
-  const expectOid = (reader: DerReader | undefined, oid: string) => {
-    const found = reader ? parseOid(reader.read(TAG.oid).content) : "HMAC-SHA-1";
-    if (found !== oid) {
-      throw new PkiError(
-        "malformed",
-        `cannot open the key: its encryption (${found}) is not supported`,
-        {
-          hint: "convert it with: openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256",
-        },
-      );
-    }
-  };
-  expectOid(algorithm, OID.pbes2);
-  const parameters = algorithm.enter(TAG.sequence);
-  const kdf = parameters.enter(TAG.sequence);
-  const scheme = parameters.enter(TAG.sequence);
-  expectOid(kdf, OID.pbkdf2);
-  const kdfParameters = kdf.enter(TAG.sequence);
-  const salt = kdfParameters.read(TAG.octetString).content;
-  const rounds = parseSmallInteger(kdfParameters.read(TAG.integer).content);
-  const keyLength = kdfParameters.readOptional(TAG.integer);
-  if (keyLength && parseSmallInteger(keyLength.content) !== 32) {
-    throw new PkiError("malformed", "cannot open the key: its key length is not 32 bytes");
-  }
-  // Where no PRF is named it is HMAC-SHA-1 (RFC 8018, appendix A.2).
-  expectOid(kdfParameters.isAtEnd ? undefined : kdfParameters.enter(TAG.sequence), OID.hmacSha256);
-  kdfParameters.end();
-  expectOid(scheme, OID.aes256Cbc);
-  const iv = scheme.read(TAG.octetString).content;
-  if (rounds < 1 || rounds > LIMITS.pbkdf2RoundsMax || iv.length !== 16) {
-    throw new PkiError(
-      "malformed",
-      "cannot open the key: its encryption parameters are out of range",
-    );
-  }
-  if (ciphertext.length === 0 || ciphertext.length % 16 !== 0) {
-    throw new PkiError("malformed", "cannot open the key: its ciphertext is not whole blocks");
-  }
-  return { salt, rounds, iv, ciphertext };
-}
-
-async function decryptSecret(der: Uint8Array, passphrase: string, what: string): Promise<Bytes> {
-  const { salt, rounds, iv, ciphertext } = parsePbes2(der);
-  const key = await deriveKey(passphrase, salt, rounds, 32, "sha256");
-  const decipher = createDecipheriv("aes-256-cbc", key, iv);
-  try {
-    return copyBytes(Buffer.concat([decipher.update(ciphertext), decipher.final()]));
-  } catch (cause) {
-    throw wrongPassphrase(what, cause);
-  }
+  const parameters = parsePbes2(algorithm, READING);
+  checkWholeBlocks(ciphertext, READING.what);
+  const secret = await decryptPbes2(ciphertext, parameters, passphrase);
+  if (!secret) throw wrongPassphrase(what, undefined);
+  return secret;
 }
 
 function wrongPassphrase(what: string, cause: unknown): PkiError {
