@@ -45,6 +45,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Get somebody's certificate",
     load: async () => (await import("./request.ts")).requestCommand,
   },
+  doctor: {
+    group: "start",
+    brief: "Say what is wrong, and what to do",
+    load: async () => (await import("./doctor.ts")).doctorCommand,
+  },
   renew: {
     group: "certificates",
     brief: "Renew your certificate",

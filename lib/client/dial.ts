@@ -18,6 +18,11 @@ const WHY: Readonly<Record<string, string>> = {
   EPIPE: "it closed the connection",
 };
 
+/** Why a connection failed, in words. */
+export function reasonOf(error: unknown): string {
+  return WHY[systemCodeOf(error) ?? ""] ?? messageOf(error);
+}
+
 /** PEM of a private key, and of its certificate with the CAs between it and the root. */
 export interface TlsIdentity {
   readonly key: string;

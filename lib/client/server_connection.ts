@@ -227,6 +227,8 @@ export interface Greeting {
   readonly rootDer: Bytes;
   readonly domain: string;
   readonly successions: readonly Succession[];
+  /** The server's clock, in milliseconds since 1970. */
+  readonly timeMs: number;
 }
 
 /**
@@ -241,8 +243,8 @@ export async function greetUnknownServer(
   const [leaf] = shownCertificates(socket);
   const connection = new ServerConnection(socket, leaf ?? new Uint8Array(), signal);
   try {
-    const { root, domain, successions } = await connection.request("HELLO", {});
-    return { rootDer: parseBase64(root), domain, successions };
+    const { root, domain, successions, time } = await connection.request("HELLO", {});
+    return { rootDer: parseBase64(root), domain, successions, timeMs: Date.parse(time) };
   } finally {
     connection.close();
   }
