@@ -22,6 +22,13 @@ const TYPE_CODES = {
   revoked: 5,
   /** The administrator went on after entries had been lost: from here on the log has a new key. */
   restarted: 6,
+  /** The administrator: an account may not log in, may again, is gone for good. */
+  disabled: 7,
+  enabled: 8,
+  deleted: 9,
+  /** The administrator: an invitation to register, or to choose a new password; and its end. */
+  invited: 10,
+  withdrawn: 11,
 } as const satisfies Record<string, number>;
 
 export type EntryType = keyof typeof TYPE_CODES;

@@ -11,7 +11,10 @@ import { utf8 } from "../base/bytes.ts";
 import { LIMITS } from "../base/limits.ts";
 import { ERROR_KINDS, kindOfWireCode, packError, PkiError } from "../base/errors.ts";
 import { encodeFrame } from "./frame.ts";
-import { parseObject } from "./messages.ts";
+import { isId } from "../x509/names.ts";
+import { base64 } from "./fields.ts";
+import { INVITATION_TOKEN_BYTES } from "./invitation.ts";
+import { parseObject, REGISTRATIONS } from "./messages.ts";
 
 export const ADMIN_SOCKET_NAME = "admin.sock";
 
@@ -29,6 +32,10 @@ export const ADMIN_REASONS = [
 
 /** Enough for any sentence of ours with a path in it; an answer has to fit into a frame. */
 const MESSAGE_CHARACTERS_MAX = 8192;
+
+/** An invitation is for people who are waited for, not for a company poster. */
+export const INVITATION_MS_MAX = 365 * LIMITS.dayMs;
+export const INVITATION_USES_MAX = 10_000;
 
 /** Rows of a list in one answer; fewer where they would not fit into a frame. */
 export const LIST_ROWS_MAX = 150;
@@ -55,6 +62,28 @@ const row = v.object({
 });
 /** Where the next page of a list begins. */
 const place = v.strictObject({ notAfterMs: milliseconds, entry: index });
+
+const id = v.pipe(v.string(), v.check(isId, "not a possible id"));
+/** `host:port`, as an invitation carries it. */
+const ADDRESS_CHARACTERS_MAX = 255;
+
+const accountRow = v.object({
+  id,
+  registeredMs: v.nullable(milliseconds),
+  disabledMs: v.nullable(milliseconds),
+  deletedMs: v.nullable(milliseconds),
+  valid: index,
+  notAfterMs: v.nullable(milliseconds),
+});
+const invitationRow = v.object({
+  number: index,
+  id: v.nullable(id),
+  isReset: v.boolean(),
+  uses: index,
+  usesLeft: index,
+  madeMs: milliseconds,
+  expiresMs: milliseconds,
+});
 
 /** What each request carries besides `seq` and `type`, and what its `OK` answer does. */
 const MESSAGES = {
@@ -102,10 +131,62 @@ const MESSAGES = {
     }),
     answer: v.object({ revoked: v.array(row), more: index }),
   },
+  /** Makes an invitation to register; see `docs/protocol.md`. */
+  INVITE: {
+    body: v.strictObject({
+      /** The only id that may be registered with it. */
+      id: v.optional(id),
+      /** For somebody who has an account, and no password any more. */
+      isReset: v.optional(v.boolean(), false),
+      /** How long it can be used. */
+      forMs: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(INVITATION_MS_MAX)),
+      uses: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(INVITATION_USES_MAX)),
+    }),
+    answer: v.object({
+      number: index,
+      token: base64(INVITATION_TOKEN_BYTES, INVITATION_TOKEN_BYTES),
+      expiresMs: milliseconds,
+      /** Where clients reach the server, as it was told; absent where it does not know. */
+      address: v.optional(v.pipe(v.string(), v.maxLength(ADDRESS_CHARACTERS_MAX))),
+      registration: v.picklist(REGISTRATIONS),
+    }),
+  },
+  /** A page of the invitations that can still be used. */
+  INVITATIONS: {
+    body: v.strictObject({ after: v.optional(index) }),
+    answer: v.object({ invitations: v.array(invitationRow), next: v.optional(index) }),
+  },
+  /** Ends an invitation. */
+  WITHDRAW: {
+    body: v.strictObject({ number: index }),
+    answer: v.object({ number: index }),
+  },
+  /** A page of accounts. */
+  USERS: {
+    body: v.strictObject({
+      id: v.optional(id),
+      state: v.optional(v.picklist(["active", "disabled", "deleted"])),
+      after: v.optional(id),
+      limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+    }),
+    answer: v.object({ users: v.array(accountRow), next: v.optional(id) }),
+  },
+  /** Changes what an account may do. */
+  USER: {
+    body: v.strictObject({ id, action: v.picklist(["disable", "enable", "delete"]) }),
+    answer: v.object({
+      user: accountRow,
+      /** Certificates that were revoked with it. */
+      revoked: index,
+    }),
+  },
   /** The CAs or the profiles of the data folder have changed. */
   RELOAD: { body: v.strictObject({}), answer: v.object({ issuing: v.string() }) },
 } as const;
 
+/** An account, and an invitation, of a list. */
+export type ListedAccount = v.InferOutput<typeof accountRow>;
+export type ListedInvitation = v.InferOutput<typeof invitationRow>;
 /** A certificate of a list. */
 export type ListedCertificate = v.InferOutput<typeof row>;
 export type AdminType = keyof typeof MESSAGES;

@@ -11,11 +11,16 @@ import { LIMITS } from "../base/limits.ts";
 import { isId } from "../x509/names.ts";
 import { base64 } from "./fields.ts";
 import { encodeFrame } from "./frame.ts";
+import { INVITATION_TOKEN_BYTES } from "./invitation.ts";
 
 export const PROTOCOL = "pki/1";
 
 /** The one OPAQUE configuration that both sides accept (RFC 9807, section 7; RFC 9106 for Argon2id). */
 export const OPAQUE_SUITE = "opaque-3dh ristretto255 sha512 argon2id-t3-m65536-p4";
+
+/** Who may register: anybody, whoever has an invitation, nobody. */
+export const REGISTRATIONS = ["open", "invite", "closed"] as const;
+export type Registration = (typeof REGISTRATIONS)[number];
 
 /** A checkpoint as a note: an origin of some 250 characters, a size, a root, a signature or a few. */
 const NOTE_CHARACTERS_MAX = 2048;
@@ -81,7 +86,13 @@ const ignored = v.pipe(
 
 const REQUESTS = {
   HELLO: v.strictObject({ seq, type: v.literal("HELLO") }),
-  REGISTER: v.strictObject({ seq, type: v.literal("REGISTER"), id, request: opaque }),
+  REGISTER: v.strictObject({
+    seq,
+    type: v.literal("REGISTER"),
+    id,
+    request: opaque,
+    invitation: v.optional(base64(INVITATION_TOKEN_BYTES, INVITATION_TOKEN_BYTES)),
+  }),
   REGISTER_FINISH: v.strictObject({ seq, type: v.literal("REGISTER_FINISH"), record: opaque }),
   LOGIN: v.strictObject({ seq, type: v.literal("LOGIN"), id, request: opaque }),
   LOGIN_FINISH: v.strictObject({
@@ -96,6 +107,8 @@ const REQUESTS = {
     type: v.literal("LOGIN_CERTIFICATE"),
     checkpoint: v.optional(note),
   }),
+  PASSWD: v.strictObject({ seq, type: v.literal("PASSWD"), request: opaque }),
+  PASSWD_FINISH: v.strictObject({ seq, type: v.literal("PASSWD_FINISH"), record: opaque }),
   CSR: v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
   CERTUP: v.strictObject({ seq, type: v.literal("CERTUP"), certificate: der }),
   CERTUP_FINISH: v.strictObject({
@@ -157,12 +170,16 @@ const ANSWERS = {
       issuer: v.optional(der),
     }),
     successions: v.optional(v.pipe(v.array(successionSchema), v.maxLength(SUCCESSIONS_MAX)), []),
+    /** One of `REGISTRATIONS`; a later version may have others. */
+    registration: v.optional(v.pipe(v.string(), v.maxLength(32))),
   }),
   REGISTER: v.object({ response: opaque, suite: v.string() }),
   REGISTER_FINISH: v.object({}),
   LOGIN: v.object({ response: opaque, suite: v.string() }),
   LOGIN_FINISH: v.object({ id }),
   LOGIN_CERTIFICATE: v.object({ id }),
+  PASSWD: v.object({ response: opaque, suite: v.string() }),
+  PASSWD_FINISH: v.object({}),
   CSR: v.object({
     certificate: der,
     issuing: der,

@@ -62,6 +62,8 @@ export const STEPS: Readonly<Record<SessionState, Partial<Record<RequestType, St
     ...askIn("proving"),
   },
   open: {
+    PASSWD: OPEN,
+    PASSWD_FINISH: OPEN,
     CSR: OPEN,
     CERTUP: OPEN,
     CERTUP_FINISH: OPEN,

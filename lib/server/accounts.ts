@@ -14,7 +14,7 @@ import {
   checkRecord,
   isLoginFinished,
 } from "../protocol/opaque.ts";
-import type { Account } from "../store/state.ts";
+import type { Account } from "../store/accounts.ts";
 
 /** The server's secrets for passwords, as `opaque.key` holds them. */
 export interface PasswordSecrets {
@@ -41,11 +41,32 @@ export interface AccountsOptions {
   readonly secrets: PasswordSecrets;
   readonly rootFingerprint: string;
   readonly find: (id: string) => Account | undefined;
+  /** Decides whether the id may be registered. @throws {PkiError} why not */
+  readonly admit: (request: Pick<RequestBody<"REGISTER">, "id" | "invitation">) => Admission;
 }
 
-interface PendingRegistration {
+/** By what somebody may register, or choose a new password. */
+export interface Admission {
+  /** The number of the invitation. */
+  readonly invitation?: number;
+  /** Whether there is an account, which gets a new password. */
+  readonly isReset: boolean;
+}
+
+/** A password that was chosen; what it is for is decided where it is stored. */
+export interface ChosenPassword {
   readonly id: string;
   readonly credential: string;
+  readonly record: string;
+}
+
+interface PendingPassword {
+  readonly id: string;
+  readonly credential: string;
+}
+
+interface PendingRegistration extends PendingPassword {
+  readonly admission: Admission;
 }
 
 interface PendingLogin {
@@ -59,34 +80,54 @@ export class LoginDialogue {
   readonly #leafHash: Uint8Array;
   #registration: PendingRegistration | undefined;
   #login: PendingLogin | undefined;
+  #change: PendingPassword | undefined;
 
   constructor(options: AccountsOptions, leafHash: Uint8Array) {
     this.#options = options;
     this.#leafHash = leafHash;
   }
 
-  /** @throws {PkiError} `conflict` before anything is evaluated, if the id is taken */
-  startRegistration({ id, request }: RequestBody<"REGISTER">) {
+  /** @throws {PkiError} `conflict`, `refused`, before anything is evaluated */
+  startRegistration({ id, request, invitation }: RequestBody<"REGISTER">) {
     this.#login = undefined;
     this.#registration = undefined;
-    if (this.#options.find(id)) throw idTaken(id);
-    const credential = encodeHex(randomBytes(32));
-    const response = answerRegistration({
-      setup: this.#options.secrets.setup,
-      credential,
-      request,
-    });
-    this.#registration = { id, credential };
+    const admission = this.#options.admit({ id, invitation });
+    const { credential, response } = this.#choosePassword(request);
+    this.#registration = { id, credential, admission };
     return { response, suite: OPAQUE_SUITE };
   }
 
-  /** The account that the client asks for; whether the id is still free is decided where it is stored. */
-  finishRegistration({ record }: RequestBody<"REGISTER_FINISH">): Account {
+  /** The account that the client asks for; whether it may have it is decided where it is stored. */
+  finishRegistration(
+    { record }: RequestBody<"REGISTER_FINISH">,
+  ): ChosenPassword & { readonly admission: Admission } {
     const pending = this.#registration;
     this.#registration = undefined;
     if (!pending) throw new PkiError("refused", "cannot finish: no registration was started");
     checkRecord(this.#options.secrets.setup, record);
     return { ...pending, record };
+  }
+
+  /** Another password for an account whose owner is logged in. */
+  startChange(id: string, { request }: RequestBody<"PASSWD">) {
+    const { credential, response } = this.#choosePassword(request);
+    this.#change = { id, credential };
+    return { response, suite: OPAQUE_SUITE };
+  }
+
+  finishChange({ record }: RequestBody<"PASSWD_FINISH">): ChosenPassword {
+    const pending = this.#change;
+    this.#change = undefined;
+    if (!pending) throw new PkiError("refused", "cannot finish: no new password was begun");
+    checkRecord(this.#options.secrets.setup, record);
+    return { ...pending, record };
+  }
+
+  /** Every password that is chosen has a credential identifier of its own. */
+  #choosePassword(request: string) {
+    const credential = encodeHex(randomBytes(32));
+    const { setup } = this.#options.secrets;
+    return { credential, response: answerRegistration({ setup, credential, request }) };
   }
 
   startLogin({ id, request }: RequestBody<"LOGIN">) {
@@ -106,7 +147,10 @@ export class LoginDialogue {
     return { response, suite: OPAQUE_SUITE };
   }
 
-  /** Returns the id that has logged in. @throws {PkiError} `refused`, always with the same words */
+  /**
+   * Returns the id that has logged in.
+   * @throws {PkiError} `refused`, always with the same words but to whoever knows the password
+   */
   finishLogin({ finish, binding }: RequestBody<"LOGIN_FINISH">): string {
     const pending = this.#login;
     this.#login = undefined;
@@ -120,11 +164,20 @@ export class LoginDialogue {
     if (!isFinished) {
       throw new PkiError("refused", "cannot log in: the id or the password is wrong");
     }
+    checkEnabled(pending.id, this.#options.find(pending.id));
     return pending.id;
   }
 
   #partiesOf(id: string) {
     return { id, rootFingerprint: this.#options.rootFingerprint };
+  }
+}
+
+/** @throws {PkiError} `refused` if the account is not there any more, or may not log in */
+export function checkEnabled(id: string, account: Account | undefined): void {
+  if (!account) throw new PkiError("refused", `cannot log in: there is no account "${id}"`);
+  if (account.disabledMs !== null) {
+    throw new PkiError("refused", `cannot log in: the account "${id}" is disabled`);
   }
 }
 

@@ -6,6 +6,7 @@
  * newest counts: after the first they wait, and the last of them is written.
  */
 
+import * as fs from "node:fs";
 import { parseBase64 } from "../base/bytes.ts";
 import { messageOf } from "../base/errors.ts";
 import { makeFolder, readTextIfThere, writeFileAtomic } from "../base/files.ts";
@@ -58,6 +59,17 @@ export class CertificateCopies {
     this.#recent.add(id);
     this.#turn ??= setTimeout(() => this.#endTurn(), LIMITS.copyPauseMs);
     this.#save(id, certificates);
+  }
+
+  /** Removes the copy of a user who is no more. */
+  remove(id: string): void {
+    this.#waiting.delete(id);
+    this.#missing.delete(id);
+    try {
+      fs.rmSync(certificateCopy(this.#options.files, id), { force: true });
+    } catch (error) {
+      this.#options.warn(`the copy of "${id}" is not removed: ${messageOf(error)}`);
+    }
   }
 
   #endTurn(): void {

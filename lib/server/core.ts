@@ -18,7 +18,7 @@ import { LIMITS } from "../base/limits.ts";
 import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
 import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
-import { encodeError, PROTOCOL } from "../protocol/messages.ts";
+import { encodeError, PROTOCOL, type Registration } from "../protocol/messages.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
@@ -28,12 +28,14 @@ import { type AdminListener, listenAdmin } from "./admin.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import type {
   DirectoryEvent,
+  DirectoryOrder,
   DurableLog,
   FromAuthority,
   FromDirectory,
   ToAuthority,
   ToDirectory,
 } from "./ports.ts";
+import { guessAddress } from "./reachable.ts";
 import { Relay } from "./relay.ts";
 import { WorkerPool } from "./worker_pool.ts";
 
@@ -44,6 +46,10 @@ export interface ServerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly connectionsMax?: number;
+  /** Who may register; nobody where it is not said. */
+  readonly registration?: Registration;
+  /** `host:port` where clients reach the server, for invitations; guessed where it is not said. */
+  readonly publicAddress?: string;
   /** Where the newest checkpoint is remembered outside of the folder. */
   readonly witness: string;
   /** Goes on although the log has lost entries. */
@@ -75,6 +81,8 @@ export class Core {
   #issuing: Certificate;
   #server: TlsServer | undefined;
   #identity: Identity | undefined;
+  #port: number | undefined;
+  #hadAccounts = false;
   #channels = 0;
   #isStopping = false;
 
@@ -124,6 +132,7 @@ export class Core {
 
   async startWorkers(): Promise<void> {
     const { folder, passphrase, witness, acceptsLoss = false } = this.#options;
+    const { registration = "closed" } = this.#options;
     const { rootKeyPath, rootPassphrase } = this.#options;
     const rootKey = {
       ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
@@ -135,12 +144,12 @@ export class Core {
     }));
     const ports = authorities.map(({ channel }) => channel.port2);
     const events = this.#listenToDirectory();
-    const [key] = await Promise.all([
+    const [key, { hasAccounts = false }] = await Promise.all([
       decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
       this.#directory.ask(
         {
           ...{ type: "start", folder, passphrase, witness, acceptsLoss, ...rootKey },
-          ...{ events, authorities: ports },
+          ...{ events, authorities: ports, registration },
         },
         [events, ...ports],
       ),
@@ -148,6 +157,7 @@ export class Core {
         caller.ask({ type: "start", folder, passphrase, directory: port1 }, [port1])
       ),
     ]);
+    this.#hadAccounts = hasAccounts;
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
       ? []
@@ -194,14 +204,40 @@ export class Core {
       }
       case "RELOAD":
         return { issuing: fingerprintOf((await this.reload()).der) };
+      case "INVITE":
+        return { ...await this.#orderDirectory(request), ...this.#reachable() };
       case "ISSUE":
       case "LIST":
-      case "REVOKE": {
-        const { answer } = await this.#directory.ask({ type: "admin", request });
-        if (!answer) throw new PkiError("internal", "the directory answered what was not asked");
-        return answer;
-      }
+      case "REVOKE":
+      case "INVITATIONS":
+      case "WITHDRAW":
+      case "USERS":
+      case "USER":
+        return await this.#orderDirectory(request);
     }
+  }
+
+  async #orderDirectory(request: DirectoryOrder): Promise<AdminAnswer<AdminType>> {
+    const { answer } = await this.#directory.ask({ type: "admin", request });
+    if (!answer) throw new PkiError("internal", "the directory answered what was not asked");
+    return answer;
+  }
+
+  /** Where clients reach the server, if it listens. */
+  #reachable(): { readonly address?: string } {
+    const { host, publicAddress } = this.#options;
+    if (this.#port === undefined) return {};
+    return { address: publicAddress ?? guessAddress(host, this.#port) };
+  }
+
+  /** Changes who may register, from now on. */
+  async configure(registration: Registration): Promise<void> {
+    await this.#directory.ask({ type: "configure", registration });
+  }
+
+  /** Whether anybody was ever registered when the server started. */
+  get hadAccounts(): boolean {
+    return this.#hadAccounts;
   }
 
   async #describeLog(): Promise<DurableLog> {
@@ -270,7 +306,8 @@ export class Core {
       server.listen(port, host, () => {
         server.on("error", (error) => this.#options.log(`warning: ${messageOf(error)}`));
         const address = server.address();
-        resolve(typeof address === "object" && address ? address.port : port);
+        this.#port = typeof address === "object" && address ? address.port : port;
+        resolve(this.#port);
       });
     });
   }

@@ -14,7 +14,7 @@ import { type Bytes, copyBytes, encodeBase64 } from "../base/bytes.ts";
 import { PkiError, reportError } from "../base/errors.ts";
 import type { Certification, Certified } from "../ca/authority.ts";
 import type { Entry } from "../log/entry.ts";
-import type { AnswerOf } from "../protocol/messages.ts";
+import type { AnswerOf, Registration } from "../protocol/messages.ts";
 import type { SignedLog } from "../store/signed_log.ts";
 import type { State } from "../store/state.ts";
 import type { Certificate } from "../x509/certificate.ts";
@@ -23,12 +23,19 @@ import { DirectorySession } from "./directory_session.ts";
 import type { Issuers } from "./issuers.ts";
 import type { LogStatement } from "./log_key.ts";
 import type { ListToSign, SessionEnd, StatusToSign, Visitor } from "./ports.ts";
+import { Passwords } from "./passwords.ts";
 import { Revocation } from "./revocation.ts";
 
 /** The log, as far as the directory needs it. */
 export type DirectoryLog = Pick<
   SignedLog,
-  "append" | "read" | "checkpoint" | "proveInclusion" | "proveConsistency" | "lossBy" | "witness"
+  | "append"
+  | "read"
+  | "checkpoint"
+  | "proveInclusion"
+  | "proveConsistency"
+  | "lossBy"
+  | "witness"
 >;
 
 /** What the directory has signed, by whoever has the keys. */
@@ -53,8 +60,12 @@ export interface DirectoryOptions {
   /** How later CAs are vouched for by earlier ones, for clients. */
   readonly successions?: AnswerOf<"HELLO">["successions"];
   readonly authority: DirectoryAuthority;
+  /** Who may register; nobody where it is not said. */
+  readonly registration?: Registration;
   /** Saves the copy of a user's certificate, as PEM of leaf and issuing CA; never throws. */
   readonly saveCopy: (id: string, certificates: readonly Uint8Array[]) => void;
+  /** Removes the copy of a user's certificate; never throws. */
+  readonly removeCopy: (id: string) => void;
   /** Something was logged. */
   readonly onChange: () => void;
   /** A client has shown a checkpoint of ours that the log does not go on from. */
@@ -71,6 +82,7 @@ export interface DirectoryOptions {
 export class Directory {
   readonly options: DirectoryOptions;
   readonly revocation: Revocation;
+  readonly passwords: Passwords;
   readonly #now: () => number;
   readonly #sessions = new Set<DirectorySession>();
   #issuers: Issuers;
@@ -84,6 +96,7 @@ export class Directory {
     this.#issuers = options.issuers;
     this.#successions = options.successions ?? [];
     this.revocation = new Revocation(this);
+    this.passwords = new Passwords(this, options.registration ?? "closed");
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
  * What an administrator has the directory do: certify other keys than users' (`ISSUE`), look at what
- * was issued (`LIST`), revoke (`REVOKE`). It comes through the administration socket, so nobody is
+ * was issued (`LIST`), revoke (`REVOKE`), and what is in `account_orders.ts`. It comes through the administration socket, so nobody is
  * asked who they are; what it says is checked all the same.
  */
 
@@ -18,6 +18,7 @@ import { listCertificates } from "../store/certificate_list.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import { formatIp } from "../x509/general_names.ts";
+import { changeUser, invite, listOpenInvitations, listUsers, withdraw } from "./account_orders.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryOrder } from "./ports.ts";
 
@@ -42,6 +43,16 @@ export async function carryOut(
       return list(directory, order.body);
     case "REVOKE":
       return await revoke(directory, order.body);
+    case "INVITE":
+      return await invite(directory, order.body);
+    case "INVITATIONS":
+      return listOpenInvitations(directory, order.body);
+    case "WITHDRAW":
+      return await withdraw(directory, order.body);
+    case "USERS":
+      return listUsers(directory, order.body);
+    case "USER":
+      return await changeUser(directory, order.body);
   }
 }
 

@@ -17,7 +17,7 @@ import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { judgeUser } from "../x509/chain.ts";
 import { isIssuedBy } from "../x509/path.ts";
-import { idTaken, LoginDialogue } from "./accounts.ts";
+import { checkEnabled, LoginDialogue } from "./accounts.ts";
 import type { Directory } from "./directory.ts";
 import { allIssuers, domainIssuers, keyIdHex } from "./issuers.ts";
 import type { SessionEnd, Visitor } from "./ports.ts";
@@ -43,6 +43,7 @@ export class DirectorySession {
   readonly #onEnd: (end: SessionEnd) => void;
   #shown: ShownCertificate | undefined;
   #user: string | undefined;
+  #isByPassword = false;
   #end: SessionEnd | undefined;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
@@ -57,12 +58,18 @@ export class DirectorySession {
       secrets,
       rootFingerprint: fingerprintOf(root.der),
       find: (id) => state.account(id),
+      admit: (request) => directory.passwords.admit(request),
     }, visitor.leafHash);
   }
 
   /** Who has logged in. */
   get user(): string | undefined {
     return this.#user;
+  }
+
+  /** Whether it was a password that opened the session. */
+  get isByPassword(): boolean {
+    return this.#isByPassword;
   }
 
   /** The serial number of the certificate that the client showed, once it was judged. */
@@ -118,13 +125,19 @@ export class DirectorySession {
         return this.#dialogue.startRegistration(request);
       case "REGISTER_FINISH":
         this.#checkAnonymous();
-        return await this.#finishRegistration(request);
+        await this.#directory.passwords.register(
+          this.#dialogue.finishRegistration(request),
+          this.#visitor.address,
+        );
+        return {};
       case "LOGIN":
         this.#checkAnonymous();
         return this.#dialogue.startLogin(request);
       case "LOGIN_FINISH":
         this.#checkAnonymous();
-        return this.#logIn(this.#dialogue.finishLogin(request), request.checkpoint);
+        return this.#logIn(this.#dialogue.finishLogin(request), request.checkpoint, {
+          isByPassword: true,
+        });
       case "LOGIN_CERTIFICATE":
         this.#checkAnonymous();
         return this.#logIn(this.#idShown(), request.checkpoint);
@@ -134,6 +147,15 @@ export class DirectorySession {
         return await this.#directory.revocation.answerStatus(parseBase64(request.request));
       case "CRL":
         return this.#readList(request);
+      case "PASSWD":
+        return this.#dialogue.startChange(this.#userByPassword(), request);
+      case "PASSWD_FINISH":
+        this.#userByPassword();
+        return await this.#directory.passwords.change(
+          this.#dialogue.finishChange(request),
+          this,
+          this.#visitor.address,
+        );
       case "CSR":
         return await this.#certify(this.#loggedIn(), request);
       case "CERTUP":
@@ -151,6 +173,16 @@ export class DirectorySession {
   #loggedIn(): string {
     if (this.#user === undefined) throw new PkiError("refused", "cannot do this: log in first");
     return this.#user;
+  }
+
+  /** A key that was left unlocked must not be enough to take an account over. */
+  #userByPassword(): string {
+    const id = this.#loggedIn();
+    if (this.#isByPassword) return id;
+    throw new PkiError(
+      "refused",
+      "cannot change the password: log in with the password, not with the certificate",
+    );
   }
 
   #checkAnonymous(): void {
@@ -174,6 +206,7 @@ export class DirectorySession {
       time: new Date(this.#directory.nowMs).toISOString(),
       log: logStatement,
       successions: this.#directory.successions,
+      registration: this.#directory.passwords.registration,
     };
   }
 
@@ -226,27 +259,15 @@ export class DirectorySession {
     }
     this.#shown = this.#judgeShown();
     const { id } = this.#shown;
-    if (!this.#directory.options.state.account(id)) {
-      throw new PkiError("refused", `cannot log in: there is no account "${id}"`);
-    }
+    checkEnabled(id, this.#directory.options.state.account(id));
     return id;
   }
 
-  async #finishRegistration(request: RequestBody<"REGISTER_FINISH">): Promise<Answer> {
-    const { id, credential, record } = this.#dialogue.finishRegistration(request);
-    await this.#directory.inTurn(id, async () => {
-      // Two may have started at the same moment; whoever gets here first has the id.
-      if (this.#directory.options.state.account(id)) throw idTaken(id);
-      await this.#directory.commit({
-        type: "registered",
-        public: {},
-        private: { id, credential, record, address: this.#visitor.address },
-      });
-    });
-    return {};
-  }
-
-  #logIn(id: string, checkpoint: string | undefined): Answer {
+  #logIn(
+    id: string,
+    checkpoint: string | undefined,
+    { isByPassword = false }: { readonly isByPassword?: boolean } = {},
+  ): Answer {
     const { log, onLoss } = this.#directory.options;
     const loss = checkpoint === undefined ? undefined : log.lossBy(checkpoint);
     if (checkpoint !== undefined && loss !== undefined) {
@@ -257,6 +278,7 @@ export class DirectorySession {
       );
     }
     this.#user = id;
+    this.#isByPassword = isByPassword;
     return { id };
   }
 
@@ -313,7 +335,8 @@ export class DirectorySession {
     }
     const { state, log } = this.#directory.options;
     const published = state.published(id);
-    if (!published || published.revokedMs !== null) {
+    const isGivenOut = published?.revokedMs === null && state.account(id)?.disabledMs === null;
+    if (!published || !isGivenOut) {
       throw new PkiError(
         "not-found",
         `cannot find "${id}": nobody has published a certificate under this id`,

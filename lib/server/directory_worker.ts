@@ -12,6 +12,7 @@ import { readText } from "../base/files.ts";
 import { encodeFields, type Request } from "../protocol/messages.ts";
 import { loadOpaque } from "../protocol/opaque.ts";
 import { loadSqlite } from "../store/database.ts";
+import { hasAccounts } from "../store/accounts.ts";
 import { diskFiles, replaceFile } from "../store/disk.ts";
 import type { LogIndex } from "../store/log_index.ts";
 import { lost } from "../store/open_state.ts";
@@ -23,6 +24,7 @@ import { checkRoot, domainOf } from "../x509/chain.ts";
 import { decryptText } from "../x509/keys.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import { parseSecrets } from "./accounts.ts";
+import { finishDeletions } from "./account_orders.ts";
 import { callAuthority } from "./authority_port.ts";
 import { CertificateCopies } from "./copies.ts";
 import { Directory } from "./directory.ts";
@@ -58,7 +60,7 @@ function readCertificate(path: string): Uint8Array {
 
 async function start(question: ToDirectory & { type: "start" }): Promise<FromDirectory> {
   const { folder, passphrase, authorities, events, witness, acceptsLoss } = question;
-  const { rootKeyPath, rootPassphrase } = question;
+  const { rootKeyPath, rootPassphrase, registration } = question;
   const tell = (event: DirectoryEvent) => events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
   await Promise.all([loadOpaque(), loadSqlite()]);
@@ -99,9 +101,11 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     logStatement: key.statement,
     successions: loadSuccessions(files),
     authority: signer,
+    registration,
     onRevoked: (issuerKeyId) => lists.changed(issuerKeyId),
     readList: (question) => lists.read(question),
     saveCopy: (id, certificates) => copies.save(id, certificates),
+    removeCopy: (id) => copies.remove(id),
     // Not at once: the copy of what has just been logged comes after this.
     onChange: () => {
       if (snapshots.isDue) setImmediate(() => snapshots.consider());
@@ -115,7 +119,8 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   running = { directory, state, index, log, copies, snapshots, lists, root, domain, files, warn };
   await logIssuers(running);
   await keepLists(running);
-  return {};
+  await finishDeletions(directory);
+  return { hasAccounts: hasAccounts(state.database) };
 }
 
 /** Every CA that came after the first is in the log, so that none is made in secret. */
@@ -253,6 +258,9 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return { durable: describe(running) };
     case "admin":
       return { answer: await carryOut(running.directory, question.request) };
+    case "configure":
+      running.directory.passwords.registration = question.registration;
+      return {};
     case "reload":
       await reload(running);
       return {};

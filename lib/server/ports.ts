@@ -8,6 +8,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { ErrorReport, PackedError } from "../base/errors.ts";
 import type { Certification } from "../ca/authority.ts";
 import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
+import type { Registration } from "../protocol/messages.ts";
 import type { OcspAnswer } from "../x509/ocsp.ts";
 import type { Segment } from "../store/log_index.ts";
 
@@ -61,6 +62,7 @@ export type ToDirectory =
     /** Where the newest checkpoint is remembered outside of the folder. */
     readonly witness: string;
     readonly acceptsLoss: boolean;
+    readonly registration: Registration;
     readonly rootKeyPath?: string;
     readonly rootPassphrase?: string;
     /** One for each authority worker. */
@@ -78,6 +80,7 @@ export type ToDirectory =
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
   | { readonly type: "describe" }
   | { readonly type: "admin"; readonly request: DirectoryOrder }
+  | { readonly type: "configure"; readonly registration: Registration }
   /** The CAs or the profiles of the data folder have changed; the authority is told, too. */
   | { readonly type: "reload" }
   | { readonly type: "stop" };
@@ -90,15 +93,27 @@ export interface FromDirectory {
   readonly durable?: DurableLog;
   /** After `admin`. */
   readonly answer?: AdminAnswer<AdminType>;
+  /** After `start`: whether anybody was ever registered. */
+  readonly hasAccounts?: boolean;
 }
 
-/** What an administrator asks of the directory. */
+/** What an administrator asks of the directory, and not of the main thread. */
+export const DIRECTORY_ORDERS = [
+  "ISSUE",
+  "LIST",
+  "REVOKE",
+  "INVITE",
+  "INVITATIONS",
+  "WITHDRAW",
+  "USERS",
+  "USER",
+] as const satisfies readonly AdminType[];
+
+type DirectoryOrderType = (typeof DIRECTORY_ORDERS)[number];
+
 export type DirectoryOrder = {
-  readonly [T in "ISSUE" | "LIST" | "REVOKE"]: {
-    readonly type: T;
-    readonly body: AdminBody<T>;
-  };
-}["ISSUE" | "LIST" | "REVOKE"];
+  readonly [T in DirectoryOrderType]: { readonly type: T; readonly body: AdminBody<T> };
+}[DirectoryOrderType];
 
 /** What of the log is durable at a moment: everything that was acknowledged until then. */
 export interface DurableLog {

@@ -4,6 +4,12 @@ import { messageOf, PkiError } from "../base/errors.ts";
 import { FAULT_RENEW_CHECK_MS, HAS_FAULTS } from "../base/faults.ts";
 import { readText } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import type {
+  AdminAnswer,
+  AdminBody,
+  AdminRequest,
+  AdminType,
+} from "../protocol/admin_messages.ts";
 import { fingerprintOf } from "../x509/certificate.ts";
 import { checkRoot } from "../x509/chain.ts";
 import { parsePemBlock } from "../x509/pem.ts";
@@ -15,6 +21,10 @@ export interface RunningServer {
   readonly port: number;
   readonly fingerprint: string;
   readonly domain: string;
+  /** Whether anybody was ever registered when it started. */
+  readonly hadAccounts: boolean;
+  /** @throws {PkiError} what the order fails with */
+  order<T extends AdminType>(type: T, body: AdminBody<T>): Promise<AdminAnswer<T>>;
   /** No new connections; running requests finish; the state is flushed. */
   stop(): Promise<void>;
 }
@@ -85,6 +95,11 @@ async function start(options: ServerOptions): Promise<RunningServer> {
     port,
     fingerprint: fingerprintOf(root.der),
     domain: core.domain,
+    hadAccounts: core.hadAccounts,
+    order: async <T extends AdminType>(type: T, body: AdminBody<T>) => {
+      const request = { seq: 1, type, body } as AdminRequest;
+      return await core.order(request) as AdminAnswer<T>;
+    },
     stop: async () => {
       clearInterval(renewal);
       await admins?.close();

@@ -63,6 +63,33 @@ const MIGRATIONS: readonly Migration[] = [
       CREATE INDEX certificates_of_others ON certificates (profile, entry)
         WHERE profile <> 'user';`,
   },
+  // Which entries an account's private parts are in is known from the log alone.
+  {
+    needsLog: true,
+    sql: `
+      DROP TABLE accounts;
+      CREATE TABLE accounts (
+        id TEXT PRIMARY KEY,
+        credential TEXT,
+        record TEXT,
+        address TEXT,
+        registered_ms INTEGER,
+        disabled_ms INTEGER,
+        deleted_ms INTEGER
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE account_entries (entry INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT;
+      CREATE INDEX account_entries_by_id ON account_entries (id, entry);
+      CREATE TABLE invitations (
+        entry INTEGER PRIMARY KEY,
+        token_hash TEXT NOT NULL UNIQUE,
+        id TEXT,
+        is_reset INTEGER NOT NULL,
+        uses INTEGER NOT NULL,
+        uses_left INTEGER NOT NULL,
+        made_ms INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL
+      ) STRICT;`,
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

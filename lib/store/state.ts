@@ -6,19 +6,13 @@
  */
 
 import { parseBase64 } from "../base/bytes.ts";
-import { PkiError } from "../base/errors.ts";
-import type { Entry, StoredEntry } from "../log/entry.ts";
+import type { StoredEntry } from "../log/entry.ts";
 import { parseIssuedFacts } from "../x509/certificate.ts";
+import { applyAccountEntry, isAccountEntry } from "./account_entries.ts";
+import { type Account, findAccount } from "./accounts.ts";
 import { Database } from "./database.ts";
+import { damaged, textField } from "./entry_fields.ts";
 import { migrate } from "./schema.ts";
-
-export interface Account {
-  readonly id: string;
-  /** OPAQUE credential identifier, random, one for each registration. */
-  readonly credential: string;
-  /** OPAQUE registration record, as its library encodes it. */
-  readonly record: string;
-}
 
 export interface IssuedCertificate {
   /** The log's entry that has it; counts up in the order of issuing. */
@@ -40,20 +34,15 @@ export const CERTIFICATE_COLUMNS = `entry, serial, profile, id, not_after_ms AS 
   issued_ms AS issuedMs, revoked_ms AS revokedMs, reason,
   (SELECT key_id FROM issuers WHERE issuers.issuer = certificates.issuer) AS issuerKeyId`;
 
-function damaged(what: string): PkiError {
-  return new PkiError("storage", `cannot read the log: ${what}`);
-}
-
-function textField(part: Readonly<Record<string, unknown>> | null, key: string): string {
-  const value = part?.[key];
-  if (typeof value !== "string") throw damaged(`an entry lacks "${key}"`);
-  return value;
-}
-
 /** The certificate that an entry of type `issued` has, as base64. @throws {PkiError} `storage` */
 export function certificateOf(entry: StoredEntry): string {
   if (entry.type !== "issued") throw damaged(`an entry is "${entry.type}", "issued" wanted`);
   return textField(entry.public, "certificate");
+}
+
+function reasonIn({ private: hidden }: StoredEntry): string | null {
+  const reason = hidden === "redacted" ? undefined : hidden?.["reason"];
+  return typeof reason === "string" ? reason : null;
 }
 
 export class State {
@@ -77,35 +66,15 @@ export class State {
   }
 
   /**
-   * Takes one durable entry in. What was redacted is left out, but counts; a revocation stays one.
+   * Takes one durable entry in. Of what was redacted that which is public still counts.
    * @param index of the entry in the log
    * @throws {PkiError} `storage` if it cannot follow what was there before
    */
   apply(entry: StoredEntry, index: number): void {
-    if (entry.private !== "redacted") this.#apply(entry, index);
-    else if (entry.type === "revoked") this.#apply({ ...entry, private: null, salt: null }, index);
-  }
-
-  #apply(entry: Entry, index: number): void {
+    if (isAccountEntry(entry)) {
+      return applyAccountEntry((sql, values) => this.#run(sql, values), entry, index);
+    }
     switch (entry.type) {
-      case "registered":
-        this.#run(
-          "INSERT INTO accounts (id, credential, record, registered_ms) VALUES (?, ?, ?, ?)",
-          [
-            textField(entry.private, "id"),
-            textField(entry.private, "credential"),
-            textField(entry.private, "record"),
-            entry.timeMs,
-          ],
-        );
-        return;
-      case "credentials":
-        this.#run("UPDATE accounts SET credential = ?, record = ? WHERE id = ?", [
-          textField(entry.private, "credential"),
-          textField(entry.private, "record"),
-          textField(entry.private, "id"),
-        ]);
-        return;
       case "issued": {
         const { serial, notAfterMs, issuerKeyId } = parseIssuedFacts(
           parseBase64(certificateOf(entry)),
@@ -140,7 +109,7 @@ export class State {
            WHERE serial = ? AND revoked_ms IS NULL`,
           [
             entry.timeMs,
-            typeof entry.private?.["reason"] === "string" ? entry.private["reason"] : null,
+            reasonIn(entry),
             textField(entry.public, "serial"),
           ],
         );
@@ -173,10 +142,9 @@ export class State {
     if (changes !== 1) throw damaged("an entry is about something that was never there");
   }
 
+  /** An account that is there, whether it may log in or not. */
   account(id: string): Account | undefined {
-    return this.database.query<Account, [string]>(
-      "SELECT id, credential, record FROM accounts WHERE id = ?",
-    ).get(id) ?? undefined;
+    return findAccount(this.database, id);
   }
 
   /** The certificate that a user published last. */
@@ -204,6 +172,7 @@ export class State {
   recentlyCertified(fromEntry: number, withinMs: number): readonly string[] {
     return this.database.query<[string], [number, number]>(
       `SELECT DISTINCT id FROM certificates WHERE id IS NOT NULL AND
+       id NOT IN (SELECT id FROM accounts WHERE deleted_ms IS NOT NULL) AND
        (entry >= ? OR issued_ms >= (SELECT max(issued_ms) FROM certificates) - ?)`,
     ).values(fromEntry, withinMs).flat() as string[];
   }

@@ -14,6 +14,7 @@ import {
 import { type Answer, encodeAnswer, encodeError, PROTOCOL } from "../../lib/protocol/messages.ts";
 import { createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { LoginDialogue } from "../../lib/server/accounts.ts";
+import type { Account } from "../../lib/store/accounts.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import type { TrustAnchor } from "../../lib/x509/chain.ts";
 import { encodeCrlEntry, encodeTbsCrl, signCrl } from "../../lib/x509/crl.ts";
@@ -229,11 +230,12 @@ const ALICE = { id: "alice", password: "correct horse", rootDer: ANCHOR.root.der
 async function makeLoginServer() {
   await loadOpaque();
   const server = makeServer(LOG, CA.issuing);
-  const accounts = new Map<string, { id: string; credential: string; record: string }>();
+  const accounts = new Map<string, Account>();
   const dialogue = new LoginDialogue({
     secrets: { setup: createServerSetup(), unknown: "unknown ids" },
     rootFingerprint: fingerprintOf(ANCHOR.root.der),
     find: (id) => accounts.get(id),
+    admit: () => ({ isReset: false }),
   }, sha256(utf8("leaf")));
   const checkpoints: (string | undefined)[] = [];
   const refusal: { error?: PkiError } = {};
@@ -243,7 +245,7 @@ async function makeLoginServer() {
         return dialogue.startRegistration(request);
       case "REGISTER_FINISH": {
         const account = dialogue.finishRegistration(request);
-        accounts.set(account.id, account);
+        accounts.set(account.id, { ...account, address: null, disabledMs: null });
         return {};
       }
       case "LOGIN":

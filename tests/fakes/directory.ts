@@ -237,6 +237,8 @@ export async function makeDirectory(
     now: () => clock.nowMs,
   });
   const directory = new Directory({
+    registration: "open",
+    removeCopy: (id) => void copies.delete(id),
     root: ca.root,
     issuers: {
       current: ca.issuing,

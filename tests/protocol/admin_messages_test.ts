@@ -48,6 +48,20 @@ const REQUESTS: readonly AdminRequest[] = [
     { seq: 7, type: "REVOKE", body: { serial: "00", reason } }
   )),
   { seq: 7, type: "REVOKE", body: { id: "alice", reason: "unspecified" } },
+  { seq: 7, type: "INVITE", body: { isReset: false, forMs: 1, uses: 1 } },
+  {
+    seq: 7,
+    type: "INVITE",
+    body: { id: "alice", isReset: true, forMs: 365 * 86_400_000, uses: 10_000 },
+  },
+  { seq: 7, type: "INVITATIONS", body: {} },
+  { seq: 7, type: "INVITATIONS", body: { after: 0 } },
+  { seq: 7, type: "WITHDRAW", body: { number: 0 } },
+  { seq: 7, type: "USERS", body: {} },
+  { seq: 7, type: "USERS", body: { id: "alice", state: "deleted", after: "alice", limit: 1 } },
+  ...(["disable", "enable", "delete"] as const).map((action): AdminRequest => (
+    { seq: 7, type: "USER", body: { id: "alice", action } }
+  )),
 ];
 
 for (const request of REQUESTS) {
@@ -92,6 +106,25 @@ const WRONG_FIELDS: readonly [string, object, string][] = [
   ["REVOKE", { id: 5, reason: "unspecified" }, "id"],
   ["REVOKE", { serial: "00", reason: "unspecified", all: true }, "all"],
   ["RELOAD", { folder: "/etc" }, "folder"],
+  ["INVITE", { uses: 1 }, "forMs"],
+  ["INVITE", { forMs: 0, uses: 1 }, "forMs"],
+  ["INVITE", { forMs: 365 * 86_400_000 + 1, uses: 1 }, "forMs"],
+  ["INVITE", { forMs: 1 }, "uses"],
+  ["INVITE", { forMs: 1, uses: 0 }, "uses"],
+  ["INVITE", { forMs: 1, uses: 10_001 }, "uses"],
+  ["INVITE", { forMs: 1, uses: 1, id: "../alice" }, "id"],
+  ["INVITE", { forMs: 1, uses: 1, token: "AAAA" }, "token"],
+  ["INVITE", { forMs: 1, uses: 1, isReset: 1 }, "isReset"],
+  ["INVITATIONS", { after: -1 }, "after"],
+  ["WITHDRAW", {}, "number"],
+  ["WITHDRAW", { number: 1.5 }, "number"],
+  ["USERS", { id: "Alice" }, "id"],
+  ["USERS", { state: "gone" }, "state"],
+  ["USERS", { after: "" }, "after"],
+  ["USERS", { limit: 0 }, "limit"],
+  ["USER", { id: "alice" }, "action"],
+  ["USER", { id: "alice", action: "promote" }, "action"],
+  ["USER", { action: "disable" }, "id"],
 ];
 
 for (const [type, body, field] of WRONG_FIELDS) {
@@ -118,6 +151,30 @@ const ROW = {
   issuerKeyId: "00",
 };
 
+const USER = {
+  id: "alice",
+  registeredMs: 1,
+  disabledMs: null,
+  deletedMs: null,
+  valid: 1,
+  notAfterMs: 2,
+};
+const INVITED = {
+  number: 5,
+  token: "A".repeat(21) + "A==",
+  expiresMs: 1,
+  registration: "invite",
+};
+const INVITATION = {
+  number: 5,
+  id: null,
+  isReset: false,
+  uses: 2,
+  usesLeft: 1,
+  madeMs: 1,
+  expiresMs: 2,
+};
+
 /** Answers that are none: a type, its answer, in this order; the good one comes last. */
 const ANSWERS = {
   ISSUE: [
@@ -134,6 +191,27 @@ const ANSWERS = {
   ],
   REVOKE: [{ revoked: [ROW] }, { revoked: [{}], more: 0 }, { revoked: [ROW], more: 0 }],
   RELOAD: [{}, { issuing: 5 }, { issuing: "00" }],
+  INVITE: [
+    { ...INVITED, token: "AAAA" },
+    { ...INVITED, registration: "all" },
+    { ...INVITED, address: "x".repeat(256) },
+    { ...INVITED, address: "localhost:7443" },
+  ],
+  INVITATIONS: [
+    {},
+    { invitations: [{ ...INVITATION, id: "../x" }] },
+    { invitations: [{ ...INVITATION, usesLeft: -1 }] },
+    { invitations: [INVITATION], next: 5 },
+  ],
+  WITHDRAW: [{}, { number: 5 }],
+  USERS: [
+    {},
+    { users: [{ ...USER, id: "../x" }] },
+    { users: [{ ...USER, valid: "1" }] },
+    { users: [USER], next: "/" },
+    { users: [USER], next: "alice" },
+  ],
+  USER: [{ user: USER }, { user: {}, revoked: 0 }, { user: USER, revoked: 0 }],
 } as const;
 
 for (const [name, answers] of Object.entries(ANSWERS)) {

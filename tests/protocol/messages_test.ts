@@ -28,6 +28,8 @@ const GOOD: { readonly [T in RequestType]: Request & { readonly type: T } } = {
   REGISTER_FINISH: { seq: 7, type: "REGISTER_FINISH", record: "Ab-_9" },
   LOGIN: { seq: 7, type: "LOGIN", id: "alice", request: "Ab-_9" },
   LOGIN_FINISH: { seq: 7, type: "LOGIN_FINISH", finish: "Ab-_9", binding: NONCE },
+  PASSWD: { seq: 7, type: "PASSWD", request: "Ab-_9" },
+  PASSWD_FINISH: { seq: 7, type: "PASSWD_FINISH", record: "Ab-_9" },
   CSR: { seq: 7, type: "CSR", csr: "AQID" },
   CERTUP: { seq: 7, type: "CERTUP", certificate: "AQID" },
   CERTUP_FINISH: {
@@ -562,8 +564,10 @@ const BODIES: {
       time: "2026-07-31T00:00:00.000Z",
       log: LOG,
       successions: [SUCCESSION],
+      registration: "invite",
     },
     bad: [
+      ...[...NOT_TEXT.slice(1), "r".repeat(33)].map((value) => ["registration", value] as const),
       ...[
         ...[null, {}, [null], Array(17).fill(SUCCESSION), [{ ...SUCCESSION, kind: "leaf" }]],
         ...[undefined, 1, "", "!", base64Of(1025)].map((signature) => [
@@ -587,6 +591,8 @@ const BODIES: {
   },
   REGISTER: { good: DIALOGUE, bad: BAD_DIALOGUES },
   REGISTER_FINISH: { good: {}, bad: [] },
+  PASSWD: { good: DIALOGUE, bad: BAD_DIALOGUES },
+  PASSWD_FINISH: { good: {}, bad: [] },
   LOGIN: { good: DIALOGUE, bad: BAD_DIALOGUES },
   LOGIN_FINISH: { good: { id: "alice" }, bad: BAD_IDS.map((value) => ["id", value]) },
   CSR: {

@@ -331,6 +331,7 @@ test("LoginDialogue asks for an account by exactly the id that was given", () =>
     secrets: { setup: "", unknown: "" },
     rootFingerprint: "",
     find: (id) => void asked.push(id),
+    admit: ({ id }) => (asked.push(id), { isReset: false }),
   }, LEAF_HASH);
   assert.throws(() => dialogue.startRegistration({ id: "a.b-c", request: "A" }), {
     kind: "malformed",
