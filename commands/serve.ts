@@ -3,7 +3,9 @@
 import { buildCommand } from "@stricli/core";
 import { hostname } from "node:os";
 import { PkiError } from "../lib/base/errors.ts";
+import { formatAddress } from "../lib/client/address.ts";
 import { LIMITS } from "../lib/base/limits.ts";
+import { REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import {
@@ -17,6 +19,7 @@ import {
 } from "./globals.ts";
 import { noteRootKey } from "./folder_change.ts";
 import { checkNoWitness } from "./init.ts";
+import { INVITATION_DEFAULT_HOURS, type Invited, makeInvitation } from "./invitation.ts";
 import {
   choosePassphrase,
   findPassphrase,
@@ -34,7 +37,6 @@ import {
   LOG_FORMATS,
   LOG_LEVELS,
   parseSetting,
-  REGISTRATIONS,
   SETTING_NAMES,
   type SettingName,
 } from "./server_settings.ts";
@@ -126,6 +128,8 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
       host: settings.host,
       port: settings.port,
       connectionsMax: settings.maxConnections,
+      registration: settings.registration,
+      ...(settings.publicAddress === undefined ? {} : { publicAddress: settings.publicAddress }),
       witness,
       acceptsLoss: flags.acceptLoss ?? false,
       ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
@@ -135,7 +139,12 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
     });
     try {
       checkDomainFits(settings.domain, server.domain);
-      announce(surroundings, settings.host, server);
+      const invitation = server.hadAccounts || settings.registration === "closed"
+        ? undefined
+        : await makeInvitation((body) => server.order("INVITE", body), {
+          fingerprint: server.fingerprint,
+        });
+      announce(surroundings, { ...server, host: settings.host, invitation });
       await Promise.race([fault.promise, aborted(context.signal)]);
       surroundings.note("stopping: running requests finish");
     } finally {
@@ -163,20 +172,31 @@ function checkDomainFits(wanted: string | undefined, found: string): void {
 
 function announce(
   surroundings: Surroundings,
-  host: string,
-  server: { readonly port: number; readonly fingerprint: string; readonly domain: string },
+  { host, port, fingerprint, domain, invitation }: {
+    readonly host: string;
+    readonly port: number;
+    readonly fingerprint: string;
+    readonly domain: string;
+    /** For the first person, while there is nobody. */
+    readonly invitation: Invited | undefined;
+  },
 ): void {
-  const { port, fingerprint, domain } = server;
-  const shownHost = host.includes(":") ? `[${host}]` : host;
   surroundings.result(
-    { event: "ready", host, port, fingerprint, domain },
-    `pki server for ${domain}, ready\n  address      ${shownHost}:${port}\n` +
+    {
+      event: "ready",
+      host,
+      port,
+      fingerprint,
+      domain,
+      ...(invitation ? { invitation: invitation.line } : {}),
+    },
+    `pki server for ${domain}, ready\n  address      ${formatAddress({ host, port })}\n` +
       `  fingerprint  ${fingerprint}`,
   );
+  if (!invitation) return;
   surroundings.note(
-    port === DEFAULT_PORT
-      ? "next, in another terminal: pki csr --id alice"
-      : `next, in another terminal: pki csr --id alice --server ${shownHost}:${port}`,
+    `Nobody is registered yet. The first person joins, within ${INVITATION_DEFAULT_HOURS} hours, ` +
+      `with\n\n  pki join ${invitation.line}\n\npki invite makes the next invitation`,
   );
 }
 

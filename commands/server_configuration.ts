@@ -7,9 +7,9 @@ import { join, resolve } from "node:path";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { readTextIfThere } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
+import { guessAddress, isLoopback } from "../lib/server/reachable.ts";
 import { printable } from "../lib/base/printable.ts";
 import { suggestName } from "../lib/base/suggestion.ts";
-import { formatAddress } from "../lib/client/address.ts";
 import { CONFIGURATION_FILE, defaultWitness } from "../lib/server/files.ts";
 import { DEFAULT_PORT } from "./globals.ts";
 import {
@@ -143,23 +143,6 @@ function readEnvironment(
   return { given: given as GivenSettings, warnings };
 }
 
-/** Whether only this machine reaches an address that is listened on. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
-
-function isAnyAddress(host: string): boolean {
-  return host === "0.0.0.0" || /^[0:]+$/.test(host);
-}
-
-/** Where clients reach a server that nobody has named an address for. */
-export function derivePublicAddress(
-  { host, port }: { readonly host: string; readonly port: number },
-  hostName: string,
-): string {
-  return formatAddress({ host: isAnyAddress(host) ? hostName : host, port });
-}
-
 /** What holds where nothing is given; some of it follows from other settings. */
 function fillDefaults(
   given: GivenSettings,
@@ -173,7 +156,7 @@ function fillDefaults(
     witness: defaultWitness(folder),
     registration: isLoopback(host) ? "open" : "invite",
     // A port that the system chooses is not known before it has.
-    ...(port === 0 ? {} : { publicAddress: derivePublicAddress({ host, port }, hostName) }),
+    ...(port === 0 ? {} : { publicAddress: guessAddress({ host, port }, hostName) }),
     logFormat,
     // People look at text when something is wrong; programs want all of it.
     logLevel: logFormat === "json" ? "info" : "notice",

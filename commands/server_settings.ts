@@ -9,10 +9,10 @@ import * as v from "valibot";
 import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import { formatAddress, parseAddress } from "../lib/client/address.ts";
+import { type Registration, REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { isDomain } from "../lib/x509/names.ts";
 import { DEFAULT_PORT } from "./globals.ts";
 
-export const REGISTRATIONS = ["open", "invite", "closed"] as const;
 export const LOG_FORMATS = ["text", "json"] as const;
 /** From the gravest on; each includes those before it. */
 export const LOG_LEVELS = ["error", "warning", "notice", "info", "debug"] as const;
@@ -29,7 +29,7 @@ export interface ServerSettings {
   /** Where the newest checkpoint is remembered outside of the data folder. */
   readonly witness: string;
   /** Who may have an account: anybody, whoever was invited, nobody more. */
-  readonly registration: typeof REGISTRATIONS[number];
+  readonly registration: Registration;
   /** `host:port` under which clients reach the server, for invitations. */
   readonly publicAddress?: string;
   readonly logFormat: typeof LOG_FORMATS[number];

@@ -6,7 +6,7 @@
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import type { Socket } from "node:net";
-import { availableParallelism } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import process from "node:process";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
@@ -227,7 +227,7 @@ export class Core {
   #reachable(): { readonly address?: string } {
     const { host, publicAddress } = this.#options;
     if (this.#port === undefined) return {};
-    return { address: publicAddress ?? guessAddress(host, this.#port) };
+    return { address: publicAddress ?? guessAddress({ host, port: this.#port }, hostname()) };
   }
 
   /** Changes who may register, from now on. */

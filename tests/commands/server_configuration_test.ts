@@ -6,12 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import {
-  derivePublicAddress,
-  isLoopback,
   parseConfiguration,
   printConfiguration,
   resolveConfiguration,
 } from "../../commands/server_configuration.ts";
+import { guessAddress, isLoopback } from "../../lib/server/reachable.ts";
 import {
   type GivenSettings,
   optionOf,
@@ -104,7 +103,7 @@ test("resolveConfiguration() fills in what follows from other settings", () => {
       assert.equal(settings[name as keyof GivenSettings], value, JSON.stringify(options));
     }
   }
-  assert.equal(derivePublicAddress({ host: "0.0.0.0", port: 5 }, HOST_NAME), `${HOST_NAME}:5`);
+  assert.equal(guessAddress({ host: "0.0.0.0", port: 5 }, HOST_NAME), `${HOST_NAME}:5`);
 });
 
 test("isLoopback() is true of what only this machine reaches", () => {
