@@ -30,6 +30,11 @@ export interface CatalogueRow {
 }
 
 export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
+  join: {
+    group: "start",
+    brief: "Join with an invitation: register and be certified",
+    load: async () => (await import("./join.ts")).joinCommand,
+  },
   csr: {
     group: "start",
     brief: "Have your key certified",
@@ -49,6 +54,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     group: "start",
     brief: "Say what is wrong, and what to do",
     load: async () => (await import("./doctor.ts")).doctorCommand,
+  },
+  passwd: {
+    group: "people",
+    brief: "Change your password",
+    load: async () => (await import("./passwd.ts")).passwdCommand,
   },
   renew: {
     group: "certificates",
@@ -94,6 +104,16 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     group: "server",
     brief: "Make the server's keys and folder, without serving",
     load: async () => (await import("./init.ts")).initCommand,
+  },
+  invite: {
+    group: "server",
+    brief: "Invite somebody to register",
+    load: async () => (await import("./invite.ts")).inviteCommand,
+  },
+  users: {
+    group: "server",
+    brief: "Look after accounts",
+    load: async () => (await import("./users.ts")).usersRoutes,
   },
   issue: {
     group: "server",

@@ -36,7 +36,8 @@ export function describe({ id, leaf }: Pick<Certified, "id" | "leaf">) {
   };
 }
 
-async function chooseKey(
+/** The key to certify: the one that is there, or a new one. */
+export async function chooseKey(
   home: Home,
   { id, keyring }: Session,
   { keyType, rekey }: Pick<CsrFlags, "keyType" | "rekey">,

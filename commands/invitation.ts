@@ -24,8 +24,13 @@ export interface Invited {
  */
 export async function makeInvitation(
   order: (body: AdminBody<"INVITE">) => Promise<AdminAnswer<"INVITE">>,
-  { fingerprint, address, ...wanted }:
-    & { readonly fingerprint: string; readonly address?: string }
+  { fingerprint, address, fallback, ...wanted }:
+    & {
+      readonly fingerprint: string;
+      readonly address?: string;
+      /** What the configuration says, where no server runs that would know. */
+      readonly fallback?: () => string | undefined;
+    }
     & Partial<AdminBody<"INVITE">>,
 ): Promise<Invited> {
   const answer = await order({
@@ -34,7 +39,7 @@ export async function makeInvitation(
     uses: 1,
     ...wanted,
   });
-  const reachedAt = address ?? answer.address;
+  const reachedAt = address ?? answer.address ?? fallback?.();
   if (reachedAt === undefined) {
     throw new PkiError("usage", "cannot tell where the server is reached: it does not run", {
       hint: "name the address for the invitation with --address HOST:PORT",
@@ -46,6 +51,7 @@ export async function makeInvitation(
     fingerprint,
     token: parseBase64(answer.token),
     ...(wanted.id === undefined ? {} : { id: wanted.id }),
+    ...(wanted.isReset ? { isReset: true } : {}),
   });
   return { line, number, address: reachedAt, expiresMs, registration };
 }

@@ -33,6 +33,9 @@ import { type GlobalFlags, type Surroundings, switchFlag, textFlag } from "./glo
 import { Keyring } from "./keyring.ts";
 import type { KeptSession, LoginMeans } from "./sitting.ts";
 
+const INVITATION_HINT =
+  "ask whoever runs the server for an invitation (pki invite), and join with it: pki join";
+
 /** Options of the commands that talk to the server. */
 export const SERVER_FLAGS = {
   fingerprint: textFlag("At the first contact: the root's SHA-256, 64 hexadecimal digits", "HEX"),
@@ -95,6 +98,8 @@ export interface OpenOptions {
   readonly id: string;
   /** `always`: register, or log in if the account exists; `offer`: ask at a terminal; `never`. */
   readonly registration?: "always" | "offer" | "never";
+  /** Token of an invitation to register with. */
+  readonly invitation?: Uint8Array;
   /** Where the command has unlocked something before. */
   readonly keyring?: Keyring;
   /** Whether the password may be used where the server does not trust the certificate. */
@@ -111,13 +116,13 @@ export async function openSession(
   flags: LoginFlags,
   options: OpenOptions,
 ): Promise<Session> {
-  const { id, registration = "never", isPasswordEnough = true } = options;
+  const { id, registration = "never", isPasswordEnough = true, invitation } = options;
   const { context } = surroundings;
   const keyring = options.keyring ?? new Keyring(surroundings, id);
   const kept = findKeptSession(surroundings, flags, keyring);
   if (kept) return { ...kept, id, keyring, close: kept.connection.endOn(context.signal) };
   const opened = await openByCertificate(surroundings, flags, { keyring, isPasswordEnough }) ??
-    await openByPassword(surroundings, flags, { keyring, registration });
+    await openByPassword(surroundings, flags, { keyring, registration, invitation });
   const { connection } = opened;
   if (!context.sitting) return { ...opened, id, keyring, close: () => connection.close() };
   keyring.unlocked.keepSession(opened);
@@ -212,9 +217,10 @@ async function openByCertificate(
 async function openByPassword(
   surroundings: Surroundings,
   flags: ServerFlags,
-  { keyring, registration }: {
+  { keyring, registration, invitation }: {
     readonly keyring: Keyring;
     readonly registration: "always" | "offer" | "never";
+    readonly invitation: Uint8Array | undefined;
   },
 ): Promise<KeptSession> {
   const { id } = keyring;
@@ -224,10 +230,13 @@ async function openByPassword(
     const password = await keyring.password();
     const credentials = { id, password, rootDer: anchor.root.der };
     const login = { ...credentials, checkpoint: log.knownNote() };
-    if (registration === "always") await registerUnlessTaken(surroundings, connection, credentials);
+    const refusal = registration === "always"
+      ? await registerUnlessTaken(surroundings, connection, { credentials, invitation })
+      : undefined;
     if (!await tryLogIn(connection, login)) {
       keyring.passwordWas(false);
       if (registration === "never") throw wrongPassword();
+      if (refusal) throw refusal;
       if (registration === "always") {
         throw new PkiError(
           "refused",
@@ -245,18 +254,29 @@ async function openByPassword(
   }
 }
 
+/**
+ * Registers, where that is possible; returns why it was not, as whoever comes again with the same
+ * invitation and password may be registered already.
+ */
 async function registerUnlessTaken(
   surroundings: Surroundings,
   connection: ServerConnection,
-  credentials: Credentials,
-): Promise<void> {
+  { credentials, invitation }: {
+    readonly credentials: Credentials;
+    readonly invitation: Uint8Array | undefined;
+  },
+): Promise<PkiError | undefined> {
   const { id, password } = credentials;
   await checkNewPassword(password, { name: id, domain: connection.anchor.domain });
   try {
-    await register(connection, credentials);
+    await register(connection, credentials, invitation);
     surroundings.note(`registered "${id}"`);
+    return undefined;
   } catch (error) {
-    if (!(error instanceof PkiError && error.kind === "conflict")) throw error;
+    if (!isAnswer(error)) throw error;
+    if (error.kind === "conflict") return undefined;
+    if (error.kind !== "refused") throw error;
+    return new PkiError("refused", error.message, { cause: error, hint: INVITATION_HINT });
   }
 }
 
@@ -268,8 +288,11 @@ async function offerRegistration(
   const { terminal } = surroundings.context;
   const { id, password } = credentials;
   const refusal = wrongPassword();
-  const hint = `if "${id}" is new here, register with: pki csr --id ${id} --register`;
-  if (!terminal || surroundings.hasGivenPassword) {
+  const isOpen = (connection.registration ?? "open") === "open";
+  const hint = isOpen
+    ? `if "${id}" is new here, register with: pki csr --id ${id} --register`
+    : `if "${id}" is new here: ${INVITATION_HINT}`;
+  if (!isOpen || !terminal || surroundings.hasGivenPassword) {
     throw new PkiError(refusal.kind, refusal.message, { hint });
   }
   const isWanted = surroundings.flags.yes || await terminal.confirm(

@@ -63,6 +63,7 @@ export class ServerConnection {
   #error: PkiError | undefined;
   #logKey: LogKey | undefined;
   #anchor: TrustAnchor | undefined;
+  #registration: string | undefined;
 
   constructor(socket: TLSSocket, leafDer: Uint8Array, signal?: AbortSignal) {
     this.#socket = socket;
@@ -148,7 +149,8 @@ export class ServerConnection {
     known: TrustAnchor,
     { current, nowMs }: { readonly current: Certificate; readonly nowMs: number },
   ): Promise<void> {
-    const { root, versions, log, successions } = await this.request("HELLO", {});
+    const { root, versions, log, successions, registration } = await this.request("HELLO", {});
+    this.#registration = registration;
     if (!isEqualBytes(parseBase64(root), known.root.der)) {
       throw new PkiError("untrusted", "the server names another root than the one that is pinned");
     }
@@ -203,6 +205,11 @@ export class ServerConnection {
   get anchor(): TrustAnchor {
     if (!this.#anchor) throw new PkiError("internal", "the server was not greeted");
     return this.#anchor;
+  }
+
+  /** Who may register, as the server says (see `REGISTRATIONS`); one of before does not say. */
+  get registration(): string | undefined {
+    return this.#registration;
   }
 
   /** The key of the server's log, which the pinned root has signed; known once greeted. */
@@ -327,19 +334,40 @@ function checkSuite(suite: string): void {
   }
 }
 
-/** @throws {PkiError} `conflict` if somebody has the id */
+/**
+ * Registers an id, or, with an invitation for that, chooses another password for one.
+ * @param token of an invitation
+ * @throws {PkiError} `conflict` if somebody has the id, or had; `refused` without a good invitation
+ */
 export async function register(
   connection: ServerConnection,
   { id, password, rootDer }: Credentials,
+  token?: Uint8Array,
 ): Promise<void> {
   await loadOpaque();
   const dialogue = startRegistration(password, { id, rootFingerprint: fingerprintOf(rootDer) });
   const { response, suite } = await connection.request("REGISTER", {
     id,
     request: dialogue.request,
+    ...(token === undefined ? {} : { invitation: encodeBase64(token) }),
   });
   checkSuite(suite);
   await connection.request("REGISTER_FINISH", { record: dialogue.finish(response) });
+}
+
+/**
+ * Changes the password of the account that a password has logged in to on this connection.
+ * @param credentials.password the new one
+ */
+export async function changePassword(
+  connection: ServerConnection,
+  { id, password, rootDer }: Credentials,
+): Promise<void> {
+  await loadOpaque();
+  const dialogue = startRegistration(password, { id, rootFingerprint: fingerprintOf(rootDer) });
+  const { response, suite } = await connection.request("PASSWD", { request: dialogue.request });
+  checkSuite(suite);
+  await connection.request("PASSWD_FINISH", { record: dialogue.finish(response) });
 }
 
 /** What a login is made with. */

@@ -7,7 +7,8 @@
  * | --- | --- |
  * | 32 | SHA-256 of the root's DER |
  * | 16 | token |
- * | 1, then so many | id in ASCII, or nothing for any id |
+ * | 1 | length of the id, 0 for any id; the highest bit is set if it is for a new password |
+ * | so many | id in ASCII |
  * | the rest but four | address of the server, `host:port` in ASCII |
  * | 4 | the first bytes of SHA-256 of all before |
  */
@@ -23,6 +24,8 @@ export const INVITATION_TOKEN_BYTES = 16;
 const PREFIX = "pki1:";
 const FINGERPRINT_BYTES = 32;
 const CHECKSUM_BYTES = 4;
+/** An id has at most 63 characters. */
+const RESET_FLAG = 0x80;
 /** A name of DNS has at most 253 characters, and the port follows. */
 const ADDRESS_BYTES_MAX = 260;
 const LINE_CHARACTERS_MAX = 600;
@@ -40,13 +43,17 @@ export interface Invitation {
   readonly token: Uint8Array;
   /** The only id that may be registered with it. */
   readonly id?: string;
+  /** Whether it is for somebody who has an account and chooses a new password. */
+  readonly isReset?: boolean;
 }
 
-export function encodeInvitation({ address, fingerprint, token, id = "" }: Invitation): string {
+export function encodeInvitation(
+  { address, fingerprint, token, id = "", isReset = false }: Invitation,
+): string {
   const body = concatBytes(
     Buffer.from(fingerprint, "hex"),
     token,
-    Uint8Array.of(id.length),
+    Uint8Array.of(id.length | (isReset ? RESET_FLAG : 0)),
     utf8(id),
     utf8(address),
   );
@@ -69,7 +76,8 @@ export function parseInvitation(text: string): Invitation {
   const body = whole.subarray(0, -CHECKSUM_BYTES);
   const checksum = sha256(body).subarray(0, CHECKSUM_BYTES);
   if (!isEqualBytes(checksum, whole.subarray(-CHECKSUM_BYTES))) throw incomplete();
-  const idLength = body[fixed - 1] ?? 0;
+  const head = body[fixed - 1] ?? 0;
+  const idLength = head & ~RESET_FLAG;
   const id = Buffer.from(body.subarray(fixed, fixed + idLength)).toString("latin1");
   const address = Buffer.from(body.subarray(fixed + idLength)).toString("latin1");
   if (idLength > 0 && !isId(id)) throw unreadable("it names an impossible id");
@@ -81,6 +89,7 @@ export function parseInvitation(text: string): Invitation {
     fingerprint: encodeHex(body.subarray(0, FINGERPRINT_BYTES)),
     token: copyBytes(body.subarray(FINGERPRINT_BYTES, fixed - 1)),
     ...(idLength > 0 ? { id } : {}),
+    ...((head & RESET_FLAG) === 0 ? {} : { isReset: true }),
   };
 }
 

@@ -94,7 +94,7 @@ export class Passwords {
         private: { ...chosen, address },
       });
     });
-    if (admission.isReset) await this.#endSessions(id);
+    if (admission.isReset) this.#endSessions(id);
   }
 
   /** An invitation is used as often as it may be, by whoever comes first. */
@@ -129,13 +129,14 @@ export class Passwords {
         private: { ...chosen, address },
       });
     });
-    await this.#endSessions(id, session);
+    this.#endSessions(id, session);
     return {};
   }
 
   /** What a password opened, whoever knew the one before, is over. */
-  async #endSessions(id: string, but?: DirectorySession): Promise<void> {
-    await this.#directory.endSessions(
+  #endSessions(id: string, but?: DirectorySession): void {
+    // Not waited for: one of them may wait for us.
+    void this.#directory.endSessions(
       (session) => session !== but && session.user === id && session.isByPassword,
       new PkiError("refused", "the session has ended: the password was changed"),
     );

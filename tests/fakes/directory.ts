@@ -324,16 +324,22 @@ function textOf(answer: Answer, field: string): string {
 /** The first half of a registration; the second finishes it. */
 export async function startRegistering(
   session: DirectorySession,
-  { id, password = "correct horse", root }: {
+  { id, password = "correct horse", root, invitation }: {
     readonly id: string;
     readonly password?: string;
     readonly root: Certificate;
+    /** Its token, in base64. */
+    readonly invitation?: string;
   },
 ): Promise<() => Promise<Answer>> {
   const { clientRegistrationState, registrationRequest } = opaque.client.startRegistration({
     password,
   });
-  const answer = await ask(session, "REGISTER", { id, request: registrationRequest });
+  const answer = await ask(session, "REGISTER", {
+    id,
+    request: registrationRequest,
+    ...(invitation === undefined ? {} : { invitation }),
+  });
   const { registrationRecord } = opaque.client.finishRegistration({
     password,
     registrationResponse: textOf(answer, "response"),
@@ -342,6 +348,29 @@ export async function startRegistering(
     keyStretching: CHEAP,
   });
   return () => ask(session, "REGISTER_FINISH", { record: registrationRecord });
+}
+
+/** The first half of a change of password; the second finishes it. */
+export async function startChanging(
+  session: DirectorySession,
+  { id, password, root }: {
+    readonly id: string;
+    readonly password: string;
+    readonly root: Certificate;
+  },
+): Promise<() => Promise<Answer>> {
+  const { clientRegistrationState, registrationRequest } = opaque.client.startRegistration({
+    password,
+  });
+  const answer = await ask(session, "PASSWD", { request: registrationRequest });
+  const { registrationRecord } = opaque.client.finishRegistration({
+    password,
+    registrationResponse: textOf(answer, "response"),
+    clientRegistrationState,
+    identifiers: identifiers(id, root),
+    keyStretching: CHEAP,
+  });
+  return () => ask(session, "PASSWD_FINISH", { record: registrationRecord });
 }
 
 /** What `LOGIN_FINISH` shall carry, or `undefined` if the client itself sees that it cannot. */

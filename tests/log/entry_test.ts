@@ -59,7 +59,10 @@ const json = fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue())
   .map((value) => JSON.parse(JSON.stringify(value)) as JsonObject);
 const salt = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => new Uint8Array(bytes));
 const anyEntry: fc.Arbitrary<Entry> = fc.record({
-  type: fc.constantFrom("registered", "issued", "published", "credentials", "revoked", "restarted"),
+  type: fc.constantFrom(
+    ...["registered", "issued", "published", "credentials", "revoked", "restarted"] as const,
+    ...["disabled", "enabled", "deleted", "invited", "withdrawn"] as const,
+  ),
   timeMs: fc.maxSafeNat(),
   public: json,
   hidden: fc.oneof(

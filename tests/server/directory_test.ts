@@ -109,6 +109,7 @@ test("HELLO says who the server is, by the clock of the server", async () => {
       signature: world.logSignature,
     },
     successions: [],
+    registration: "open",
   });
 });
 
@@ -163,7 +164,9 @@ test("REGISTER and REGISTER_FINISH store an account, its secrets in the private 
   const account = world.state.account("alice");
   assert.ok(account);
   assert.match(account.credential, /^[0-9a-f]{64}$/);
-  assert.deepEqual(entry.private, { ...account, address: "192.0.2.1" });
+  const { disabledMs: _, ...recorded } = account;
+  assert.deepEqual(entry.private, recorded);
+  assert.equal(account.address, "192.0.2.1");
   assert.equal(entry.salt?.length, 32);
 });
 

@@ -73,6 +73,8 @@ test("State.apply() adds up what happened", () => {
     id: "alice",
     credential: "c-alice",
     record: "r-alice",
+    address: "::1",
+    disabledMs: null,
   });
   assert.equal(state.account("carol"), undefined);
   assert.equal(state.account("Alice"), undefined);
@@ -101,7 +103,13 @@ test("State.apply() adds up what happened", () => {
 test("State.apply() changes a password for the id that has the account", () => {
   const state = stateOf(ENTRIES);
   state.apply(entry("credentials", {}, { id: "bob", credential: "c2", record: "r2" }), 8);
-  assert.deepEqual(state.account("bob"), { id: "bob", credential: "c2", record: "r2" });
+  assert.deepEqual(state.account("bob"), {
+    id: "bob",
+    credential: "c2",
+    record: "r2",
+    address: null,
+    disabledMs: null,
+  });
   assert.equal(state.account("alice")?.record, "r-alice");
 });
 

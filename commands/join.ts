@@ -1,0 +1,201 @@
+/** `pki join`: from an invitation to a published certificate, in one command. */
+
+import { buildCommand } from "@stricli/core";
+import { PkiError } from "../lib/base/errors.ts";
+import { readFirstLine } from "../lib/base/files.ts";
+import { LIMITS } from "../lib/base/limits.ts";
+import { publish } from "../lib/client/operations.ts";
+import { certifyAndStore } from "../lib/client/renewal.ts";
+import { type Invitation, parseInvitation } from "../lib/protocol/invitation.ts";
+import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
+import { fingerprintOf } from "../lib/x509/certificate.ts";
+import { checkId, isId } from "../lib/x509/names.ts";
+import type { PkiContext } from "./context.ts";
+import { chooseKey, describe } from "./csr.ts";
+import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { openSession, type Session } from "./sign_in.ts";
+
+interface JoinFlags extends GlobalFlags {
+  readonly inviteFile?: string;
+  readonly keyType?: KeyType;
+  readonly noPublish?: boolean;
+}
+
+/** The first line of stdin. @throws {PkiError} `usage` where nothing comes */
+async function readLine({ context: { process: { stdin } } }: Surroundings): Promise<string> {
+  let text = "";
+  for await (const chunk of stdin) {
+    text += String(chunk);
+    if (/\S.*\n/.test(text) || text.length > LIMITS.fileBytesMax) break;
+  }
+  const line = text.split("\n").find((one) => one.trim() !== "");
+  if (line !== undefined) return line;
+  throw new PkiError("usage", "cannot join: there is no invitation", {
+    hint: "give the line that begins with pki1:, with --invite-file or on stdin",
+  });
+}
+
+/** Where the line comes from: the argument, a file, stdin, or a person. */
+async function findLine(
+  surroundings: Surroundings,
+  { inviteFile }: JoinFlags,
+  given: string | undefined,
+): Promise<string> {
+  if (given !== undefined && inviteFile !== undefined) {
+    throw new PkiError("usage", "cannot join: the invitation is given twice");
+  }
+  if (given !== undefined && given !== "-") return given;
+  if (given === undefined && inviteFile !== undefined && inviteFile !== "-") {
+    return readFirstLine(inviteFile);
+  }
+  const { terminal, process: { stdin } } = surroundings.context;
+  if (given === undefined && inviteFile === undefined && terminal && stdin.isTTY) {
+    return await terminal.askText("Your invitation, the line that begins with pki1:") ?? "";
+  }
+  return await readLine(surroundings);
+}
+
+/** Who joins: whom the invitation is for, or who was named; asked for where neither says. */
+async function chooseId(surroundings: Surroundings, { id }: Invitation): Promise<string> {
+  const given = surroundings.givenId();
+  if (id !== undefined && given !== undefined && given !== id) {
+    throw new PkiError("usage", `cannot join as "${given}": the invitation is for "${id}"`);
+  }
+  const known = id ?? given;
+  if (known !== undefined) return known;
+  const { terminal, process: { env } } = surroundings.context;
+  if (!terminal) {
+    throw new PkiError("usage", "cannot tell who you are: the invitation is for anybody", {
+      hint: "name yourself with --id",
+    });
+  }
+  const login = (env["USER"] ?? "").toLowerCase();
+  const suggested = isId(login) ? login : undefined;
+  const typed = (await terminal.askText("Who are you?", suggested)).trim() || (suggested ?? "");
+  checkId(typed);
+  return typed;
+}
+
+/** A root that is pinned is never replaced, by no invitation. */
+function checkHome({ home, context }: Surroundings, { fingerprint }: Invitation): void {
+  const pinned = home.loadAnchor(context.now());
+  if (!pinned || fingerprintOf(pinned.root.der) === fingerprint) return;
+  throw new PkiError(
+    "untrusted",
+    `cannot join: this home (${home.folder}) is for another server, whose root is ` +
+      fingerprintOf(pinned.root.der),
+    { hint: "join with a home of its own for each server: pki join --home DIR …" },
+  );
+}
+
+async function certify(
+  surroundings: Surroundings,
+  session: Session,
+  { flags, isReset }: { readonly flags: JoinFlags; readonly isReset: boolean },
+) {
+  const { home, context } = surroundings;
+  const { id, connection, anchor, log } = session;
+  const { keyType } = flags;
+  const replaced = home.files(id).loadCertificate();
+  // The key that is there has the password that was forgotten.
+  const choice = {
+    ...(keyType === undefined ? {} : { keyType }),
+    ...(isReset ? { rekey: true } : {}),
+  };
+  const key = await chooseKey(home, session, choice);
+  const certified = await certifyAndStore(
+    connection,
+    { home, key, replaced },
+    { id, anchor, log, nowMs: context.now() },
+  );
+  if (!flags.noPublish) {
+    await publish(connection, { certificate: certified.leaf.der, key });
+    await log.prove();
+  }
+  return certified;
+}
+
+export async function join(
+  context: PkiContext,
+  flags: JoinFlags,
+  given: string | undefined,
+): Promise<void> {
+  const asked = new Surroundings(context, flags);
+  const invitation = parseInvitation(await findLine(asked, flags, given));
+  const { address, fingerprint, isReset = false } = invitation;
+  const server = flags.server ?? address;
+  const surroundings = new Surroundings(context, { ...flags, server });
+  checkHome(surroundings, invitation);
+  const id = await chooseId(surroundings, invitation);
+  const session = await openSession(
+    surroundings,
+    { ...flags, server, fingerprint, withPassword: true },
+    { id, registration: "always", invitation: invitation.token },
+  );
+  try {
+    const certified = await certify(surroundings, session, { flags, isReset });
+    const facts = describe(certified);
+    const { home } = surroundings;
+    const published = !flags.noPublish;
+    surroundings.result(
+      {
+        ...facts,
+        server,
+        root: fingerprint,
+        published,
+        certificate: home.certificatePath(id),
+        key: home.keyPath(id),
+      },
+      `"${id}" has joined ${session.anchor.domain} and is certified until ` +
+        `${facts.notAfter.slice(0, 10)}` + (published ? "; the certificate is published" : ""),
+    );
+    surroundings.note(
+      "next: pki request NAME gets somebody's certificate, pki listen waits for a call, " +
+        "pki connect HOST:PORT calls",
+    );
+  } finally {
+    session.close();
+  }
+}
+
+export const joinCommand = buildCommand<JoinFlags, [string?], PkiContext>({
+  func: async function (flags, invitation) {
+    await join(this, flags, invitation);
+  },
+  parameters: {
+    flags: {
+      inviteFile: textFlag("File with the invitation in its first line; - for stdin", "FILE"),
+      keyType: {
+        kind: "enum",
+        values: Object.keys(KEY_TYPES) as KeyType[],
+        optional: true,
+        brief: "Kind of the key to make [p256]",
+      },
+      noPublish: switchFlag("Do not publish the certificate"),
+      ...GLOBAL_FLAGS,
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [{
+        brief: "The line that pki invite has printed; - for stdin",
+        parse: String,
+        placeholder: "INVITATION",
+        optional: true,
+      }],
+    },
+  },
+  docs: {
+    customUsage: ["[INVITATION] [--id NAME] [options]", "--invite-file FILE [options]"],
+    brief: "Join with an invitation: register and be certified",
+    fullDescription:
+      "Pins the server's root, which the invitation names, registers you, makes a key,\n" +
+      "encrypts it with your password, has it certified and publishes the certificate. The\n" +
+      "one question is the password that you choose. An invitation is good once and for a\n" +
+      "short time, which is why it may be an argument; it may also be typed in, come from\n" +
+      "stdin, or from a file. Run it again, with the same password, if it was cut short.\n\n" +
+      "Examples:\n" +
+      "  pki join pki1:PxFqM4…\n" +
+      "  pki join --invite-file invitation.txt --password-file alice.pass\n" +
+      "  pki join --id alice",
+  },
+});
