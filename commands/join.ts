@@ -2,8 +2,6 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { readFirstLine } from "../lib/base/files.ts";
-import { LIMITS } from "../lib/base/limits.ts";
 import { publish } from "../lib/client/operations.ts";
 import { certifyAndStore } from "../lib/client/renewal.ts";
 import { type Invitation, parseInvitation } from "../lib/protocol/invitation.ts";
@@ -14,25 +12,12 @@ import type { PkiContext } from "./context.ts";
 import { chooseKey, describe } from "./csr.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { openSession, type Session } from "./sign_in.ts";
+import { STDIN } from "./stdin.ts";
 
 interface JoinFlags extends GlobalFlags {
   readonly inviteFile?: string;
   readonly keyType?: KeyType;
   readonly noPublish?: boolean;
-}
-
-/** The first line of stdin. @throws {PkiError} `usage` where nothing comes */
-async function readLine({ context: { process: { stdin } } }: Surroundings): Promise<string> {
-  let text = "";
-  for await (const chunk of stdin) {
-    text += String(chunk);
-    if (/\S.*\n/.test(text) || text.length > LIMITS.fileBytesMax) break;
-  }
-  const line = text.split("\n").find((one) => one.trim() !== "");
-  if (line !== undefined) return line;
-  throw new PkiError("usage", "cannot join: there is no invitation", {
-    hint: "give the line that begins with pki1:, with --invite-file or on stdin",
-  });
 }
 
 /** Where the line comes from: the argument, a file, stdin, or a person. */
@@ -44,15 +29,17 @@ async function findLine(
   if (given !== undefined && inviteFile !== undefined) {
     throw new PkiError("usage", "cannot join: the invitation is given twice");
   }
-  if (given !== undefined && given !== "-") return given;
-  if (given === undefined && inviteFile !== undefined && inviteFile !== "-") {
-    return readFirstLine(inviteFile);
-  }
+  if (given !== undefined && given !== STDIN) return given;
   const { terminal, process: { stdin } } = surroundings.context;
   if (given === undefined && inviteFile === undefined && terminal && stdin.isTTY) {
     return await terminal.askText("Your invitation, the line that begins with pki1:") ?? "";
   }
-  return await readLine(surroundings);
+  const options = { what: "the invitation", option: "--invite-file" };
+  const line = await surroundings.readSecret(inviteFile ?? STDIN, options);
+  if (line.trim() !== "") return line;
+  throw new PkiError("usage", "cannot join: there is no invitation", {
+    hint: "give the line that begins with pki1:, as argument, with --invite-file or on stdin",
+  });
 }
 
 /** Who joins: whom the invitation is for, or who was named; asked for where neither says. */

@@ -3,7 +3,8 @@
 import { buildCommand } from "@stricli/core";
 import type { KeyObject } from "node:crypto";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
-import { readFirstLine, writeFileAtomic } from "../lib/base/files.ts";
+import { writeFileAtomic } from "../lib/base/files.ts";
+import { checkNewPassword } from "../lib/client/new_password.ts";
 import { isSamePassword, preparePassword } from "../lib/client/password.ts";
 import { changePassword } from "../lib/client/server_connection.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
@@ -25,17 +26,18 @@ interface PasswdFlags extends ServerFlags {
 }
 
 async function chooseNew(
-  { context }: Surroundings,
+  surroundings: Surroundings,
   { newPasswordFile }: PasswdFlags,
   { id, domain }: { readonly id: string; readonly domain: string },
 ): Promise<string> {
   const check = (password: string) => checkNewPassword(password, { name: id, domain });
   if (newPasswordFile !== undefined) {
-    const given = checkedPassword(readFirstLine(newPasswordFile));
-    checkNewPassword(given);
+    const options = { what: "the new password", option: "--new-password-file" };
+    const given = preparePassword(await surroundings.readSecret(newPasswordFile, options));
+    await check(given);
     return given;
   }
-  const { terminal } = context;
+  const { terminal } = surroundings.context;
   if (!terminal) {
     throw new PkiError("usage", "cannot ask for the new password: there is no terminal", {
       hint: "give it with --new-password-file",

@@ -176,8 +176,9 @@ const MESSAGES = {
     body: v.strictObject({ id, action: v.picklist(["disable", "enable", "delete"]) }),
     answer: v.object({
       user: accountRow,
-      /** Certificates that were revoked with it. */
+      /** Certificates that were revoked with it, and entries of the log that were redacted. */
       revoked: index,
+      redacted: index,
     }),
   },
   /** The CAs or the profiles of the data folder have changed. */

@@ -3,7 +3,7 @@
  * `WITHDRAW`), look at accounts (`USERS`), disable, enable and delete them (`USER`).
  *
  * A deletion is one entry of the log, after which nobody logs in under the id, ever. What follows it
- * (sessions end, certificates are revoked, the copy is removed) is done
+ * (sessions end, certificates are revoked, private parts are redacted, the copy is removed) is done
  * again at the next start where a crash came between.
  */
 
@@ -19,7 +19,9 @@ import {
 import { INVITATION_TOKEN_BYTES } from "../protocol/invitation.ts";
 import {
   deletedWithCertificates,
+  entriesToRedact,
   findInvitationByNumber,
+  forgetEntries,
   isIdTaken,
   listAccounts,
   listInvitations,
@@ -139,17 +141,18 @@ export async function changeUser(
       if (isDisabled) throw already(id, "disabled");
       await changeState(directory, id, "disabled");
       await endSessions(directory, id, "the account was disabled");
-      return { user: mustFind(directory, id), revoked: 0 };
+      return { user: mustFind(directory, id), revoked: 0, redacted: 0 };
     case "enable":
       if (!isDisabled) throw already(id, "enabled");
       await changeState(directory, id, "enabled");
-      return { user: mustFind(directory, id), revoked: 0 };
+      return { user: mustFind(directory, id), revoked: 0, redacted: 0 };
     case "delete": {
       if (before.deletedMs === null) await changeState(directory, id, "deleted");
       await endSessions(directory, id, "the account was deleted");
       const revoked = await revokeAll(directory, id);
       directory.options.removeCopy(id);
-      return { user: mustFind(directory, id), revoked };
+      const redacted = await redactDeleted(directory);
+      return { user: mustFind(directory, id), revoked, redacted };
     }
   }
 }
@@ -205,6 +208,16 @@ async function revokeAll(directory: Directory, id: string): Promise<number> {
   return good.length;
 }
 
+/** Takes private parts of deleted accounts out of the log; returns of how many entries. */
+async function redactDeleted({ options: { state, log, onChange } }: Directory): Promise<number> {
+  const entries = entriesToRedact(state.database);
+  if (entries.length === 0) return 0;
+  await log.redact(entries);
+  forgetEntries(state.database, entries);
+  onChange();
+  return entries.length;
+}
+
 /** Ends deletions that a crash has cut short. */
 export async function finishDeletions(directory: Directory): Promise<void> {
   const { state } = directory.options;
@@ -212,4 +225,5 @@ export async function finishDeletions(directory: Directory): Promise<void> {
     await revokeAll(directory, id);
     directory.options.removeCopy(id);
   }
+  await redactDeleted(directory);
 }

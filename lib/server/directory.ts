@@ -36,6 +36,7 @@ export type DirectoryLog = Pick<
   | "proveConsistency"
   | "lossBy"
   | "witness"
+  | "redact"
 >;
 
 /** What the directory has signed, by whoever has the keys. */

@@ -211,7 +211,11 @@ const ANSWERS = {
     { users: [USER], next: "/" },
     { users: [USER], next: "alice" },
   ],
-  USER: [{ user: USER }, { user: {}, revoked: 0 }, { user: USER, revoked: 0 }],
+  USER: [
+    { user: USER, revoked: 0 },
+    { user: {}, revoked: 0, redacted: 0 },
+    { user: USER, revoked: 0, redacted: 0 },
+  ],
 } as const;
 
 for (const [name, answers] of Object.entries(ANSWERS)) {

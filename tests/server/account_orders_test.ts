@@ -233,9 +233,21 @@ test("a deleted account is gone: sessions, certificates, copy and id", async () 
   const session = await openAs(world, "bob");
   const der = await certify(session, "bob");
   assert.ok(world.copies.has("bob"));
-  const { user, revoked } = await order(world, "USER", { id: "bob", action: "delete" });
+  const size = world.entries.length;
+  await order(world, "USER", { id: "bob", action: "disable" });
+  const { user, revoked, redacted } = await order(world, "USER", { id: "bob", action: "delete" });
   assert.equal(user.deletedMs, NOW_MS);
   assert.equal(revoked, 1);
+  assert.equal(redacted, 2);
+  assert.deepEqual(
+    world.entries.filter(({ private: hidden }) => (hidden as unknown) === "redacted")
+      .map(({ type }) => type),
+    ["registered", "disabled"],
+  );
+  assert.deepEqual(
+    world.entries.slice(size).map(({ type }) => type),
+    ["disabled", "deleted", "revoked"],
+  );
   const issued = world.state.issued(parseCertificate(der).serial);
   assert.equal(issued?.reason, "cessationOfOperation");
   assert.ok(!world.copies.has("bob"));
