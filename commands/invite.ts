@@ -209,11 +209,11 @@ export const inviteCommand = buildCommand<InviteFlags, [], PkiContext>({
     ],
     brief: "Invite somebody to register",
     fullDescription:
-      "For the administrator, on the server's machine: prints one line, pki1:…, with which\n" +
-      "somebody joins: pki join pki1:… It carries the server's address, its root's fingerprint\n" +
-      "and a token that is good once, for a day, for the id named with --id or for any. The\n" +
-      "server keeps a hash of the token only. Whoever reaches the socket in the data folder is\n" +
-      "the administrator.\n\n" +
+      "For the administrator, on the server's machine: prints one line, pki1:…, with\n" +
+      "which somebody joins: pki join pki1:… It carries the server's address, its\n" +
+      "root's fingerprint and a token that is good once, for a day, for the id named\n" +
+      "with --id or for any. The server keeps a hash of the token only. Whoever reaches\n" +
+      "the socket in the data folder is the administrator.\n\n" +
       "Examples:\n" +
       "  pki invite --id alice\n" +
       "  pki invite --uses 20 --expires 2h --address pki.example.org:7443\n" +

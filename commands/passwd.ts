@@ -10,12 +10,7 @@ import { changePassword } from "../lib/client/server_connection.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import { decryptPrivateKey, encryptPrivateKey } from "../lib/x509/keys.ts";
 import type { PkiContext } from "./context.ts";
-import {
-  GLOBAL_FLAGS,
-  Surroundings,
-  switchFlag,
-  textFlag,
-} from "./globals.ts";
+import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { Keyring } from "./keyring.ts";
 import { openSession, SERVER_FLAGS, type ServerFlags } from "./sign_in.ts";
 
@@ -147,10 +142,11 @@ export const passwdCommand = buildCommand<PasswdFlags, [], PkiContext>({
     customUsage: ["[--id NAME] [--new-password-file FILE] [options]"],
     brief: "Change your password",
     fullDescription:
-      "Registers another password with the server, which does not see it, and encrypts the\n" +
-      "key in this home anew. The account's sessions that a password has opened end. Keys in\n" +
-      "other homes and in backups keep the old password. It needs the password as it is now:\n" +
-      "who has forgotten it asks the administrator for an invitation with --reset.\n\n" +
+      "Registers another password with the server, which does not see it, and encrypts\n" +
+      "the key in this home anew. The account's sessions that a password has opened\n" +
+      "end. Keys in other homes and in backups keep the old password. It needs the\n" +
+      "password as it is now: who has forgotten it asks the administrator for an\n" +
+      "invitation with --reset.\n\n" +
       "Examples:\n" +
       "  pki passwd\n" +
       "  pki passwd --id alice --password-file old.pass --new-password-file new.pass\n" +

@@ -128,8 +128,8 @@ async function change(
 }
 
 const ADMINISTRATOR =
-  "For the administrator, on the server's machine: whoever reaches the socket in the data\n" +
-  "folder, or may open the folder where no server runs.\n\n";
+  "For the administrator, on the server's machine: whoever reaches the socket in\n" +
+  "the data folder, or may open the folder where no server runs.\n\n";
 
 function changeCommand(
   action: Action,
@@ -176,8 +176,8 @@ export const usersRoutes = buildRouteMap({
         customUsage: ["[--state STATE] [--id NAME] [options]"],
         brief: "List the accounts",
         fullDescription: ADMINISTRATOR +
-          "Lists who is registered, and how many good certificates each has. With --json each\n" +
-          "account is a line of its own.\n\n" +
+          "Lists who is registered, and how many good certificates each has. With --json\n" +
+          "each account is a line of its own.\n\n" +
           "Examples:\n" +
           "  pki users\n" +
           "  pki users ls --state disabled\n" +
@@ -187,8 +187,9 @@ export const usersRoutes = buildRouteMap({
     disable: changeCommand("disable", {
       brief: "Let somebody not log in any more",
       description:
-        "The account's sessions end, and the directory does not give its certificate out. The\n" +
-        "certificate stays good for peers who have it; pki revoke --user ends that, too.\n\n" +
+        "The account's sessions end, and the directory does not give its certificate out.\n" +
+        "The certificate stays good for peers who have it; pki revoke --user ends that,\n" +
+        "too.\n\n" +
         "Examples:\n" +
         "  pki users disable bob\n" +
         "  pki users disable bob --data /var/lib/pki",
@@ -203,9 +204,9 @@ export const usersRoutes = buildRouteMap({
     delete: changeCommand("delete", {
       brief: "Delete an account for good",
       description:
-        "Ends its sessions, revokes its certificates, and takes what was private of it (the\n" +
-        "password's record, addresses) out of the log. The id is never handed out again.\n" +
-        "Copies of the data folder, and backups, keep what they have.\n\n" +
+        "Ends its sessions, revokes its certificates, and takes what was private of it\n" +
+        "(the password's record, addresses) out of the log. The id is never handed out\n" +
+        "again. Copies of the data folder, and backups, keep what they have.\n\n" +
         "Examples:\n" +
         "  pki users delete bob\n" +
         "  pki users delete bob --yes --json",
