@@ -3,6 +3,7 @@
  * its socket in the folder; where none runs, by opening the folder as a server would, under its lock.
  */
 
+import { hostname } from "node:os";
 import { PkiError } from "../lib/base/errors.ts";
 import { askServer } from "../lib/client/admin.ts";
 import type {
@@ -63,13 +64,16 @@ async function open(
   { folder, lock }: { readonly folder: string; readonly lock: Lock },
 ): Promise<OfflineServer> {
   try {
-    const { defaultWitness } = await import("../lib/server/files.ts");
     const { openOffline } = await import("../lib/server/offline.ts");
-    const { stderr } = surroundings.context.process;
+    const { resolveConfiguration } = await import("./server_configuration.ts");
+    const { stderr, env } = surroundings.context.process;
+    const options = flags.witness === undefined ? {} : { witness: flags.witness };
+    const { settings } = resolveConfiguration({ folder, options, env, hostName: hostname() });
     return await openOffline({
       folder,
       passphrase: await findPassphrase(surroundings, flags),
-      witness: flags.witness ?? defaultWitness(folder),
+      witness: settings.witness,
+      registration: settings.registration,
       log: (line) => stderr.write(`pki: ${line}\n`),
     });
   } catch (error) {
