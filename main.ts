@@ -69,8 +69,10 @@ async function main(): Promise<number> {
   const env = { ...process.env };
   for (const name of SECRETS) delete process.env[name];
   const interruption = new AbortController();
+  let interruptHandler: (() => boolean) | undefined;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
+      if (signal === "SIGINT" && interruptHandler?.()) return;
       // Whoever asks a second time does not want to wait for a clean end.
       if (interruption.signal.aborted) process.exit(INTERRUPTED);
       interruption.abort(signal);
@@ -84,6 +86,13 @@ async function main(): Promise<number> {
     terminal: findTerminal(interruption.signal),
     signal: interruption.signal,
     now: Date.now,
+    takeInterrupts: (handler) => {
+      const before = interruptHandler;
+      interruptHandler = handler;
+      return () => {
+        interruptHandler = before;
+      };
+    },
   };
   const result = await runProgram(WORDS, context);
   await drained(stdout);

@@ -28,6 +28,11 @@ export interface PkiContext extends CommandContext {
   readonly now: () => number;
   /** What `--color` says; absent where it was not given. */
   readonly color?: ColorMode | undefined;
+  /**
+   * Hands Ctrl-C (SIGINT) to a handler instead of ending the program, until the function that is
+   * returned is called. The handler says whether it has dealt with it. Absent where nobody presses keys.
+   */
+  readonly takeInterrupts?: (handler: () => boolean) => () => void;
   /** What was unlocked before in this process, where commands follow one another in it. */
   readonly sitting?: Sitting;
 }

@@ -1,178 +1,317 @@
 /**
- * `pki` alone, at a terminal: log in or register, then choose an operation by its name, as the
- * system that this one replaces did. One login serves all of them.
+ * `pki` alone, at a terminal: says who one is, at which server and until when, then runs operations by
+ * name, as the system that this one replaces did. An operation is a command of the program, run as it
+ * is from a shell, but with what was unlocked before: one login serves all of them.
+ *
+ * Start reading at {@link InteractiveSession.run}. What a line means is for `session_line.ts` to say,
+ * what may follow on it for `session_completion.ts`, and how it is edited for `line_editor.ts`.
  */
 
 import { buildCommand } from "@stricli/core";
-import { ERROR_KINDS, PkiError } from "../lib/base/errors.ts";
+import { join } from "node:path";
+import { PkiError } from "../lib/base/errors.ts";
+import { formatAddress } from "../lib/client/address.ts";
+import { History } from "../lib/client/history.ts";
+import type { Home } from "../lib/client/home.ts";
+import { LineEditor, type TypedLine } from "../lib/client/line_editor.ts";
+import type { Terminal } from "../lib/client/terminal.ts";
 import { checkId } from "../lib/x509/names.ts";
-import { connect } from "./connect.ts";
+import { CATALOGUE } from "./catalogue.ts";
 import type { PkiContext } from "./context.ts";
-import { csr } from "./csr.ts";
 import { formatError } from "./error_text.ts";
-import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, parsePort, Surroundings } from "./globals.ts";
-import { listen } from "./listen.ts";
-import { renew } from "./renew.ts";
-import { request } from "./request.ts";
-import { revoke } from "./revoke.ts";
+import { GLOBAL_FLAGS, Surroundings, switchFlag } from "./globals.ts";
+import { describeIdentityState, readIdentityState } from "./identity_state.ts";
+import { runCancellable, runOperation } from "./operation.ts";
+import { choosePaint } from "./paint.ts";
+import { completeLine } from "./session_completion.ts";
+import { sessionHelp } from "./session_help.ts";
+import { interpretLine, isForHistory, type Meaning } from "./session_line.ts";
 import { openSession, SERVER_FLAGS, type ServerFlags } from "./sign_in.ts";
 import { Sitting } from "./sitting.ts";
-import { upload } from "./upload.ts";
 
-interface Operation {
-  readonly names: readonly string[];
-  /** What may stand behind the name; it is asked for, or has a default. */
-  readonly argument?: string;
-  readonly brief: string;
-  readonly run: (session: InteractiveSession, argument: string) => Promise<void>;
+interface SessionFlags extends ServerFlags {
+  readonly noHistory?: boolean;
 }
 
-const OPERATIONS: readonly Operation[] = [
-  {
-    names: ["csr"],
-    brief: "have your key certified",
-    run: async (session) => await csr(session.context, session.flags),
-  },
-  {
-    names: ["certup", "upload"],
-    brief: "publish your certificate",
-    run: async (session) => await upload(session.context, session.flags),
-  },
-  {
-    names: ["certreq", "request"],
-    argument: "[name]",
-    brief: "get somebody's certificate",
-    run: async (session, argument) => {
-      const id = argument || await session.ask("Whose certificate?");
-      await request(session.context, session.flags, id);
-    },
-  },
-  {
-    names: ["renew"],
-    brief: "renew your certificate",
-    run: async (session) => await renew(session.context, session.flags),
-  },
-  {
-    names: ["revoke"],
-    brief: "revoke your certificate",
-    run: async (session) => await revoke(session.context, session.flags),
-  },
-  {
-    names: ["listen"],
-    argument: "[port]",
-    brief: "wait for a peer and talk",
-    run: async (session, argument) => {
-      await listen(session.context, {
-        ...session.flags,
-        host: "0.0.0.0",
-        port: argument === "" ? DEFAULT_PEER_PORT : parsePort(argument),
-        once: true,
-      });
-    },
-  },
-  {
-    names: ["connect"],
-    argument: "[host:port]",
-    brief: "call a peer and talk",
-    run: async (session, argument) => {
-      const target = argument || await session.ask("Where? (host:port)");
-      await connect(session.context, session.flags, target);
-    },
-  },
+/** How often a password may be mistyped at the start, as at other logins. */
+const PASSWORD_TRIES = 3;
+/** What keeps a server from answering, or us from believing it: what needs no server works still. */
+const AWAY: readonly string[] = [
+  "unreachable",
+  "timeout",
+  "busy",
+  "truncated",
+  "protocol",
+  "untrusted",
 ];
+/** What a command ends with that could not reach somebody. */
+const UNREACHABLE = new PkiError("unreachable", "").exitCode;
 
-const HELP = [
-  ...OPERATIONS.map(({ names, argument = "", brief }) =>
-    `  ${`${names.join(", ").toUpperCase()} ${argument}`.padEnd(23)}  ${brief}`
-  ),
-  `  ${"HELP".padEnd(23)}  this list`,
-  `  ${"QUIT".padEnd(23)}  leave`,
-].join("\n");
+class InteractiveSession {
+  readonly #context: PkiContext & { readonly sitting: Sitting };
+  readonly #flags: SessionFlags;
+  readonly #terminal: Terminal;
+  readonly #home: Home;
+  readonly #surroundings: Surroundings;
+  readonly #editor = new LineEditor();
+  readonly #history: History;
+  #id: string | undefined;
+  /** Whether the server was out of reach when it was last needed. */
+  #isAway = false;
 
-/** Who asks for operations, and what they are run with. */
-interface InteractiveSession {
-  /** With what was unlocked in this sitting. */
-  readonly context: PkiContext;
-  /** The options, with who this session is for. */
-  readonly flags: ServerFlags & { readonly id: string };
-  readonly ask: (question: string) => Promise<string>;
-}
+  constructor(context: PkiContext, flags: SessionFlags, terminal: Terminal) {
+    this.#context = { ...context, sitting: new Sitting() };
+    this.#flags = flags;
+    this.#terminal = terminal;
+    this.#surroundings = new Surroundings(this.#context, flags);
+    this.#home = this.#surroundings.home;
+    const isOff = flags.noHistory || context.process.env["PKI_HISTORY"] === "off";
+    this.#history = new History(
+      isOff ? undefined : join(this.#home.folder, "history"),
+      (text) => this.#surroundings.warn(text),
+    );
+  }
 
-async function runOperation(session: InteractiveSession, typed: string): Promise<void> {
-  const [word = "", argument = ""] = typed.split(/\s+/);
-  const operation = OPERATIONS.find(({ names }) => names.includes(word.toLowerCase()));
-  if (!operation) {
-    throw new PkiError("usage", `there is no operation ${JSON.stringify(word)}`, {
-      hint: "type HELP",
+  /** Runs the session to its end. @throws {PkiError} where it cannot even begin */
+  async run(): Promise<void> {
+    let release: (() => void) | undefined;
+    try {
+      this.#id = this.#surroundings.findIdentity() ?? await this.#askWho();
+      await this.#unlock(this.#id);
+      this.#note(`${this.#who()}\nHELP lists what can be done, Tab completes, Ctrl-D leaves`);
+      // Who means the operation that has just ended does not mean the session.
+      release = this.#context.takeInterrupts?.(() => true);
+      await this.#loop();
+    } finally {
+      release?.();
+      this.#context.sitting.close();
+    }
+  }
+
+  /** A sentence, not for programs. */
+  #note(text: string): void {
+    this.#surroundings.note(text);
+  }
+
+  #tell(error: PkiError): void {
+    const { process: { stderr, env }, color: mode } = this.#context;
+    stderr.write(`${formatError(error, choosePaint(stderr, { mode, env }))}\n`);
+  }
+
+  async #askWho(): Promise<string> {
+    const ids = this.#home.listIds();
+    const answer = await this.#terminal.askText("Who are you?", ids.join(", ") || "alice");
+    const id = answer.trim();
+    checkId(id);
+    return id;
+  }
+
+  /**
+   * Unlocks an identity and opens a session with the server; where the server is away it says so.
+   * @throws {PkiError} `refused` for a password that stays wrong
+   */
+  async #unlock(id: string): Promise<void> {
+    for (let tries = 1;; tries++) {
+      try {
+        await runCancellable(this.#context, async (context) => {
+          const flags = { ...this.#flags, id };
+          const surroundings = new Surroundings(context, flags);
+          (await openSession(surroundings, flags, { id, registration: "offer" })).close();
+        });
+        this.#isAway = false;
+        return;
+      } catch (error) {
+        if (!(error instanceof PkiError) || this.#context.signal.aborted) throw error;
+        if (AWAY.includes(error.kind) && this.#home.pinnedRoot() !== undefined) {
+          this.#isAway = true;
+          return this.#tell(error);
+        }
+        const canTryAgain = error.kind === "refused" && this.#home.hasKey(id) &&
+          !this.#surroundings.hasGivenPassword && tries < PASSWORD_TRIES;
+        if (!canTryAgain) throw error;
+        this.#tell(error);
+      }
+    }
+  }
+
+  /** Who it is, where, until when: what a person wants to know at the start. */
+  #who(): string {
+    const id = this.#id ?? "";
+    const nowMs = this.#context.now();
+    const where = formatAddress(this.#surroundings.serverAddress());
+    const state = describeIdentityState(readIdentityState(this.#home, id, nowMs), nowMs);
+    return `${id} at ${where}${
+      this.#isAway ? " (not reached; what needs no server works)" : ""
+    }: ` +
+      state;
+  }
+
+  #prompt(): string {
+    const id = this.#id ?? "";
+    const { kind } = readIdentityState(this.#home, id, this.#context.now());
+    const marks = [
+      ...(kind === "none" ? ["no certificate"] : kind === "certified" ? [] : [kind]),
+      ...(this.#isAway ? ["offline"] : []),
+    ];
+    return `${id}${marks.length > 0 ? ` (${marks.join(", ")})` : ""}> `;
+  }
+
+  async #loop(): Promise<void> {
+    const { signal } = this.#context;
+    for (let presses = 0;;) {
+      const typed = await this.#readLine();
+      if (signal.aborted) throw new PkiError("interrupted", "interrupted");
+      switch (typed.kind) {
+        case "end":
+          return;
+        case "interrupt":
+          this.#editor.dropWaiting();
+          presses = typed.hadText ? 0 : presses + 1;
+          if (presses > 1) this.#note("Ctrl-D or QUIT leaves");
+          break;
+        case "line":
+          presses = 0;
+          if (!await this.#enter(typed.text)) return;
+      }
+    }
+  }
+
+  async #readLine(): Promise<TypedLine> {
+    const { waiting } = this.#editor;
+    if (waiting > 0) {
+      const more = waiting === 1 ? "the last line" : `${waiting} lines to go`;
+      this.#note(`pasted, ${more}: Enter does it, Ctrl-C drops ${waiting === 1 ? "it" : "them"}`);
+    }
+    return await this.#editor.readLine({
+      prompt: this.#prompt(),
+      newestFirst: this.#history.newestFirst,
+      complete: (line) => completeLine(line, { home: this.#home, context: this.#context }),
+      signal: this.#context.signal,
     });
   }
-  await operation.run(session, argument);
+
+  /** Does what a line says; returns whether the session goes on. */
+  async #enter(line: string): Promise<boolean> {
+    this.#history.add(line.trim(), { isForFile: isForHistory(line, Object.keys(CATALOGUE)) });
+    try {
+      return await this.#obey(interpretLine(line));
+    } catch (error) {
+      // An operation that fails does not end the session; only the end of the program does.
+      if (!(error instanceof PkiError) || this.#context.signal.aborted) throw error;
+      if (error.kind !== "interrupted") this.#tell(error);
+      return true;
+    }
+  }
+
+  async #obey(meaning: Meaning): Promise<boolean> {
+    switch (meaning.kind) {
+      case "nothing":
+        return true;
+      case "leave":
+        return false;
+      case "who":
+        this.#note(this.#who());
+        return true;
+      case "help":
+        if (meaning.words.length === 0) this.#note(sessionHelp());
+        else await this.#operate([...meaning.words, "--help"]);
+        return true;
+      case "as":
+        await this.#become(meaning.id);
+        return true;
+      case "run": {
+        const { words, question } = meaning;
+        if (question === undefined) await this.#operate(words);
+        else {
+          const answer = (await this.#terminal.askText(question)).trim();
+          if (answer !== "") await this.#operate([...words, answer]);
+        }
+        return true;
+      }
+    }
+  }
+
+  async #become(id: string): Promise<void> {
+    checkId(id);
+    if (!this.#home.hasKey(id)) {
+      const ids = this.#home.listIds();
+      throw new PkiError("not-found", `cannot be "${id}": there is no key of that name here`, {
+        hint: ids.length > 0 ? `there is ${ids.join(", ")}` : "CSR makes one",
+      });
+    }
+    await this.#unlock(id);
+    this.#id = id;
+    this.#note(this.#who());
+  }
+
+  async #operate(words: readonly string[]): Promise<void> {
+    const { json, quiet, yes } = this.#flags;
+    const switches = Object.entries({ "--json": json, "--quiet": quiet, "--yes": yes })
+      .flatMap(([name, isSet]) => isSet && !words.includes(name) ? [name] : []);
+    const code = await runOperation([...switches, ...words], this.#context, this.#environment());
+    if (this.#context.signal.aborted) throw new PkiError("interrupted", "interrupted");
+    this.#notice(words, code);
+  }
+
+  /** What the session is about, as every command finds it. */
+  #environment(): Readonly<Record<string, string>> {
+    const { home, server, passwordFile } = this.#flags;
+    return {
+      ...(home === undefined ? {} : { PKI_HOME: home }),
+      ...(server === undefined ? {} : { PKI_SERVER: server }),
+      ...(passwordFile === undefined ? {} : { PKI_PASSWORD_FILE: passwordFile }),
+      ...(this.#id === undefined ? {} : { PKI_ID: this.#id }),
+    };
+  }
+
+  /** What an operation has changed for those after it. */
+  #notice([name, ...rest]: readonly string[], code: number): void {
+    const isOpen = this.#id !== undefined &&
+      this.#context.sitting.of(this.#home, this.#id).session !== undefined;
+    this.#isAway = !isOpen && (this.#isAway || (code === UNREACHABLE && name !== "connect"));
+    if (code !== 0) return;
+    if (name === "lock") this.#context.sitting.close();
+    const chosen = name === "id" && rest[0] === "use" ? this.#home.chooseId() : undefined;
+    if (chosen !== undefined && chosen !== this.#id) {
+      this.#id = chosen;
+      this.#note(this.#who());
+    }
+  }
 }
 
-export async function interact(context: PkiContext, flags: ServerFlags): Promise<void> {
-  const surroundings = new Surroundings(context, flags);
+export async function interact(context: PkiContext, flags: SessionFlags): Promise<void> {
   const { terminal } = context;
   if (!terminal || !context.process.stdin.isTTY) {
     throw new PkiError("usage", "cannot ask what to do: there is no terminal", {
       hint: "name a command; pki --help lists them",
     });
   }
-  const ids = surroundings.home.listIds();
-  const id = surroundings.findIdentity() ??
-    (await terminal.askText("Who are you?", ids.join(", ") || "alice")).trim();
-  checkId(id);
-  const sitting = new Sitting();
-  const session: InteractiveSession = {
-    context: { ...context, sitting },
-    flags: { ...flags, id },
-    ask: async (question) => (await terminal.askText(question) ?? "").trim(),
-  };
-  try {
-    await openSession(new Surroundings(session.context, flags), flags, {
-      id,
-      registration: "offer",
-    });
-    surroundings.note(`logged in as ${id}; choose an operation:\n${HELP}`);
-    await loop(session.context, session);
-  } finally {
-    sitting.close();
-  }
+  await new InteractiveSession(context, flags, terminal).run();
 }
 
-async function loop(context: PkiContext, session: InteractiveSession): Promise<void> {
-  for (;;) {
-    const typed = await session.ask("Operation");
-    if (typed === "") continue;
-    if (/^(quit|exit)$/i.test(typed)) return;
-    if (/^help$/i.test(typed)) {
-      context.process.stderr.write(`${HELP}\n`);
-      continue;
-    }
-    try {
-      await runOperation(session, typed);
-    } catch (error) {
-      // An operation that fails does not end the session; only the end of the program does.
-      if (!(error instanceof PkiError) || context.signal.aborted) throw error;
-      if (error.exitCode === ERROR_KINDS.interrupted.exitCode) continue;
-      context.process.stderr.write(`${formatError(error)}\n`);
-    }
-  }
-}
-
-export const sessionCommand = buildCommand<ServerFlags, [], PkiContext>({
+export const sessionCommand = buildCommand<SessionFlags, [], PkiContext>({
   func: async function (flags) {
     await interact(this, flags);
   },
-  parameters: { flags: { ...SERVER_FLAGS, ...GLOBAL_FLAGS } },
+  parameters: {
+    flags: {
+      ...SERVER_FLAGS,
+      noHistory: switchFlag("Keep no file of what is typed [or $PKI_HISTORY=off]"),
+      ...GLOBAL_FLAGS,
+    },
+  },
   docs: {
     customUsage: ["[--id NAME] [options]"],
     brief: "Log in and choose operations by name",
     fullDescription:
-      "What pki alone does at a terminal: log in or register, then CSR, CERTUP, CERTREQ,\n" +
-      "RENEW, REVOKE, LISTEN or CONNECT, as often as you like, with one login.\n\n" +
+      "What pki alone does at a terminal: says who you are, at which server and until\n" +
+      "when, then asks for operations: CSR, CERTUP, CERTREQ, or any other command by its\n" +
+      "name, as often as you like, with one login. Tab completes, Up goes back through\n" +
+      "what was typed (kept in the file history of the home), HELP lists everything,\n" +
+      "Ctrl-C cancels an operation and Ctrl-D leaves.\n\n" +
       "Examples:\n" +
       "  pki\n" +
       "  pki --id alice\n" +
-      "  pki --id alice --server ca.example.org",
+      "  pki --id alice --server ca.example.org --no-history",
   },
 });

@@ -17,14 +17,14 @@ export interface Terminal {
   confirm(message: string): Promise<boolean>;
 }
 
-interface Device {
+export interface Device {
   readonly input: ReadStream;
   readonly output: WriteStream;
   readonly close: () => void;
 }
 
 /** The terminal device: stdin where that is one, else the one that the process belongs to. */
-function openDevice(): Device {
+export function openDevice(): Device {
   if (process.stdin.isTTY && process.stderr.isTTY) {
     return {
       input: process.stdin as unknown as ReadStream,

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { PKI, runProgram, type World } from "./harness.ts";
@@ -17,7 +18,18 @@ export const ROWS = 40;
 const PATIENCE_MS = 60_000;
 const POLL_MS = 40;
 
-export type Key = "Enter" | "C-c" | "C-d" | "C-u" | "Left" | "Right" | "Up" | "BSpace" | "Escape";
+export type Key =
+  | "Enter"
+  | "Tab"
+  | "C-l"
+  | "C-c"
+  | "C-d"
+  | "C-u"
+  | "Left"
+  | "Right"
+  | "Up"
+  | "BSpace"
+  | "Escape";
 
 export interface TerminalOptions {
   /** The home folder, where it is not the world's. */
@@ -88,6 +100,12 @@ export class Terminal {
 
   async press(key: Key): Promise<void> {
     await this.#tmux("send-keys", key);
+  }
+
+  /** Pastes text, as a terminal does that marks what is pasted. */
+  async paste(text: string): Promise<void> {
+    await this.#tmux("set-buffer", "--", text);
+    await this.#tmux("paste-buffer", "-p", "-d");
   }
 
   /** Types a line and presses Enter. */
@@ -166,4 +184,20 @@ export async function inTerminal(
   } finally {
     await terminal.close();
   }
+}
+
+/** Chooses Yes where No is what Enter alone would choose. */
+export async function sayYes(terminal: Terminal): Promise<void> {
+  await terminal.press("Left");
+  await terminal.waitFor(/● Yes/);
+  await terminal.press("Enter");
+}
+
+/** A port that nobody listens on, where one has to be named. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
 }

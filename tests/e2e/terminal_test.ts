@@ -4,24 +4,16 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { X509Certificate } from "node:crypto";
 import * as fs from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inWorld, needs, PASSWORDS, type World } from "./harness.ts";
-import { inTerminal, Terminal, type TerminalOptions } from "./terminal.ts";
+import { freePort, inTerminal, sayYes, Terminal, type TerminalOptions } from "./terminal.ts";
 
 const TMUX = needs("tmux");
 const ALICE = PASSWORDS["alice"] ?? "";
 
 function serverOf(world: World): readonly string[] {
   return ["--server", `localhost:${world.server.port}`];
-}
-
-/** Chooses Yes where No is what Enter alone would choose. */
-async function sayYes(terminal: Terminal): Promise<void> {
-  await terminal.press("Left");
-  await terminal.waitFor(/● Yes/);
-  await terminal.press("Enter");
 }
 
 /** Starts `listen` at a terminal and waits until it does. */
@@ -258,168 +250,6 @@ for (const { does, ask } of QUESTIONS) {
       }),
   );
 }
-
-test("pki alone logs in and does what is asked for by name", TMUX, () =>
-  inWorld(async (world) => {
-    await world.withUsers("bob");
-    await inTerminal(world, serverOf(world), async (terminal) => {
-      // Bob's is the only identity in the home.
-      await terminal.waitFor(/◆ +Password of bob/);
-      await terminal.press("C-c");
-      assert.equal(await terminal.exitCode(), 130);
-    });
-    await inTerminal(world, ["--id", "alice"], async (terminal) => {
-      await terminal.waitFor(/◆ +Password of alice/);
-      await terminal.enter(ALICE);
-      await terminal.waitFor(/● No/);
-      await sayYes(terminal);
-      await terminal.waitFor(/◆ +The same password again/);
-      await terminal.enter(ALICE);
-      await terminal.waitFor(/logged in as alice; choose an operation:\n +CSR /);
-      const ready = /◆ +Operation\n[^\n]*_ *\n└$/;
-      /** Enters an operation and gives what it printed. */
-      const operate = async (operation: string): Promise<string> => {
-        await terminal.waitFor(ready);
-        await terminal.press("Enter"); // an empty line is asked again
-        await terminal.waitFor(ready);
-        const before = (await terminal.history()).split("\n").length;
-        await terminal.enter(operation);
-        await terminal.waitFor(new RegExp(`◇ +Operation\\n│ +${operation}\\n[^]*◆ +Operation`));
-        return (await terminal.history()).split("\n").slice(before - 3).join("\n");
-      };
-      assert.match(await operate("upload"), /pki: error: cannot find a certificate of "alice"/);
-      assert.match(await operate("CSR"), /"alice" is certified until /);
-      assert.match(await operate("csr"), /"alice" is certified until /);
-      assert.match(await operate("CertUp"), /the certificate of "alice" is published/);
-      assert.match(await operate("Renew"), /the new certificate is published, as the old one was/);
-      assert.match(
-        await operate("certreq bob"),
-        /"bob" is certified by this CA[^]*-----BEGIN CERT/,
-      );
-      assert.match(
-        await operate("REQUEST carol"),
-        /pki: error: the server says: cannot find "carol"/,
-      );
-      assert.match(await operate("request ../x"), /pki: error: cannot use id "\.\.\/x"/);
-      assert.match(
-        await operate("frobnicate"),
-        /there is no operation "frobnicate"\npki: hint: type/,
-      );
-      assert.match(await operate("help"), /CERTREQ, REQUEST \[name\] +get somebody's certificate/);
-      assert.match(await operate("connect localhost:1"), /nobody listens there/);
-      assert.match(await operate("listen 70000"), /"70000" is not a port/);
-
-      await terminal.enter("certreq");
-      await terminal.waitFor(/◆ +Whose certificate\?/);
-      await terminal.press("C-c"); // gives up the operation, not the session
-      await terminal.waitFor(/■ +Whose certificate\?[^]*◆ +Operation/);
-      await terminal.enter("certreq");
-      await terminal.waitFor(/◆ +Whose certificate\?/);
-      await terminal.enter("bob");
-      await terminal.waitFor(
-        /"bob" is certified by this CA[^]*-----END CERTIFICATE-----[^]*Operation/,
-      );
-      await terminal.enter("revoke");
-      await terminal.waitFor(/Revoking it cannot be undone\. Revoke it\?/);
-      await terminal.press("Enter");
-      await terminal.waitFor(/pki: error: nothing was revoked[^]*◆ +Operation/);
-      await terminal.enter("Quit");
-      assert.equal(await terminal.exitCode(), 0);
-    });
-    await world.ok("bob", ["request", "alice"]);
-  }));
-
-test("pki alone refuses a wrong password, exit 4", TMUX, () =>
-  inWorld(async (world) => {
-    await world.withUsers("alice");
-    await inTerminal(world, [], async (terminal) => {
-      await terminal.waitFor(/◆ +Password of alice/);
-      await terminal.enter("not alice's password");
-      assert.equal(await terminal.exitCode(), 4);
-      assert.match(await terminal.screen(), /^pki: error: cannot open the key of "alice": the/m);
-    });
-    fs.rmSync(join(world.home, "ids", "alice"), { recursive: true }); // as on another machine
-    await inTerminal(world, ["--id", "alice"], async (terminal) => {
-      await terminal.waitFor(/◆ +Password of alice/);
-      await terminal.enter("not alice's password");
-      await terminal.waitFor(/● No/);
-      await terminal.press("Enter");
-      assert.equal(await terminal.exitCode(), 4);
-      assert.match(await terminal.screen(), /^pki: error: cannot log in: the id or the password/m);
-    });
-    await inTerminal(world, ["--id", "alice"], async (terminal) => {
-      await terminal.waitFor(/◆ +Password of alice/);
-      await terminal.enter("not alice's password");
-      await terminal.waitFor(/● No/);
-      await sayYes(terminal);
-      await terminal.waitFor(/◆ +The same password again/);
-      await terminal.enter("not alice's password");
-      assert.equal(await terminal.exitCode(), 5, "an id is given out once");
-      assert.match(await terminal.screen(), /^pki: error: the server says: .*"alice"/m);
-    });
-  }));
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
-}
-
-test(
-  "LISTEN and CONNECT by name converse, and the session goes on",
-  TMUX,
-  () =>
-    inWorld(async (world) => {
-      await world.withUsers("alice", "bob");
-      const port = await freePort();
-      const session = async (id: string) => {
-        const args = ["--id", id, "--password-file", world.passwordFile(id)];
-        const terminal = await Terminal.start(world, args);
-        await terminal.waitFor(/◆ +Operation/);
-        return terminal;
-      };
-      const alice = await session("alice");
-      const bob = await session("bob");
-      try {
-        for (
-          const [listener, caller, hear] of [[alice, bob, "one"], [bob, alice, "two"]] as const
-        ) {
-          await listener.enter(`LISTEN ${port}`);
-          await listener.waitFor(
-            new RegExp(`◇ +Operation[^◆]* is listening on port ${port};[^◆]*$`),
-          );
-          await caller.enter("connect");
-          await caller.waitFor(/◆ +Where\?/);
-          await caller.enter(`localhost:${port}`);
-          if (caller === alice) { // that alice answered there is remembered
-            await caller.waitFor(/◆ +At localhost:\d+ alice answered before; now it is bob\./);
-            await sayYes(caller);
-          }
-          await caller.waitFor(/^(?:alice|bob)> *$/m);
-          await listener.waitFor(/^(?:alice|bob)> *$/m);
-          await caller.enter(`number ${hear}`);
-          await listener.waitFor(new RegExp(`^(?:alice|bob): number ${hear}$`, "m"));
-          await listener.enter(`heard ${hear}`);
-          await caller.waitFor(new RegExp(`^(?:alice|bob): heard ${hear}$`, "m"));
-          await caller.enter("/quit");
-          for (const terminal of [caller, listener]) {
-            await terminal.waitFor(
-              /the conversation with (?:alice|bob) has ended\n│\n◆ +Operation/,
-            );
-          }
-        }
-        for (const terminal of [alice, bob]) {
-          await terminal.enter("quit");
-          assert.equal(await terminal.exitCode(), 0);
-        }
-      } finally {
-        await alice.close();
-        await bob.close();
-      }
-    }),
-);
 
 test(
   "a talk leaves half-typed lines alone and ends with /quit",

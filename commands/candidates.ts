@@ -1,0 +1,137 @@
+/**
+ * What may follow on a command line that is being typed: commands, options, values. What a value is,
+ * the command's declaration says by its placeholder: NAME is somebody, FILE is a file.
+ */
+
+import { type Command, proposeCompletions } from "@stricli/core";
+import type { Home } from "../lib/client/home.ts";
+import { CATALOGUE, loadCommand } from "./catalogue.ts";
+import { isRouteMap, parseCommandLine, splitLeading } from "./command_line.ts";
+import type { PkiContext } from "./context.ts";
+import { kebab } from "./globals.ts";
+import { PLAIN } from "./paint.ts";
+import { makeApplication } from "./program.ts";
+
+export interface Candidates {
+  /** What may stand in place of the last word. */
+  readonly words: readonly string[];
+  /** Whether the last word may be the name of a file or a folder too; whoever asks knows how to list them. */
+  readonly files?: "any" | "folders";
+}
+
+/** Where names and addresses come from. */
+export interface CandidateScope {
+  readonly home: Home;
+  readonly context: PkiContext;
+}
+
+const NONE: Candidates = { words: [] };
+
+type Parameters = Command<PkiContext>["parameters"];
+
+/**
+ * @param words behind the program's name, the last one as far as it was typed
+ */
+export async function findCandidates(
+  words: readonly string[],
+  scope: CandidateScope,
+): Promise<Candidates> {
+  const typed = words.at(-1) ?? "";
+  const before = words.slice(0, -1);
+  if (splitLeading(before).rest.length === 0 && !typed.startsWith("-")) {
+    return { words: Object.keys(CATALOGUE).filter((name) => name.startsWith(typed)) };
+  }
+  const line = await parseCommandLine(before, loadCommand);
+  if (typeof line === "string") return NONE; // there is no such command
+  const { path, target, rest } = line;
+  const application = makeApplication(target, path, PLAIN);
+  const proposeOwn = async (typed: string, ...more: readonly string[]) =>
+    (await proposeCompletions(application, [...rest, ...more, typed], scope.context))
+      .map(({ completion }) => completion);
+  if (isRouteMap(target)) return { words: await proposeOwn(typed) };
+
+  const value = valueThatIsTyped(target.parameters, rest, typed);
+  if (value) {
+    const found = candidatesOf(value.placeholder, value.typed, scope);
+    return { ...found, words: found.words.map((word) => `${value.before}${word}`) };
+  }
+  const [, option, part = ""] = /^(--[\w-]+)=(.*)$/s.exec(typed) ?? [];
+  if (option !== undefined) { // the library proposes the values of an option only behind it
+    return { words: (await proposeOwn(part, option)).map((value) => `${option}=${value}`) };
+  }
+  const own = await proposeOwn(typed);
+  if (typed.startsWith("-")) return { words: own };
+  const found = candidatesOf(placeholderAt(target.parameters, rest), typed, scope);
+  // Where something else may stand, options are proposed to those who began to type one.
+  const others = own.filter((word) => isEmpty(found) || !word.startsWith("-"));
+  return { ...found, words: [...found.words, ...others] };
+}
+
+function isEmpty({ words, files }: Candidates): boolean {
+  return words.length === 0 && files === undefined;
+}
+
+/** The placeholder of an option that takes a free value; `undefined` for every other word. */
+function placeholderOf({ flags = {} }: Parameters, word: string): string | undefined {
+  const found = Object.entries(flags).find(([name]) => word === `--${kebab(name)}`)?.[1];
+  return found?.kind === "parsed" ? found.placeholder ?? "" : undefined;
+}
+
+/** The value of an option that is being typed, behind the option or behind its "=". */
+function valueThatIsTyped(parameters: Parameters, rest: readonly string[], typed: string) {
+  const behind = placeholderOf(parameters, rest.at(-1) ?? "");
+  if (behind !== undefined) return { placeholder: behind, typed, before: "" };
+  const at = typed.indexOf("=");
+  const within = at === -1 ? undefined : placeholderOf(parameters, typed.slice(0, at));
+  if (within === undefined) return undefined;
+  return { placeholder: within, typed: typed.slice(at + 1), before: typed.slice(0, at + 1) };
+}
+
+/** What may stand next beside the options; "" where nothing may. */
+function placeholderAt(parameters: Parameters, rest: readonly string[]): string {
+  const takesValue = (word: string) => {
+    if (placeholderOf(parameters, word) !== undefined) return true;
+    const { flags = {} } = parameters;
+    return Object.entries(flags)
+      .some(([name, { kind }]) => word === `--${kebab(name)}` && kind === "enum");
+  };
+  const count =
+    rest.filter((word, at) => !word.startsWith("-") && !(at > 0 && takesValue(rest[at - 1] ?? "")))
+      .length;
+  const { positional } = parameters;
+  const found = positional?.kind === "array" ? positional.parameter : positional?.parameters[count];
+  return found?.placeholder ?? "";
+}
+
+function candidatesOf(placeholder: string, typed: string, { home }: CandidateScope): Candidates {
+  switch (placeholder) {
+    case "NAME":
+      return { words: namesKnown(home).filter((name) => name.startsWith(typed)) };
+    case "NAME,…": {
+      const done = typed.slice(0, typed.lastIndexOf(",") + 1);
+      const names = namesKnown(home).map((name) => done + name);
+      return { words: names.filter((name) => name.startsWith(typed)) };
+    }
+    case "HOST:PORT":
+      return { words: addressesKnown(home).filter((address) => address.startsWith(typed)) };
+    case "DIR":
+      return { words: [], files: "folders" };
+    case "FILE":
+    case "BACKUP":
+      return { words: [], files: "any" };
+    default:
+      return NONE;
+  }
+}
+
+/** Who has a key here, and who answered somewhere. */
+function namesKnown(home: Home): readonly string[] {
+  const { peers = {} } = home.loadConfig();
+  return [...new Set([...home.listIds(), ...Object.values(peers)])].sort();
+}
+
+/** Where somebody answered. */
+function addressesKnown(home: Home): readonly string[] {
+  const { server, peers = {} } = home.loadConfig();
+  return [...new Set([...Object.keys(peers), ...(server === undefined ? [] : [server])])].sort();
+}
