@@ -65,6 +65,7 @@ class Program {
   }
 }
 
+/** Runs a command to its end; returns what it wrote. */
 async function run(args: readonly string[], input = ""): Promise<string> {
   const program = new Program(args, input);
   const code = await program.exit;
@@ -73,27 +74,30 @@ async function run(args: readonly string[], input = ""): Promise<string> {
 }
 
 async function tell(): Promise<void> {
-  for (const [id, password] of [["alice", "a paper horse"], ["bob", "seven blue batteries"]]) {
+  const startMs = performance.now();
+  const passwords = [["alice", "a paper horse in the rain"], ["bob", "seven blue batteries"]];
+  for (const [id, password] of passwords) {
     fs.writeFileSync(join(folder, `${id}.pass`), `${password}\n`, { mode: 0o600 });
   }
-  const as = (id: string) => ["--id", id, "--password-file", join(folder, `${id}.pass`)];
-  env = { ...env, PKI_HOME: join(folder, "home") };
+  const homeOf = (id: string) => join(folder, `${id}-home`);
+  const as = (id: string) => ["--home", homeOf(id), "--password-file", join(folder, `${id}.pass`)];
+  env = { ...env, PKI_HOME: join(folder, "server-home") };
 
-  say("A server starts. At its first start it makes a root and an issuing CA.");
+  say(
+    "A server starts. At its first start it makes a root and an issuing CA, and it invites somebody.",
+  );
   const server = new Program(["serve", "--port", "0"], "");
-  const [, address = ""] = await server.until(/address +127\.0\.0\.1:(\d+)/);
-  const [, fingerprint = ""] = await server.until(/fingerprint +([0-9a-f]{64})/);
-  env = { ...env, PKI_SERVER: `localhost:${address}` };
-  say(`It listens on port ${address}; its root has the fingerprint ${fingerprint.slice(0, 16)}….`);
+  const [, first = ""] = await server.until(/pki join (pki1:\S+)/);
 
-  for (const id of ["alice", "bob"]) {
-    say(
-      `\n${id} registers with a password, which never leaves this side, makes a key and has it certified.`,
-    );
-    await run(["csr", "--register", ...as(id)]);
-    say(`${id} publishes the certificate, with a signature by its key.`);
-    await run(["upload", ...as(id)]);
-  }
+  say(
+    "\nalice joins with that line: it names the server and its root. She registers with a password,\n" +
+      "which never leaves her side; her key is made, certified, and the certificate published.",
+  );
+  await run(["join", first, "--id", "alice", ...as("alice")]);
+
+  say("\nWhoever runs the server invites bob, who joins likewise, with a home of his own.");
+  const second = (await run(["invite", "--id", "bob"])).match(/^pki1:\S+/m)?.[0] ?? "";
+  await run(["join", second, ...as("bob")]);
 
   for (const [id, other] of [["alice", "bob"], ["bob", "alice"]] as const) {
     say(`\n${id} looks ${other} up; the certificate is verified under the pinned root.`);
@@ -124,8 +128,11 @@ async function tell(): Promise<void> {
   if (server.child.pid !== undefined) process.kill(server.child.pid, "SIGTERM");
   await server.until(/stopping/);
   await server.exit;
-  say("\nThe server has stopped. Everything worked; the temporary folder is removed.");
-  say("Now by hand: ./pki serve, and in another terminal ./pki csr --id alice");
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  say(
+    `\nThe server has stopped. From nothing to two people talking it took ${seconds} s; the ` +
+      "temporary\nfolder is removed. Now by hand: ./pki serve, and join with the line that it prints.",
+  );
 }
 
 try {
