@@ -11,6 +11,7 @@ const durableSchema = v.object({
   checkpoint: v.pipe(v.string(), v.maxLength(LIMITS.checkpointBytesMax)),
   size: count,
   segments: v.array(v.object({ first: count, bytes: count })),
+  redactions: count,
 });
 
 /** How far the log is durable; `undefined` where no server runs. @throws {PkiError} as `askServer` */

@@ -120,6 +120,8 @@ export const LIMITS = {
   copyPauseMs: SECOND_MS / 4,
   /** Until the copy of a certificate that could not be written is tried again. */
   copyRetryMs: 5 * SECOND_MS,
+  /** Until one that must forget something is tried again, where copies are to be written first. */
+  snapshotForgetMs: SECOND_MS / 2,
   /** Until a snapshot that failed is tried again. */
   snapshotRetryMs: MINUTE_MS,
 } as const;

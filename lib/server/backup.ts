@@ -1,7 +1,8 @@
 /**
  * A backup: all that a data folder cannot be without, in one archive (`archive.ts`), readable for its
  * owner alone. The log only grows, so a running server goes on meanwhile: what may be replaced is
- * opened first, then the server says how far the log is durable, and the log is read to there.
+ * opened first, then the server says how far the log is durable, and the log is read to there. Where
+ * entries were redacted meanwhile it is read again.
  *
  * The first member, `MANIFEST`, says what the backup is. The passphrase is never in it.
  */
@@ -20,6 +21,12 @@ import { encodeCheckpointFile, readNotes } from "../store/checkpoint_file.ts";
 import { diskFiles, type Files, type LogFile, openIfThere, readBytes } from "../store/disk.ts";
 import { checkSeal } from "../store/snapshot.ts";
 import { checkpointPath } from "../store/open_state.ts";
+import {
+  checkRecords,
+  overlayRecords,
+  readRedaction,
+  type Redaction,
+} from "../store/redaction_file.ts";
 import { listSegments, segmentName } from "../store/segments.ts";
 import { openOwn } from "../store/signed_log.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
@@ -31,6 +38,8 @@ export const MANIFEST_NAME = "MANIFEST";
 const FORMAT = 1;
 const MANIFEST_BYTES_MAX = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
+/** How often the log is read anew because it was redacted meanwhile. */
+const ATTEMPTS_MAX = 3;
 
 const manifestSchema = v.object({
   format: v.literal(FORMAT),
@@ -128,12 +137,14 @@ export async function backUp(path: string, options: BackupOptions): Promise<Back
     });
   }
   const temporary = join(dirname(path), `.${basename(path)}.${encodeHex(randomBytes(6))}.new`);
-  const source = await openSource(options);
   try {
     let written = 0;
-    await writeArchive(temporary, source.members, {
-      onBytes: (done) => onBytes(written = done),
-    });
+    for (
+      let attempt = 1;
+      !await writeOnce(temporary, options, (done) => onBytes(written = done));
+    ) {
+      if (attempt++ === ATTEMPTS_MAX) throw isChanging(options.folder);
+    }
     const { verified, manifest } = await verifyBackup(temporary, {
       onBytes: (done) => onBytes(written + done),
     });
@@ -149,9 +160,33 @@ export async function backUp(path: string, options: BackupOptions): Promise<Back
     giveName(temporary, { path, replaces });
     return { bytes, verified, manifest };
   } finally {
-    await source.close();
     fs.rmSync(temporary, { force: true });
   }
+}
+
+/**
+ * Writes the archive, from files that a server may be changing. Returns whether they fit together:
+ * not where entries were redacted meanwhile.
+ */
+async function writeOnce(
+  path: string,
+  options: BackupOptions,
+  onBytes: (done: number) => void,
+): Promise<boolean> {
+  fs.rmSync(path, { force: true });
+  const source = await openSource(options);
+  try {
+    await writeArchive(path, source.members, { onBytes });
+    return (await options.askDurable())?.redactions === source.redactions;
+  } finally {
+    await source.close();
+  }
+}
+
+function isChanging(folder: string): PkiError {
+  return new PkiError("busy", `cannot back up "${folder}": its log was redacted all the time`, {
+    hint: "try again when the server has less to do",
+  });
 }
 
 function isThere(path: string): PkiError {
@@ -191,6 +226,8 @@ function hasLinked(temporary: string, path: string): boolean {
 
 interface Source {
   readonly members: readonly Member[];
+  /** What the running server said of it. */
+  readonly redactions: number | undefined;
   close(): Promise<void>;
 }
 
@@ -225,16 +262,19 @@ async function openSource(options: BackupOptions): Promise<Source> {
       members.push({ name: "log/checkpoint", bytes: content.length, content: [content] });
     }
     const segments = durable?.segments ?? await segmentsOf(paths.log);
+    const redaction = await readRedaction({ files: diskFiles, folder: paths.log });
     // Opened one by one: there may be more of them than a process may have open.
     for (const { first, bytes } of segments) {
       const name = `log/${segmentName(first)}`;
-      members.push({ name, bytes, content: contentOf(join(folder, name), bytes) });
+      const redacted = redaction.filter(({ segment }) => segment === first);
+      members.push({ name, bytes, content: contentOf(join(folder, name), { bytes, redacted }) });
     }
     const files = members.map(({ name, bytes }) => ({ name, bytes }));
     const manifest: Manifest = { format: FORMAT, version, timeMs: nowMs, checkpoint, files };
     const content = utf8(`${JSON.stringify(manifest, null, 2)}\n`);
     return {
       members: [{ name: MANIFEST_NAME, bytes: content.length, content: [content] }, ...members],
+      redactions: durable?.redactions,
       close,
     };
   } catch (error) {
@@ -289,10 +329,21 @@ function memberOf(name: string, file: LogFile, bytes: number): Member {
   return { name, bytes, content: portions(file, bytes) };
 }
 
-async function* contentOf(path: string, bytes: number): AsyncGenerator<Uint8Array> {
+/** A segment; what a crash kept from being redacted is, in the backup. */
+async function* contentOf(
+  path: string,
+  { bytes, redacted }: { readonly bytes: number; readonly redacted: Redaction },
+): AsyncGenerator<Uint8Array> {
   const file = await diskFiles.open(path, "read");
   try {
-    yield* portions(file, bytes);
+    const within = redacted.filter(({ offset }) => offset < bytes);
+    await checkRecords(within, { file, folder: dirname(path) });
+    let at = 0;
+    for await (const portion of portions(file, bytes)) {
+      overlayRecords(portion, { at, records: within });
+      yield portion;
+      at += portion.length;
+    }
   } finally {
     await file.close();
   }

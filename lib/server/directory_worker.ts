@@ -170,6 +170,7 @@ function makeSnapshotKeeper(
     snapshotBytes,
     coveredBytes: covered,
     logBytes: () => log.bytes,
+    redactions: () => log.redactions,
     // A snapshot stands for the copies too: behind it they are not looked at again.
     isReady: () => {
       copies.saveWaiting();
@@ -199,7 +200,8 @@ function describeSegments(index: LogIndex) {
 }
 
 function describe({ log, index }: Running): DurableLog {
-  return { checkpoint: log.checkpoint, size: log.size, segments: describeSegments(index) };
+  const { checkpoint, size, redactions } = log;
+  return { checkpoint, size, segments: describeSegments(index), redactions };
 }
 
 function open({ directory }: Running, { channel, port, visitor }: ToDirectory & { type: "open" }) {
@@ -234,7 +236,11 @@ async function stop(
   // A snapshot would say that there is nothing before it to look after.
   if (!snapshots.isCurrent && copies.isComplete) {
     // The server has stopped: nobody waits, and nothing depends on it.
-    await replaceFile(diskFiles, files.snapshot, encodeSnapshot({ state, index })).catch((error) =>
+    await replaceFile(
+      diskFiles,
+      files.snapshot,
+      encodeSnapshot({ state, index }, { forgets: snapshots.mustForget }),
+    ).catch((error) =>
       warn(`no snapshot was written: ${messageOf(error)}; the log has everything`)
     );
   }

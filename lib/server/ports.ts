@@ -120,6 +120,8 @@ export interface DurableLog {
   readonly checkpoint: string;
   readonly size: number;
   readonly segments: readonly Segment[];
+  /** Another number whenever entries were redacted meanwhile: files that were read may not fit. */
+  readonly redactions: number;
 }
 
 /** What the directory says without being asked. */
@@ -136,6 +138,8 @@ export interface ToSnapshot {
   readonly segments: readonly Segment[];
   readonly size: number;
   readonly root: Uint8Array;
+  /** Whether nothing may be left in it of what the tables held once. */
+  readonly forgets: boolean;
 }
 
 export interface FromSnapshot {

@@ -1,6 +1,7 @@
 /**
  * Decides when a snapshot is due: when the log has grown by as much as the last snapshot takes, so
- * that what snapshots cost for each change stays the same however much there is.
+ * that what snapshots cost for each change stays the same however much there is. And at once when
+ * entries were redacted: the last snapshot has what they were about.
  */
 
 import type { MessagePort } from "node:worker_threads";
@@ -19,15 +20,19 @@ export interface SnapshotKeeperOptions {
   readonly coveredBytes: number;
   /** How long the log is now. */
   readonly logBytes: () => number;
+  /** Another number whenever entries were redacted. */
+  readonly redactions?: () => number;
   /** Asked when one is due: brings in order what a snapshot stands for, and says whether it is. */
   readonly isReady?: () => boolean;
   /** What to take a snapshot of. */
-  readonly describe: () => ToSnapshot;
+  readonly describe: () => Omit<ToSnapshot, "forgets">;
   /** Takes it; default in a worker of its own. */
   readonly take?: (question: ToSnapshot) => Promise<FromSnapshot>;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
   readonly now?: () => number;
+  /** Runs something later, unless that is called off by what it returns. */
+  readonly later?: (run: () => void, afterMs: number) => () => void;
 }
 
 export class SnapshotKeeper {
@@ -36,37 +41,69 @@ export class SnapshotKeeper {
   #snapshotBytes: number;
   #coveredBytes: number;
   #running: Promise<void> | undefined;
+  /** The number that the last one stands for. */
+  #coveredRedactions: number;
   #retryAtMs = 0;
+  #callOff = () => {};
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#snapshotBytes = options.snapshotBytes;
     this.#coveredBytes = options.coveredBytes;
+    this.#coveredRedactions = this.#redactions;
   }
 
-  /** Whether the log has grown enough, and none is being taken or has just failed. */
+  get #redactions(): number {
+    return this.#options.redactions?.() ?? 0;
+  }
+
+  /** Whether the last one has what was redacted since. */
+  get mustForget(): boolean {
+    return this.#redactions !== this.#coveredRedactions;
+  }
+
+  /** Whether there is a reason for one, and none is being taken or has just failed. */
   get isDue(): boolean {
     const grownBytes = this.#options.logBytes() - this.#coveredBytes;
-    return grownBytes >= Math.max(BYTES_MIN, this.#snapshotBytes) &&
-      this.#running === undefined && this.#now() >= this.#retryAtMs;
+    const hasGrown = grownBytes >= Math.max(BYTES_MIN, this.#snapshotBytes);
+    return (hasGrown || this.mustForget) && this.#running === undefined &&
+      this.#now() >= this.#retryAtMs;
   }
 
-  /** To be called after each change; takes no time. */
+  /** To be called after each change, and after entries were redacted; takes no time. */
   consider(): void {
     if (!this.isDue) return;
-    if (this.#options.isReady?.() === false) return;
-    this.#running = this.#take().finally(() => this.#running = undefined);
+    if (this.#options.isReady?.() === false) return this.#considerLater();
+    this.#running = this.#take().finally(() => {
+      this.#running = undefined;
+      if (this.mustForget) this.#considerLater();
+    });
+  }
+
+  /** What must be forgotten does not wait for the next change. */
+  #considerLater(): void {
+    if (!this.mustForget) return;
+    this.#callOff();
+    const { later = runLater } = this.#options;
+    this.#callOff = later(
+      () => this.consider(),
+      Math.max(this.#retryAtMs - this.#now(), LIMITS.snapshotForgetMs),
+    );
   }
 
   async #take(): Promise<void> {
     const { describe, warn, logBytes, take = takeInWorker } = this.#options;
+    const redactions = this.#redactions;
     try {
       const coveredBytes = logBytes();
-      const { bytes } = await take(describe());
+      const { bytes } = await take({ ...describe(), forgets: this.mustForget });
       this.#snapshotBytes = bytes;
       this.#coveredBytes = coveredBytes;
+      this.#coveredRedactions = redactions;
     } catch (error) {
+      // It has read half of what was being written over; the next one does not.
+      if (redactions !== this.#redactions) return;
       warn(`no snapshot was taken: ${messageOf(error)}; the log has everything`);
       this.#retryAtMs = this.#now() + LIMITS.snapshotRetryMs;
     }
@@ -74,13 +111,19 @@ export class SnapshotKeeper {
 
   /** Whether the last snapshot stands for all of the log. */
   get isCurrent(): boolean {
-    return this.#options.logBytes() === this.#coveredBytes;
+    return this.#options.logBytes() === this.#coveredBytes && !this.mustForget;
   }
 
   /** Waits for the one that is being taken. */
   async close(): Promise<void> {
     await this.#running;
+    this.#callOff();
   }
+}
+
+function runLater(run: () => void, afterMs: number): () => void {
+  const timer = setTimeout(run, afterMs).unref();
+  return () => clearTimeout(timer);
 }
 
 async function takeInWorker(question: ToSnapshot): Promise<FromSnapshot> {

@@ -28,6 +28,9 @@ import type { DurableLog } from "./ports.ts";
 import { type VerifiedCas, verifyCas } from "./verify_cas.ts";
 import { type LogFacts, walkLog } from "./verify_log.ts";
 
+/** How often all is read anew because entries were redacted meanwhile. */
+const ATTEMPTS_MAX = 3;
+
 /** What keys and secrets are kept as. */
 const KEY_LABELS: readonly string[] = ["ENCRYPTED PRIVATE KEY", "ENCRYPTED PKI SECRET"];
 
@@ -87,7 +90,14 @@ export async function measureLog(files: Files, folder: string): Promise<number> 
 /** @throws {PkiError} what `askDurable` throws, and whatever makes going on senseless */
 export async function verifyFolder(options: VerifyOptions): Promise<Verified> {
   await loadSqlite();
-  return await new Verification(options).run();
+  for (let attempt = 1;; attempt++) {
+    const verification = new Verification(options);
+    const verified = await verification.run();
+    // What was redacted while it was read may look damaged.
+    const isSettled = !verified.isLive || !hasErrors(verified) || attempt === ATTEMPTS_MAX ||
+      (await options.askDurable?.())?.redactions === verification.redactions;
+    if (isSettled) return verified;
+  }
 }
 
 /** A copy of a certificate: what it is, and what the log has said of it so far. */
@@ -106,6 +116,8 @@ class Verification {
   #serverLeaf: string | undefined;
   #isServerLeafLogged = false;
   #certificates = 0;
+  /** What a running server said of them. */
+  redactions: number | undefined;
 
   constructor(options: VerifyOptions) {
     this.#options = options;
@@ -127,6 +139,7 @@ class Verification {
     await this.#readCopies();
     const snapshot = await this.#readSnapshot();
     const durable = await askDurable?.();
+    this.redactions = durable?.redactions;
     const notes = new Map([...remembered, ...(givenNotes ?? [])]);
     if (durable) notes.set("the running server", durable.checkpoint);
     let log: LogFacts;

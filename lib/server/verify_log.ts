@@ -12,6 +12,13 @@ import { faultOfHeader, FILE_HEADER_BYTES, readRecords } from "../log/records.ts
 import { hashLeaf, TILE_LEAVES } from "../log/tree.ts";
 import { type Files, openIfThere, readBytes } from "../store/disk.ts";
 import { LogIndex, type Segment } from "../store/log_index.ts";
+import {
+  faultInLog,
+  findRedaction,
+  type Redaction,
+  redactionPath,
+  redactPortion,
+} from "../store/redaction_file.ts";
 import { listSegments, segmentName } from "../store/segments.ts";
 import type { Snapshot } from "../store/snapshot.ts";
 import { State } from "../store/state.ts";
@@ -61,6 +68,8 @@ class Walk {
   isWhole = true;
   #isApplied = true;
   #doneBytes = 0;
+  /** What a crash kept from being redacted is read as if it were. */
+  #redaction: Redaction = [];
 
   constructor(options: WalkOptions) {
     this.#options = options;
@@ -76,6 +85,7 @@ class Walk {
     try {
       firsts = until?.map(({ first }) => first) ?? await listSegments(files, folder);
       await this.#lookForOthers();
+      await this.#findRedaction();
     } catch (error) {
       onError(folder, messageOf(error));
       this.isWhole = false;
@@ -99,6 +109,7 @@ class Walk {
       }
     }
     this.#state.endBulk();
+    this.#checkRedaction();
     if (snapshot && this.isWhole && snapshot.index.size > this.index.size) {
       const { size } = snapshot.index;
       onError(snapshotPath, `it stands for ${size} entries, the log has ${this.index.size}`);
@@ -108,9 +119,30 @@ class Walk {
   async #lookForOthers(): Promise<void> {
     const { files, folder, onNote } = this.#options;
     for (const name of await files.list(folder)) {
-      if (/^\d{12}\.log$/.test(name) || name === "checkpoint") continue;
+      if (/^\d{12}\.log$/.test(name) || ["checkpoint", "redact"].includes(name)) continue;
       onNote(join(folder, name), "it is no part of the log");
     }
+  }
+
+  async #findRedaction(): Promise<void> {
+    const { files, folder, onError } = this.#options;
+    const { redaction, fault } = await findRedaction({ files, folder });
+    this.#redaction = redaction;
+    if (fault !== undefined) onError(redactionPath(folder), fault);
+  }
+
+  /** That it is about entries of this log, once that is known. */
+  #checkRedaction(): void {
+    const { folder, onError, onNote, until } = this.#options;
+    const path = redactionPath(folder);
+    // A running server does it, and may have gone on.
+    const count = this.#redaction.length;
+    if (count === 0 || until || !this.isWhole) return;
+    const faults = this.#redaction.map((record) => faultInLog(record, this.index))
+      .filter((fault) => fault !== undefined);
+    for (const fault of faults) onError(path, fault);
+    if (faults.length > 0) return;
+    onNote(path, `a crash kept entries from being redacted (${count}); the next start does it`);
   }
 
   /** Returns the index of the entry that follows. */
@@ -131,6 +163,11 @@ class Walk {
       }
       const bytes = Math.min(fileBytes, durableBytes ?? fileBytes);
       const content = await readBytes(file, 0, bytes);
+      const misfit = redactPortion(content, this.#redaction, { first, from: 0 });
+      if (misfit !== undefined) {
+        onError(redactionPath(this.#options.folder), misfit);
+        this.#redaction = []; // Once is enough.
+      }
       const fault = faultOfHeader(content.subarray(0, FILE_HEADER_BYTES), first);
       if (fault !== undefined) throw new Error(fault);
       this.#count(FILE_HEADER_BYTES);

@@ -197,7 +197,7 @@ export class Journal {
   }
 
   /**
-   * Changes when a redaction begins and when it ends. Who has read files of the log between two equal
+   * Changes whenever entries are redacted, when that begins and when it ends. Who has read files of the log between two equal
    * numbers, of one running server, has not read both of a record, or one record of a batch redacted
    * and another not.
    */

@@ -5,8 +5,8 @@
  */
 
 import { join } from "node:path";
-import { isEqualBytes } from "../base/bytes.ts";
-import { messageOf, PkiError } from "../base/errors.ts";
+import { type Bytes, isEqualBytes } from "../base/bytes.ts";
+import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeLeaf } from "../log/entry.ts";
 import { parseRecord } from "../log/records.ts";
@@ -44,29 +44,38 @@ export function redactionPath(folder: string): string {
 }
 
 /** It says something that must not be done. */
-export function redactionRefusal(folder: string, why: string, cause?: unknown): PkiError {
+export function redactionRefusal(folder: string, why: string): PkiError {
   return new PkiError("storage", `cannot use "${redactionPath(folder)}": ${why}`, {
     hint: "nothing was changed; without this file the log is read as it is (see pki log verify)",
-    cause,
   });
 }
 
 /** @throws {PkiError} `storage` if there is one that cannot be read */
-export async function readRedaction({ files, folder }: Location): Promise<Redaction> {
-  const path = redactionPath(folder);
+export async function readRedaction(location: Location): Promise<Redaction> {
   try {
-    const file = await openIfThere(files, path, "read");
-    if (!file) return [];
-    try {
-      const bytes = await file.size();
-      if (bytes > FILE_BYTES_MAX) throw redactionRefusal(folder, `it has ${bytes} bytes`);
-      return parseRedaction(await readBytes(file, 0, bytes));
-    } finally {
-      await file.close();
-    }
+    const { redaction, fault } = await findRedaction(location);
+    if (fault !== undefined) throw redactionRefusal(location.folder, fault);
+    return redaction;
   } catch (error) {
-    if (error instanceof PkiError) throw redactionRefusal(folder, messageOf(error), error);
-    throw diskError(`cannot read "${path}"`, error);
+    throw diskError(`cannot read "${redactionPath(location.folder)}"`, error);
+  }
+}
+
+/** What is to be redacted, or what is wrong with the file that says it. @throws {Error} of the system */
+export async function findRedaction(
+  { files, folder }: Location,
+): Promise<{ readonly redaction: Redaction; readonly fault?: string }> {
+  const file = await openIfThere(files, redactionPath(folder), "read");
+  if (!file) return { redaction: [] };
+  try {
+    const bytes = await file.size();
+    if (bytes > FILE_BYTES_MAX) return { redaction: [], fault: `it has ${bytes} bytes` };
+    return { redaction: parseRedaction(await readBytes(file, 0, bytes)) };
+  } catch (error) {
+    if (error instanceof PkiError) return { redaction: [], fault: error.message };
+    throw error;
+  } finally {
+    await file.close();
   }
 }
 
@@ -105,6 +114,37 @@ export function redactPortion(
   return undefined;
 }
 
+/**
+ * Holds redacted records of one segment against what is there.
+ * @throws {PkiError} `storage`; {Error} of the system
+ */
+export async function checkRecords(
+  redaction: Redaction,
+  { file, folder }: { readonly file: LogFile; readonly folder: string },
+): Promise<void> {
+  for (const record of redaction) {
+    const fault = faultOfRedacted(await readThere(file, record), record);
+    if (fault !== undefined) throw redactionRefusal(folder, faultOf(record, fault));
+  }
+}
+
+async function readThere(file: LogFile, { offset, record }: RedactedRecord): Promise<Bytes> {
+  const end = Math.min(await file.size(), offset + record.length);
+  return await readBytes(file, offset, end);
+}
+
+/** Puts what lies in a portion of any length, of records that were checked, in its place. */
+export function overlayRecords(
+  portion: Uint8Array,
+  { at, records }: { readonly at: number; readonly records: Redaction },
+): void {
+  for (const { offset, record } of records) {
+    const from = Math.max(offset, at);
+    const to = Math.min(offset + record.length, at + portion.length);
+    if (from < to) portion.set(record.subarray(from - offset, to - offset), from - at);
+  }
+}
+
 function faultOf({ index, segment, offset }: RedactedRecord, fault: string): string {
   return `entry ${index} at byte ${offset} of segment ${segment}: ${fault}`;
 }
@@ -121,24 +161,25 @@ export async function checkRedaction(
     readonly handles: ReadonlyMap<number, LogFile>;
   },
 ): Promise<void> {
-  for (const redacted of redaction) {
-    const { index: entry, segment, offset, record } = redacted;
-    const place = entry < index.size ? index.placeOf(entry) : undefined;
-    const file = handles.get(segment);
-    if (!place || !file) {
-      throw redactionRefusal(folder, `entry ${entry} is not in the log, which has ${index.size}`);
-    }
-    const end = Math.min(await file.size(), offset + record.length);
-    const fault = faultOfRedacted(await readBytes(file, offset, end), redacted);
-    if (fault !== undefined) throw redactionRefusal(folder, faultOf(redacted, fault));
-    if (place.segment !== segment || place.offset !== offset) {
-      throw redactionRefusal(folder, faultOf(redacted, "that is not its place"));
-    }
-    const leafHash = hashLeaf(encodeLeaf(parseRecord(record)));
-    if (!isEqualBytes(leafHash, index.tree.leafHash(entry))) {
-      throw redactionRefusal(folder, faultOf(redacted, "it is not the entry that was logged"));
-    }
+  for (const record of redaction) {
+    const file = handles.get(record.segment);
+    if (file && record.index < index.size) await checkRecords([record], { file, folder });
+    const fault = faultInLog(record, index);
+    if (fault !== undefined) throw redactionRefusal(folder, fault);
   }
+}
+
+/** Why a redacted record cannot be that of its entry, if anything. */
+export function faultInLog(redacted: RedactedRecord, index: LogIndex): string | undefined {
+  const { index: entry, segment, offset, record } = redacted;
+  if (entry >= index.size) return `entry ${entry} is not in the log, which has ${index.size}`;
+  const place = index.placeOf(entry);
+  if (place.segment !== segment || place.offset !== offset) {
+    return faultOf(redacted, "that is not its place");
+  }
+  const leafHash = hashLeaf(encodeLeaf(parseRecord(record)));
+  if (isEqualBytes(leafHash, index.tree.leafHash(entry))) return undefined;
+  return faultOf(redacted, "it is not the entry that was logged");
 }
 
 /**

@@ -42,7 +42,7 @@ export class Redactor {
     this.#options = options;
   }
 
-  /** Changes when a batch begins and when it ends. */
+  /** Changes whenever entries are redacted: when a batch begins, when it ends, and with each call. */
   get count(): number {
     return this.#count;
   }
@@ -78,6 +78,8 @@ export class Redactor {
       bytes += record.length;
     }
     if (batch.length > 0) await this.#redactBatch(batch.reverse());
+    // Also where they were redacted already: whoever asks knows of something that has them.
+    if (entries.length > 0) this.#count++;
   }
 
   async #redactBatch(redaction: Redaction): Promise<void> {

@@ -66,8 +66,13 @@ export async function replayLog(
 /**
  * The tables and the index as a file, in parts that belong one behind the other. What the tables
  * held of an earlier snapshot is brought up to date.
+ * @param forgets whether nothing may be left of what the tables held once. SQLite overwrites what is
+ *   deleted, but pages keep copies of rows that it has moved: only writing all of them anew is certain
  */
-export function encodeSnapshot({ state, index }: Snapshot): readonly Uint8Array[] {
+export function encodeSnapshot(
+  { state, index }: Snapshot,
+  { forgets = false }: { readonly forgets?: boolean } = {},
+): readonly Uint8Array[] {
   const { database } = state;
   database.transaction(() => {
     const put = database.query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
@@ -88,6 +93,7 @@ export function encodeSnapshot({ state, index }: Snapshot): readonly Uint8Array[
     );
     for (const { first, bytes } of index.segments) putSegment.run(first, bytes);
   })();
+  if (forgets) database.exec("VACUUM");
   const file = database.serialize();
   return [file, SEAL_TITLE, sha256(file)];
 }

@@ -53,6 +53,8 @@ export class State {
 
   private constructor(database: Database) {
     this.database = database;
+    // What is deleted is overwritten: in a snapshot it would else stay readable.
+    database.exec("PRAGMA secure_delete = ON");
     migrate(database);
   }
 

@@ -138,7 +138,7 @@ test("backUp() goes no further than the running server says", async () => {
   const { log: { index: { size, segments } } } = await verifyFolder(options);
   const [checkpoint = ""] = (await readNotes(diskFiles, join(folder, "log/checkpoint")))
     .filter((note) => note.includes(`\n${size}\n`));
-  const durable: DurableLog = { checkpoint, size, segments: [...segments] };
+  const durable: DurableLog = { checkpoint, size, segments: [...segments], redactions: 0 };
   fs.appendFileSync(join(folder, SEGMENT), new Uint8Array(100));
   const path = freshPath("b.backup");
   await back(folder, path, { askDurable: () => Promise.resolve(durable) });

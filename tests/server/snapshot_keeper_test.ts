@@ -14,11 +14,14 @@ function makeKeeper(
   const clock = { nowMs: 0 };
   const warnings: string[] = [];
   const taken: ToSnapshot[] = [];
+  const redactions = { count: 7 };
+  const waiting: { run: () => void; afterMs: number }[] = [];
   let ends: PromiseWithResolvers<FromSnapshot>;
   const keeper = new SnapshotKeeper({
     snapshotBytes,
     coveredBytes,
     logBytes: () => log.bytes,
+    redactions: () => redactions.count,
     isReady,
     describe: () => ({
       logFolder: "log",
@@ -34,6 +37,11 @@ function makeKeeper(
     },
     warn: (text) => void warnings.push(text),
     now: () => clock.nowMs,
+    later(run, afterMs) {
+      const one = { run, afterMs };
+      waiting.push(one);
+      return () => void waiting.splice(0, Infinity, ...waiting.filter((other) => other !== one));
+    },
   });
   return {
     keeper,
@@ -41,10 +49,26 @@ function makeKeeper(
     log,
     warnings,
     taken,
+    waiting,
+    redact() {
+      redactions.count += 2;
+      keeper.consider();
+      return taken.length;
+    },
+    /** What was put off happens. */
+    passTime() {
+      for (const { run } of waiting.splice(0, Infinity)) run();
+      return taken.length;
+    },
     grow(bytes: number) {
       log.bytes += bytes;
       keeper.consider();
       return taken.length;
+    },
+    /** Ends the one that is being taken, and goes on. */
+    end(error?: Error) {
+      if (error) ends.reject(error);
+      else ends.resolve({ bytes: 1 });
     },
     async succeed(bytes: number) {
       ends.resolve({ bytes });
@@ -136,4 +160,60 @@ test("SnapshotKeeper.consider() takes none while what it stands for is not ready
   assert.equal(world.keeper.isDue, false, "one is being taken");
   world.grow(10 * MIN);
   assert.deepEqual(asked, [false, true]);
+});
+
+test("SnapshotKeeper.consider() takes one at once after a redaction, that forgets, and then no more", async () => {
+  const world = makeKeeper({ coveredBytes: 10 });
+  assert.ok(world.keeper.isCurrent);
+  assert.equal(world.keeper.mustForget, false);
+  assert.equal(world.redact(), 1);
+  assert.equal(world.taken[0]?.forgets, true);
+  assert.ok(!world.keeper.isCurrent && world.keeper.mustForget);
+  await world.succeed(1);
+  assert.ok(world.keeper.isCurrent && !world.keeper.mustForget);
+  assert.deepEqual(world.waiting, []);
+  assert.equal(world.grow(MIN), 2);
+  assert.equal(world.taken[1]?.forgets, false);
+  await world.succeed(1);
+});
+
+test("SnapshotKeeper takes another when a redaction came while one was being taken, and says nothing of one that failed by it", async () => {
+  for (const hasFailed of [false, true]) {
+    const world = makeKeeper();
+    assert.equal(world.grow(MIN), 1);
+    assert.equal(world.redact(), 1);
+    const ended = hasFailed ? world.fail(new Error("checksum")) : world.succeed(1);
+    await ended;
+    assert.deepEqual(world.warnings, []);
+    assert.deepEqual(world.waiting, [], "closed: nothing is taken any more");
+  }
+  for (const hasFailed of [false, true]) {
+    const world = makeKeeper();
+    world.grow(MIN);
+    world.redact();
+    world.end(hasFailed ? new Error("checksum") : undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(world.passTime(), 2);
+    assert.equal(world.taken[1]?.forgets, true);
+    await world.succeed(1);
+    assert.ok(!world.keeper.mustForget);
+    assert.deepEqual(world.warnings, []);
+  }
+});
+
+test("SnapshotKeeper does not wait for a change to forget what was not ready, or failed", async () => {
+  const ready = { is: false };
+  const world = makeKeeper({ isReady: () => ready.is });
+  assert.equal(world.redact(), 0);
+  assert.equal(world.passTime(), 0);
+  ready.is = true;
+  assert.equal(world.passTime(), 1);
+  world.end(new Error("disk full"));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(world.warnings.length, 1);
+  assert.deepEqual(world.waiting.map(({ afterMs }) => afterMs), [LIMITS.snapshotRetryMs]);
+  world.clock.nowMs += LIMITS.snapshotRetryMs;
+  assert.equal(world.passTime(), 2);
+  assert.equal(world.taken[1]?.forgets, true);
+  await world.succeed(1);
 });

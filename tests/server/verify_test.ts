@@ -456,7 +456,7 @@ test("verifyFolder() reads no further than the running server says", async () =>
     });
   const [segment] = index.segments;
   assert.ok(segment);
-  const durable = { checkpoint, size: index.size, segments: [segment] };
+  const durable = { checkpoint, size: index.size, segments: [segment], redactions: 0 };
   fs.appendFileSync(join(folder, SEGMENT), new Uint8Array(100)); // another write is under way
   const verified = await lookAt(durable);
   assert.equal(verified.isLive, true);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { concatBytes, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { Database, loadSqlite } from "../../lib/store/database.ts";
@@ -120,4 +121,45 @@ test("readSnapshot() says how long the file is, closes it, and finds none where 
   files.plant("/state.db", SNAPSHOT.slice(1));
   await assert.rejects(readSnapshot(files, "/state.db"), { kind: "storage" });
   assert.equal(files.openCount, 0);
+});
+
+/** How many of these texts are somewhere in a file. */
+function tracesOf(file: Uint8Array, texts: readonly string[]): number {
+  const content = Buffer.from(file.buffer, file.byteOffset, file.length);
+  return texts.filter((text) => content.includes(text)).length;
+}
+
+test("encodeSnapshot() leaves no trace of what was deleted when it has to forget", () => {
+  const state = State.empty();
+  const ids = Array.from({ length: 3000 }, (_, n) => `user${n * 7919 % 3000}`);
+  const recordOf = (id: string) => `secret of ${id}.`.padEnd(150 + id.length * 13 % 90, "x");
+  state.startBulk();
+  // In no order, so that pages are split and rows moved between them.
+  for (const [n, id] of ids.entries()) {
+    state.apply({
+      type: "registered",
+      timeMs: n,
+      public: {},
+      private: { id, credential: `credential of ${id}.`, record: recordOf(id) },
+      salt: new Uint8Array(32),
+    }, n);
+  }
+  state.endBulk();
+  const gone = ids.filter((_, n) => n % 3 === 0);
+  const left = ids.filter((_, n) => n % 3 !== 0);
+  const secrets = gone.flatMap((id) => [`secret of ${id}.`, `credential of ${id}.`]);
+  const index = grow(new LogIndex(), 3);
+  const before = parseSnapshot(concatBytes(...encodeSnapshot({ state, index })));
+  for (const one of [state, before.state]) { // as it lives, and as the worker loads it
+    assert.equal(tracesOf(concatBytes(...encodeSnapshot({ state: one, index })), secrets), 2000);
+    for (const id of gone) one.database.query("DELETE FROM accounts WHERE id = ?").run(id);
+    const careless = concatBytes(...encodeSnapshot({ state: one, index }));
+    assert.ok(tracesOf(careless, secrets) < 40, "most of it is overwritten at once");
+    const snapshot = concatBytes(...encodeSnapshot({ state: one, index }, { forgets: true }));
+    assert.equal(tracesOf(snapshot, secrets), 0);
+    assert.equal(tracesOf(snapshot, left.map((id) => `secret of ${id}.`)), left.length);
+    const { state: last } = parseSnapshot(snapshot);
+    assert.equal(last.account(left[0] ?? "")?.record, recordOf(left[0] ?? ""));
+    for (const each of [one, last]) each.close();
+  }
 });
