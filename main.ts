@@ -93,6 +93,7 @@ async function main(): Promise<number> {
         interruptHandler = before;
       };
     },
+    onHangUp: (listener) => void process.on("SIGHUP", listener),
   };
   const result = await runProgram(WORDS, context);
   await drained(stdout);

@@ -26,6 +26,8 @@ export interface PkiContext extends CommandContext {
   /** Aborted by SIGINT or SIGTERM; its reason is the signal's name. */
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /** Has SIGHUP call this from now on, and not end the program; absent where there are no signals. */
+  readonly onHangUp?: (listener: () => void) => void;
   /** What `--color` says; absent where it was not given. */
   readonly color?: ColorMode | undefined;
   /**

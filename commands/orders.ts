@@ -66,7 +66,8 @@ async function open(
   try {
     const { openOffline } = await import("../lib/server/offline.ts");
     const { resolveConfiguration } = await import("./server_configuration.ts");
-    const { stderr, env } = surroundings.context.process;
+    const { Log } = await import("../lib/server/log.ts");
+    const { process: { stderr, env }, now } = surroundings.context;
     const options = flags.witness === undefined ? {} : { witness: flags.witness };
     const { settings } = resolveConfiguration({ folder, options, env, hostName: hostname() });
     return await openOffline({
@@ -74,7 +75,7 @@ async function open(
       passphrase: await findPassphrase(surroundings, flags),
       witness: settings.witness,
       registration: settings.registration,
-      log: (line) => stderr.write(`pki: ${line}\n`),
+      log: new Log({ stream: stderr, format: "text", level: "notice", now }),
     });
   } catch (error) {
     await lock.release();

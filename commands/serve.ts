@@ -2,9 +2,14 @@
 
 import { buildCommand } from "@stricli/core";
 import { hostname } from "node:os";
+import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress } from "../lib/client/address.ts";
 import { LIMITS } from "../lib/base/limits.ts";
+import { canOpenTerminal } from "../lib/client/terminal.ts";
+import { Log, LOG_FORMATS, LOG_LEVELS } from "../lib/server/log.ts";
+import type { RunningServer } from "../lib/server/server.ts";
+import { Supervisor } from "../lib/server/supervisor.ts";
 import { REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -29,13 +34,13 @@ import {
 import { readRootPassphrase, ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
 import {
   type Configuration,
+  type ConfigurationInput,
   printConfiguration,
   resolveConfiguration,
 } from "./server_configuration.ts";
+import { Reloader } from "./server_reload.ts";
 import {
   type GivenSettings,
-  LOG_FORMATS,
-  LOG_LEVELS,
   parseSetting,
   SETTING_NAMES,
   type SettingName,
@@ -76,11 +81,25 @@ function passphraseFlags(
   return passphraseFile === undefined || isOutranked ? {} : { passphraseFile };
 }
 
+/** How the server speaks: notes are lines of the log where a program reads that. */
+class ServerSurroundings extends Surroundings {
+  log: Log | undefined;
+
+  override note(text: string): void {
+    if (this.log?.format !== "json") return super.note(text);
+    if (!this.flags.quiet) this.log.log({ level: "notice", event: "note", message: text });
+  }
+
+  override warn(message: string, hint?: string): void {
+    if (this.log?.format !== "json") return super.warn(message, hint);
+    this.log.log({ level: "warning", event: "warning", message, fields: { hint } });
+  }
+}
+
 export async function serve(context: PkiContext, flags: ServeFlags): Promise<void> {
-  const surroundings = new Surroundings(context, flags);
+  const surroundings = new ServerSurroundings(context, flags);
   if (flags.domain !== undefined) checkDomain(flags.domain);
   const { env, stdout, stderr } = context.process;
-  const { checkPassphrase, isSetUp, settleFolder, setUp } = await import("../lib/server/setup.ts");
   const input = {
     folder: surroundings.dataFolder(flags.data),
     options: givenSettings(flags),
@@ -89,70 +108,173 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   };
   if (flags.printConfig) {
     const configuration = resolveConfiguration(input);
-    for (const text of configuration.warnings) stderr.write(`pki: warning: ${text}\n`);
+    for (const text of configuration.warnings) surroundings.warn(text);
     stdout.write(printConfiguration(configuration));
     return;
   }
+  const { settleFolder } = await import("../lib/server/setup.ts");
   settleFolder(input.folder);
   const configuration = resolveConfiguration(input);
+  const { logFormat: format, logLevel: level } = configuration.settings;
+  const log = new Log({ stream: stderr, format, level, now: context.now });
+  surroundings.log = log;
+  for (const text of configuration.warnings) surroundings.warn(text);
+  try {
+    await run(surroundings, flags, { input, configuration, log });
+  } finally {
+    await log.close();
+  }
+}
+
+interface Run {
+  readonly input: ConfigurationInput;
+  readonly configuration: Configuration;
+  readonly log: Log;
+}
+
+/** Sets the folder up if it is new, and serves until the program is asked to end. */
+async function run(
+  surroundings: Surroundings,
+  flags: ServeFlags,
+  { input, configuration, log }: Run,
+): Promise<void> {
+  const { context } = surroundings;
   const { folder, settings } = configuration;
-  for (const text of configuration.warnings) stderr.write(`pki: warning: ${text}\n`);
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
+  const passphrase = await prepareFolder(surroundings, flags, configuration);
+  const rootPassphrase = await readRootPassphrase(surroundings, flags);
+  const lock = await takeLock(folder);
+  const { env } = context.process;
+  const supervisor = new Supervisor({ env, pid: process.pid, warn: (text) => warn(log, text) });
+  try {
+    const fault = Promise.withResolvers<never>();
+    const { publicAddress, host, port, witness } = settings;
+    const server = await startServer({
+      ...{ folder, passphrase, host, port, witness, log },
+      connectionsMax: settings.maxConnections,
+      registration: settings.registration,
+      logLevel: settings.logLevel,
+      ...(publicAddress === undefined ? {} : { publicAddress }),
+      acceptsLoss: flags.acceptLoss ?? false,
+      ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
+      ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
+      onFault: fault.reject,
+    });
+    try {
+      checkDomainFits(settings.domain, server.domain);
+      const { stopped, stopWatching } = attend(context, {
+        server,
+        input,
+        configuration,
+        log,
+        supervisor,
+      });
+      try {
+        const invitation = server.hadAccounts || settings.registration === "closed"
+          ? undefined
+          : await makeInvitation((body) => server.order("INVITE", body), {
+            fingerprint: server.fingerprint,
+          });
+        announce(surroundings, { ...server, host, invitation, isLogged: log.format === "json" });
+        tellReady(log, { ...server, host });
+        supervisor.ready(statusOf({ ...server, host }));
+        await Promise.race([fault.promise, stopped]);
+      } finally {
+        stopWatching();
+        supervisor.stopping();
+      }
+      log.log({ level: "info", event: "server.stopping" });
+      if (log.format === "text") surroundings.note("stopping: running requests finish");
+    } finally {
+      await server.stop();
+    }
+    log.log({ level: "info", event: "server.stopped" });
+  } finally {
+    await lock.release();
+    await supervisor.close();
+  }
+}
+
+function warn(log: Log, message: string): void {
+  log.log({ level: "warning", event: "warning", message });
+}
+
+/** Makes the data folder at the first start. Returns the passphrase of its keys. */
+async function prepareFolder(
+  surroundings: Surroundings,
+  flags: ServeFlags,
+  configuration: Configuration,
+): Promise<string> {
+  const { context } = surroundings;
+  const { folder, settings: { witness, domain = DEFAULT_DOMAIN } } = configuration;
+  const { checkPassphrase, isSetUp, setUp } = await import("../lib/server/setup.ts");
   const { checkNotPending } = await import("../lib/server/outside_root.ts");
   checkNotPending(folder);
   checkRootKeyUse(flags);
   const isFirstStart = !isSetUp(folder);
-  const { witness } = settings;
   if (isFirstStart) checkNoWitness(folder, witness);
-  const where = passphraseFlags(configuration, env);
+  const where = passphraseFlags(configuration, context.process.env);
   const passphrase = isFirstStart
     ? await choosePassphrase(surroundings, where)
     : await findPassphrase(surroundings, where);
   checkPassphrase(passphrase);
-  const rootPassphrase = await readRootPassphrase(surroundings, flags);
   if (isFirstStart) {
-    const domain = settings.domain ?? DEFAULT_DOMAIN;
     await setUp(folder, { domain, passphrase, nowMs: context.now() });
     surroundings.note(
       `made a root and an issuing CA for the trust domain ${domain}, in "${folder}"`,
     );
     noteRootKey(surroundings, folder);
   }
-  const lock = await takeLock(folder);
-  try {
-    const fault = Promise.withResolvers<never>();
-    const server = await startServer({
-      folder,
-      passphrase,
-      host: settings.host,
-      port: settings.port,
-      connectionsMax: settings.maxConnections,
-      registration: settings.registration,
-      ...(settings.publicAddress === undefined ? {} : { publicAddress: settings.publicAddress }),
-      witness,
-      acceptsLoss: flags.acceptLoss ?? false,
-      ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
-      ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
-      log: (line) => stderr.write(`pki: ${line}\n`),
-      onFault: fault.reject,
-    });
-    try {
-      checkDomainFits(settings.domain, server.domain);
-      const invitation = server.hadAccounts || settings.registration === "closed"
-        ? undefined
-        : await makeInvitation((body) => server.order("INVITE", body), {
-          fingerprint: server.fingerprint,
-        });
-      announce(surroundings, { ...server, host: settings.host, invitation });
-      await Promise.race([fault.promise, aborted(context.signal)]);
-      surroundings.note("stopping: running requests finish");
-    } finally {
-      await server.stop();
-    }
-  } finally {
-    await lock.release();
-  }
+  return passphrase;
+}
+
+/** What comes from outside while the server runs: signals, and a supervisor that watches. */
+function attend(
+  { signal, process: { stderr }, onHangUp }: PkiContext,
+  { server, input, configuration, log, supervisor }: Run & {
+    readonly server: RunningServer;
+    readonly supervisor: Supervisor;
+  },
+): { readonly stopped: Promise<void>; readonly stopWatching: () => void } {
+  const { port } = server;
+  const reloader = new Reloader({
+    ...{ input, configuration, port, log },
+    apply: (changes) => server.reload(changes),
+  });
+  const status = statusOf({ ...server, host: configuration.settings.host });
+  const hungUp = Promise.withResolvers<void>();
+  onHangUp?.(() => {
+    // Whose terminal was closed has hung up; what has none is asked to reload.
+    if (stderr.isTTY && !canOpenTerminal()) return hungUp.resolve();
+    supervisor.reloading();
+    void reloader.reload().then(() => supervisor.ready(status));
+  });
+  const watch = supervisor.watchdogMs === undefined ? undefined : setInterval(() => {
+    // A directory that has failed ends the server anyway, and says why.
+    server.checkAlive().then(() => supervisor.alive(), () => {});
+  }, supervisor.watchdogMs);
+  return {
+    stopped: Promise.race([aborted(signal), hungUp.promise]),
+    stopWatching: () => clearInterval(watch),
+  };
+}
+
+/** Where and for whom it serves. */
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly domain: string;
+  readonly fingerprint: string;
+}
+
+function statusOf({ host, port, domain }: Place): string {
+  return `serving ${domain} at ${formatAddress({ host, port })}`;
+}
+
+function tellReady(log: Log, { host, port, domain, fingerprint }: Place): void {
+  const fields = { host, port, domain, fingerprint };
+  log.log({ level: "info", event: "server.ready", fields });
 }
 
 function checkRootKeyUse({ acceptLoss, rootKey, rootPassphraseFile }: ServeFlags): void {
@@ -172,13 +294,11 @@ function checkDomainFits(wanted: string | undefined, found: string): void {
 
 function announce(
   surroundings: Surroundings,
-  { host, port, fingerprint, domain, invitation }: {
-    readonly host: string;
-    readonly port: number;
-    readonly fingerprint: string;
-    readonly domain: string;
+  { host, port, fingerprint, domain, invitation, isLogged }: Place & {
     /** For the first person, while there is nobody. */
     readonly invitation: Invited | undefined;
+    /** Whether notes go into the log, where no invitation belongs. */
+    readonly isLogged: boolean;
   },
 ): void {
   surroundings.result(
@@ -193,7 +313,7 @@ function announce(
     `pki server for ${domain}, ready\n  address      ${formatAddress({ host, port })}\n` +
       `  fingerprint  ${fingerprint}`,
   );
-  if (!invitation) return;
+  if (!invitation || isLogged) return;
   surroundings.note(
     `Nobody is registered yet. The first person joins, within ${INVITATION_DEFAULT_HOURS} hours, ` +
       `with\n\n  pki join ${invitation.line}\n\npki invite makes the next invitation`,

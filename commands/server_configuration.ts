@@ -36,6 +36,8 @@ export interface Configuration {
   /** The file that was read; `undefined` where there is none. */
   readonly file: string | undefined;
   readonly settings: ServerSettings;
+  /** Those of them that are no defaults. */
+  readonly given: GivenSettings;
   /** Of each setting that has a value. */
   readonly sources: Readonly<Partial<Record<SettingName, Source>>>;
   /** What is odd and changes nothing, as sentences. */
@@ -147,11 +149,13 @@ function readEnvironment(
 function fillDefaults(
   given: GivenSettings,
   { folder, hostName }: Pick<ConfigurationInput, "folder" | "hostName">,
+  listeningPort?: number,
 ): ServerSettings {
-  const { host = "127.0.0.1", port = DEFAULT_PORT, logFormat = "text" } = given;
+  const { host = "127.0.0.1", logFormat = "text" } = given;
+  const port = listeningPort ?? given.port ?? DEFAULT_PORT;
   return {
     host,
-    port,
+    port: given.port ?? DEFAULT_PORT,
     maxConnections: LIMITS.connectionsMax,
     witness: defaultWitness(folder),
     registration: isLoopback(host) ? "open" : "invite",
@@ -197,9 +201,36 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     folder: resolve(folder),
     file: json === undefined ? undefined : path,
     settings,
+    given: given as GivenSettings,
     sources,
     warnings,
   };
+}
+
+/**
+ * The configuration that a running server goes on with. What follows from a setting that cannot
+ * change follows from the one that holds, not from the one that is written now.
+ * @param port on which it listens
+ * @returns also which settings are written otherwise than the server runs with
+ * @throws {PkiError} as {@link resolveConfiguration}
+ */
+export function reconfigure(
+  running: Configuration,
+  input: ConfigurationInput,
+  port: number,
+): { readonly configuration: Configuration; readonly fixed: readonly SettingName[] } {
+  const written = resolveConfiguration(input);
+  const fixed = SETTING_NAMES.filter((name) =>
+    !SETTINGS[name].isLive && written.given[name] !== running.given[name]
+  );
+  const given = Object.fromEntries(
+    SETTING_NAMES.flatMap((name) => {
+      const { given } = SETTINGS[name].isLive ? written : running;
+      return given[name] === undefined ? [] : [[name, given[name]]];
+    }),
+  ) as GivenSettings;
+  const settings = fillDefaults(given, input, port);
+  return { configuration: { ...written, given, settings }, fixed };
 }
 
 /** What `--print-config` prints; `settings` of it is a good `pki.json`. */

@@ -10,12 +10,9 @@ import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import { formatAddress, parseAddress } from "../lib/client/address.ts";
 import { type Registration, REGISTRATIONS } from "../lib/protocol/messages.ts";
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../lib/server/log.ts";
 import { isDomain } from "../lib/x509/names.ts";
 import { DEFAULT_PORT } from "./globals.ts";
-
-export const LOG_FORMATS = ["text", "json"] as const;
-/** From the gravest on; each includes those before it. */
-export const LOG_LEVELS = ["error", "warning", "notice", "info", "debug"] as const;
 
 /** With which settings a server runs. */
 export interface ServerSettings {
@@ -32,8 +29,8 @@ export interface ServerSettings {
   readonly registration: Registration;
   /** `host:port` under which clients reach the server, for invitations. */
   readonly publicAddress?: string;
-  readonly logFormat: typeof LOG_FORMATS[number];
-  readonly logLevel: typeof LOG_LEVELS[number];
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
 }
 
 export type SettingName = keyof ServerSettings;

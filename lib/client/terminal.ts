@@ -46,6 +46,11 @@ export function openDevice(): Device {
 
 function hasDevice(): boolean {
   if (process.stdin.isTTY && process.stderr.isTTY) return true;
+  return canOpenTerminal();
+}
+
+/** Whether the process belongs to a terminal now; one that was closed is none any more. */
+export function canOpenTerminal(): boolean {
   if (process.platform === "win32") return false;
   try {
     fs.closeSync(fs.openSync("/dev/tty", "r+"));

@@ -26,6 +26,7 @@ import { isIssuedBy } from "../x509/path.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
+import type { EventLog, LogLevel } from "./log.ts";
 import type {
   DirectoryEvent,
   DirectoryOrder,
@@ -50,6 +51,8 @@ export interface ServerOptions {
   readonly registration?: Registration;
   /** `host:port` where clients reach the server, for invitations; guessed where it is not said. */
   readonly publicAddress?: string;
+  /** From which level on the directory tells of events; the log itself leaves out the rest. */
+  readonly logLevel?: LogLevel;
   /** Where the newest checkpoint is remembered outside of the folder. */
   readonly witness: string;
   /** Goes on although the log has lost entries. */
@@ -57,11 +60,16 @@ export interface ServerOptions {
   /** A file with the root's key, to accept a loss with, and its passphrase if it has its own. */
   readonly rootKeyPath?: string;
   readonly rootPassphrase?: string;
-  /** A line for the operator. */
-  readonly log: (line: string) => void;
+  /** For the operator. */
+  readonly log: EventLog;
   /** The server cannot go on: a fault in the directory or the authority. */
   readonly onFault: (error: PkiError) => void;
 }
+
+/** What can change while the server runs. */
+export type LiveOptions = Required<
+  Pick<ServerOptions, "registration" | "publicAddress" | "connectionsMax" | "logLevel">
+>;
 
 /** The TLS key and certificate that connections are served with. */
 interface Identity {
@@ -70,7 +78,7 @@ interface Identity {
 }
 
 export class Core {
-  readonly #options: ServerOptions;
+  #options: ServerOptions;
   readonly #files: ServerFiles;
   readonly #directoryWorker: Worker;
   readonly #authorityWorkers: readonly Worker[];
@@ -120,11 +128,16 @@ export class Core {
     return worker;
   }
 
+  #warn(message: string): void {
+    this.#options.log.log({ level: "warning", event: "warning", message });
+  }
+
   /** A port on which the directory speaks without being asked. */
   #listenToDirectory(): MessagePort {
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (event: DirectoryEvent) => {
-      if (event.type === "warning") this.#options.log(`warning: ${event.text}`);
+      if (event.type === "event") this.#options.log.log(event.event);
+      else if (event.type === "warning") this.#warn(event.text);
       else this.#options.onFault(unpackError(event.error));
     });
     return port2;
@@ -132,7 +145,7 @@ export class Core {
 
   async startWorkers(): Promise<void> {
     const { folder, passphrase, witness, acceptsLoss = false } = this.#options;
-    const { registration = "closed" } = this.#options;
+    const { registration = "closed", logLevel = "notice" } = this.#options;
     const { rootKeyPath, rootPassphrase } = this.#options;
     const rootKey = {
       ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
@@ -149,7 +162,7 @@ export class Core {
       this.#directory.ask(
         {
           ...{ type: "start", folder, passphrase, witness, acceptsLoss, ...rootKey },
-          ...{ events, authorities: ports, registration },
+          ...{ events, authorities: ports, registration, logLevel },
         },
         [events, ...ports],
       ),
@@ -195,6 +208,12 @@ export class Core {
 
   /** Does what an administrator asks for. */
   async order(request: AdminRequest): Promise<AdminAnswer<AdminType>> {
+    const isRead = READING_ORDERS.includes(request.type);
+    this.#options.log.log({
+      level: isRead ? "debug" : "info",
+      event: "admin.order",
+      fields: { type: request.type },
+    });
     switch (request.type) {
       case "BACKUP":
         return { ...await this.#describeLog() };
@@ -230,9 +249,16 @@ export class Core {
     return { address: publicAddress ?? guessAddress({ host, port: this.#port }, hostname()) };
   }
 
-  /** Changes who may register, from now on. */
-  async configure(registration: Registration): Promise<void> {
-    await this.#directory.ask({ type: "configure", registration });
+  /** Changes what can change while the server runs. */
+  async configure(changes: LiveOptions): Promise<void> {
+    this.#options = { ...this.#options, ...changes };
+    const { registration, logLevel } = changes;
+    await this.#directory.ask({ type: "configure", registration, logLevel });
+  }
+
+  /** @throws {PkiError} if the directory does not work any more */
+  async checkAlive(): Promise<void> {
+    await this.#describeLog();
   }
 
   /** Whether anybody was ever registered when the server started. */
@@ -273,7 +299,7 @@ export class Core {
     if (isOfCurrent && leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
     // A new one could not last longer than the issuing CA does.
     if (isOfCurrent && this.#issuing.notAfterMs <= certificate.notAfterMs) {
-      this.#options.log("warning: the issuing CA ends soon, and the server's certificate with it");
+      this.#warn("the issuing CA ends soon, and the server's certificate with it");
       return;
     }
     await this.#renew();
@@ -283,7 +309,13 @@ export class Core {
     const { identity } = this;
     identity.certificate = await this.#certifySelf(identity.key);
     this.#server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
-    this.#options.log("the server's own certificate was renewed");
+    const { serial, notAfterMs } = identity.certificate;
+    this.#options.log.log({
+      level: "notice",
+      event: "server.renewed",
+      message: "the server's own certificate was renewed",
+      fields: { serial, notAfter: new Date(notAfterMs).toISOString() },
+    });
   }
 
   /** Returns the port. */
@@ -299,12 +331,17 @@ export class Core {
     this.#server = server;
     // A handshake that fails is the client's affair. One that took too long is only reported by the
     // engines, so the socket has to be ended here.
-    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    server.on("tlsClientError", (error, socket) => {
+      const fields = { address: socket.remoteAddress };
+      const message = messageOf(error);
+      this.#options.log.log({ level: "debug", event: "connection.failed", message, fields });
+      socket.destroy();
+    });
     server.on("connection", (socket) => this.#countSocket(socket));
     return new Promise((resolve, reject) => {
       server.once("error", (error) => reject(listenError(error, { host, port })));
       server.listen(port, host, () => {
-        server.on("error", (error) => this.#options.log(`warning: ${messageOf(error)}`));
+        server.on("error", (error) => this.#warn(messageOf(error)));
         const address = server.address();
         this.#port = typeof address === "object" && address ? address.port : port;
         resolve(this.#port);
@@ -327,6 +364,13 @@ export class Core {
   }
 
   #refuse(socket: TLSSocket, error: PkiError): void {
+    const { code, message } = reportError(error);
+    this.#options.log.log({
+      level: "info",
+      event: "connection.refused",
+      message,
+      fields: { address: socket.remoteAddress, code },
+    });
     socket.on("error", () => {}); // it may be gone already; it was refused anyway
     socket.end(encodeError(0, reportError(error)));
     const timer = setTimeout(() => socket.destroy(), LIMITS.drainMs);
@@ -361,7 +405,7 @@ export class Core {
     const relay = new Relay({
       socket,
       worker,
-      onFault: (what) => this.#options.log(`warning: ${what}; its connection was closed`),
+      onFault: (what) => this.#warn(`${what}; its connection was closed`),
       onClosed: () => {
         this.#relays.delete(channel);
         this.#tellDirectory({ type: "closed", channel });
@@ -373,7 +417,7 @@ export class Core {
   /** Says something whose answer nobody waits for. */
   #tellDirectory(what: ToDirectory, transfer: MessagePort[] = []): void {
     this.#directory.ask(what, transfer).catch((error) => {
-      if (!this.#isStopping) this.#options.log(`warning: ${messageOf(error)}`);
+      if (!this.#isStopping) this.#warn(messageOf(error));
     });
   }
 
@@ -401,6 +445,9 @@ export class Core {
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
 }
+
+/** Orders of an administrator that change nothing. */
+const READING_ORDERS: readonly AdminType[] = ["STATUS", "LIST", "INVITATIONS", "USERS"];
 
 /** Half of the cores sign; the others have the connections and the directory, which takes about as long. */
 function authorityCount(cores: number): number {

@@ -23,6 +23,8 @@ import { DirectorySession } from "./directory_session.ts";
 import type { Issuers } from "./issuers.ts";
 import type { LogStatement } from "./log_key.ts";
 import type { ListToSign, SessionEnd, StatusToSign, Visitor } from "./ports.ts";
+import { type EventLog, SILENT } from "./log.ts";
+import { describeEntry } from "./log_events.ts";
 import { Passwords } from "./passwords.ts";
 import { Revocation } from "./revocation.ts";
 
@@ -78,6 +80,8 @@ export interface DirectoryOptions {
     question: { readonly issuer?: string; readonly number?: string; readonly offset?: number },
   ) => AnswerOf<"CRL">;
   readonly now?: () => number;
+  /** For whoever runs the server. */
+  readonly events?: EventLog;
 }
 
 export class Directory {
@@ -112,6 +116,7 @@ export class Directory {
 
   /** The connection is gone; what it has asked for may still run. */
   closeSession(session: DirectorySession): void {
+    session.events.end();
     void session.idle().then(() => this.#sessions.delete(session));
   }
 
@@ -125,6 +130,10 @@ export class Directory {
   ): Promise<void> {
     const meant = [...this.#sessions].filter(isMeant);
     await Promise.all(meant.map((session) => session.end({ end: reportError(why) })));
+  }
+
+  get events(): EventLog {
+    return this.options.events ?? SILENT;
   }
 
   get nowMs(): number {
@@ -174,6 +183,11 @@ export class Directory {
     const { index } = await this.options.log.append(entry);
     this.options.state.apply(entry, index);
     this.options.onChange();
+    if (this.events.isLogged("info")) {
+      const { state } = this.options;
+      const ownerOf = (serial: string) => state.issued(serial)?.id ?? undefined;
+      this.events.log(describeEntry(entry, index, ownerOf));
+    }
     return index;
   }
 

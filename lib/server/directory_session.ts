@@ -20,6 +20,7 @@ import { isIssuedBy } from "../x509/path.ts";
 import { checkEnabled, LoginDialogue } from "./accounts.ts";
 import type { Directory } from "./directory.ts";
 import { allIssuers, domainIssuers, keyIdHex } from "./issuers.ts";
+import { SessionEvents } from "./log_events.ts";
 import type { SessionEnd, Visitor } from "./ports.ts";
 import { Publications } from "./publications.ts";
 
@@ -41,6 +42,7 @@ export class DirectorySession {
   readonly #dialogue: LoginDialogue;
   readonly #publications: Publications;
   readonly #onEnd: (end: SessionEnd) => void;
+  readonly events: SessionEvents;
   #shown: ShownCertificate | undefined;
   #user: string | undefined;
   #isByPassword = false;
@@ -53,6 +55,11 @@ export class DirectorySession {
     this.#visitor = visitor;
     this.#onEnd = onEnd;
     this.#publications = new Publications(directory, visitor.leafHash);
+    const { address, connection } = visitor;
+    this.events = new SessionEvents(
+      directory.events,
+      () => ({ connection, address, user: this.#user }),
+    );
     const { secrets, root, state } = directory.options;
     this.#dialogue = new LoginDialogue({
       secrets,
@@ -105,7 +112,12 @@ export class DirectorySession {
     this.#checkGoesOn();
     this.#running++;
     try {
-      return await this.#carryOut(request);
+      const answer = await this.#carryOut(request);
+      this.events.done(request);
+      return answer;
+    } catch (error) {
+      this.events.failed(request, error);
+      throw error;
     } finally {
       this.#running--;
       if (this.#running === 0) {

@@ -3,7 +3,6 @@
  * channel a session. Has snapshots taken while the server runs, and takes one when it stops.
  */
 
-import process from "node:process";
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
@@ -32,6 +31,7 @@ import { carryOut } from "./directory_orders.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
 import { type OpenedLog, openLog } from "./open_log.ts";
+import { type EventLog, includesLevel, type LogLevel } from "./log.ts";
 import type { DirectoryEvent, DurableLog, FromDirectory, Settled, ToDirectory } from "./ports.ts";
 import { RevocationLists } from "./revocation_lists.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
@@ -52,6 +52,7 @@ interface Running {
 }
 
 let running: Running | undefined;
+let logLevel: LogLevel = "notice";
 const channels = new Map<number, { readonly port: MessagePort; readonly close: () => void }>();
 
 function readCertificate(path: string): Uint8Array {
@@ -59,10 +60,17 @@ function readCertificate(path: string): Uint8Array {
 }
 
 async function start(question: ToDirectory & { type: "start" }): Promise<FromDirectory> {
-  const { folder, passphrase, authorities, events, witness, acceptsLoss } = question;
+  const { folder, passphrase, authorities, witness, acceptsLoss } = question;
   const { rootKeyPath, rootPassphrase, registration } = question;
-  const tell = (event: DirectoryEvent) => events.postMessage(event);
+  const tell = (event: DirectoryEvent) => question.events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
+  logLevel = question.logLevel;
+  const events: EventLog = {
+    isLogged: (level) => includesLevel(logLevel, level),
+    log: (event) => {
+      if (includesLevel(logLevel, event.level)) tell({ type: "event", event });
+    },
+  };
   await Promise.all([loadOpaque(), loadSqlite()]);
   const files = serverFiles(folder);
   const root = checkRoot(readCertificate(files.rootCertificate), Date.now());
@@ -102,6 +110,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     successions: loadSuccessions(files),
     authority: signer,
     registration,
+    events,
     onRevoked: (issuerKeyId) => lists.changed(issuerKeyId),
     readList: (question) => lists.read(question),
     saveCopy: (id, certificates) => copies.save(id, certificates),
@@ -205,10 +214,24 @@ function describe({ log, index }: Running): DurableLog {
 }
 
 function open({ directory }: Running, { channel, port, visitor }: ToDirectory & { type: "open" }) {
-  const session = directory.openSession(visitor, (end) => port.postMessage(end));
+  const { address } = visitor;
+  const session = directory.openSession(
+    { ...visitor, connection: channel },
+    (end) => port.postMessage(end),
+  );
+  const openedMs = performance.now();
+  const told = { connection: channel, address };
+  directory.events.log({ level: "info", event: "connection.accepted", fields: told });
   const close = () => {
     directory.closeSession(session);
     port.close();
+    const seconds = Math.round(performance.now() - openedMs) / 1000;
+    const fields = {
+      ...told,
+      seconds,
+      ...(session.user === undefined ? {} : { id: session.user }),
+    };
+    directory.events.log({ level: "info", event: "connection.closed", fields });
   };
   channels.set(channel, { port, close });
   port.on("message", async (request: Request) => {
@@ -217,11 +240,7 @@ function open({ directory }: Running, { channel, port, visitor }: ToDirectory & 
       const fields = encodeFields(await session.handle(request));
       port.postMessage({ seq, fields } satisfies Settled);
     } catch (error) {
-      const report = reportError(error);
-      if (report.code === "INTERNAL" || report.code === "STORAGE") {
-        process.stderr.write(`pki: error: ${messageOf(error)}\n`);
-      }
-      port.postMessage({ seq, ...report } satisfies Settled);
+      port.postMessage({ seq, ...reportError(error) } satisfies Settled);
     }
   });
 }
@@ -266,6 +285,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return { answer: await carryOut(running.directory, question.request) };
     case "configure":
       running.directory.passwords.registration = question.registration;
+      logLevel = question.logLevel;
       return {};
     case "reload":
       await reload(running);

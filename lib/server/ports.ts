@@ -11,10 +11,13 @@ import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messag
 import type { Registration } from "../protocol/messages.ts";
 import type { OcspAnswer } from "../x509/ocsp.ts";
 import type { Segment } from "../store/log_index.ts";
+import type { LogEvent, LogLevel } from "./log.ts";
 
 /** Who is at the other end of a connection, as the main thread saw it; from no message of the client. */
 export interface Visitor {
   readonly address: string;
+  /** Which of the server's connections it is, for lines of the log. */
+  readonly connection?: number;
   /** SHA-256 of the leaf that the server showed on this connection. */
   readonly leafHash: Uint8Array;
   /** DER of what the client showed in TLS, the leaf first; empty if nothing. */
@@ -63,6 +66,8 @@ export type ToDirectory =
     readonly witness: string;
     readonly acceptsLoss: boolean;
     readonly registration: Registration;
+    /** From which level on events are wanted. */
+    readonly logLevel: LogLevel;
     readonly rootKeyPath?: string;
     readonly rootPassphrase?: string;
     /** One for each authority worker. */
@@ -80,7 +85,11 @@ export type ToDirectory =
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
   | { readonly type: "describe" }
   | { readonly type: "admin"; readonly request: DirectoryOrder }
-  | { readonly type: "configure"; readonly registration: Registration }
+  | {
+    readonly type: "configure";
+    readonly registration: Registration;
+    readonly logLevel: LogLevel;
+  }
   /** The CAs or the profiles of the data folder have changed; the authority is told, too. */
   | { readonly type: "reload" }
   | { readonly type: "stop" };
@@ -127,6 +136,7 @@ export interface DurableLog {
 /** What the directory says without being asked. */
 export type DirectoryEvent =
   | { readonly type: "warning"; readonly text: string }
+  | { readonly type: "event"; readonly event: LogEvent }
   /** The server must not go on. */
   | { readonly type: "fault"; readonly error: PackedError };
 

@@ -14,7 +14,7 @@ import { fingerprintOf } from "../x509/certificate.ts";
 import { checkRoot } from "../x509/chain.ts";
 import { parsePemBlock } from "../x509/pem.ts";
 import type { AdminListener } from "./admin.ts";
-import { Core, type ServerOptions } from "./core.ts";
+import { Core, type LiveOptions, type ServerOptions } from "./core.ts";
 import { serverFiles } from "./files.ts";
 
 export interface RunningServer {
@@ -25,6 +25,10 @@ export interface RunningServer {
   readonly hadAccounts: boolean;
   /** @throws {PkiError} what the order fails with */
   order<T extends AdminType>(type: T, body: AdminBody<T>): Promise<AdminAnswer<T>>;
+  /** Takes over what was changed in the data folder (CAs, profiles), then these options. */
+  reload(changes: LiveOptions): Promise<void>;
+  /** Resolves if main thread and directory still work. */
+  checkAlive(): Promise<void>;
   /** No new connections; running requests finish; the state is flushed. */
   stop(): Promise<void>;
 }
@@ -88,7 +92,11 @@ async function start(options: ServerOptions): Promise<RunningServer> {
   }
   const renewal = setInterval(() => {
     core.renewIfDue().catch((error) =>
-      options.log(`warning: cannot renew the server's certificate: ${messageOf(error)}`)
+      options.log.log({
+        level: "warning",
+        event: "warning",
+        message: `cannot renew the server's certificate: ${messageOf(error)}`,
+      })
     );
   }, HAS_FAULTS ? FAULT_RENEW_CHECK_MS : LIMITS.serverRenewCheckMs);
   return {
@@ -100,6 +108,11 @@ async function start(options: ServerOptions): Promise<RunningServer> {
       const request = { seq: 1, type, body } as AdminRequest;
       return await core.order(request) as AdminAnswer<T>;
     },
+    reload: async (changes) => {
+      await core.reload();
+      await core.configure(changes);
+    },
+    checkAlive: () => core.checkAlive(),
     stop: async () => {
       clearInterval(renewal);
       await admins?.close();

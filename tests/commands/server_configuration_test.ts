@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import {
   parseConfiguration,
   printConfiguration,
+  reconfigure,
   resolveConfiguration,
 } from "../../commands/server_configuration.ts";
 import { guessAddress, isLoopback } from "../../lib/server/reachable.ts";
@@ -224,4 +225,26 @@ test("printConfiguration() says what holds and why, and its settings are a good 
   const again = resolve({ file: printed.settings });
   assert.deepEqual(again.settings, configuration.settings);
   assert.equal(JSON.parse(printConfiguration(resolve({}))).file, null);
+});
+
+test("reconfigure() changes what can change, and names what cannot", () => {
+  const folder = fs.mkdtempSync(join(FOLDER, "data-"));
+  const write = (value: unknown) =>
+    fs.writeFileSync(join(folder, "pki.json"), JSON.stringify(value));
+  const input = { folder, env: {}, options: { port: 0 }, hostName: HOST_NAME };
+  write({ host: "0.0.0.0", maxConnections: 5, witness: "/a" });
+  const running = resolveConfiguration(input);
+  assert.equal(running.settings.registration, "invite");
+  write({ host: "127.0.0.1", maxConnections: 6, logFormat: "json" });
+  const { configuration: { settings }, fixed } = reconfigure(running, input, 4711);
+  assert.deepEqual(fixed, ["host", "witness"]);
+  assert.equal(settings.host, "0.0.0.0");
+  assert.equal(settings.witness, "/a");
+  assert.equal(settings.maxConnections, 6);
+  assert.equal(settings.logLevel, "info");
+  assert.equal(settings.publicAddress, `${HOST_NAME}:4711`);
+  // It listens on all addresses still: nobody registers for the asking.
+  assert.equal(settings.registration, "invite");
+  write({ prot: 1 });
+  assert.throws(() => reconfigure(running, input, 4711), { kind: "malformed" });
 });

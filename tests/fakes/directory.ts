@@ -20,6 +20,7 @@ import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opa
 import { Directory } from "../../lib/server/directory.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import { keyIdHex } from "../../lib/server/issuers.ts";
+import type { LogEvent } from "../../lib/server/log.ts";
 import type { Visitor } from "../../lib/server/ports.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
 import type { Appended, Journal } from "../../lib/store/journal.ts";
@@ -143,6 +144,8 @@ export interface TestDirectory {
   readonly logSignature: string;
   /** How often the directory said that something was logged. */
   readonly changes: { count: number };
+  /** What the directory told whoever runs the server. */
+  readonly told: LogEvent[];
   /** What the directory said was lost, with the checkpoint that shows it. */
   readonly losses: (readonly [loss: string, checkpoint: string])[];
   /** Whose certificates were revoked: key identifiers of CAs, one a revocation. */
@@ -216,6 +219,7 @@ export async function makeDirectory(
   const log: TestDirectory["log"] = { before: () => {} };
   const changes = { count: 0 };
   const losses: TestDirectory["losses"] = [];
+  const told: LogEvent[] = [];
   const logKey = await generatePrivateKey("ed25519");
   const rootFingerprint = fingerprintOf(ca.root.der);
   const verifierText = encodeVerifierKey(
@@ -283,6 +287,7 @@ export async function makeDirectory(
     onRevoked: (issuerKeyId) => void revoked.push(issuerKeyId),
     onLoss: (loss, checkpoint) => void losses.push([loss, checkpoint]),
     now: () => clock.nowMs,
+    events: { isLogged: () => true, log: (event) => void told.push(event) },
   });
   return {
     directory,
@@ -299,6 +304,7 @@ export async function makeDirectory(
     changes,
     losses,
     revoked,
+    told,
     open: (visitor = {}) =>
       directory.openSession({ address: "192.0.2.1", leafHash: LEAF_HASH, shown: [], ...visitor }),
   };

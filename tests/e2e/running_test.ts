@@ -1,0 +1,172 @@
+/** A server as a service: lines of its log, SIGHUP, and what a supervisor hears of it. */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import { createInterface } from "node:readline";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { inWorld, needs, PASSWORDS, type World } from "./harness.ts";
+
+interface Line {
+  readonly event: string;
+  readonly level: string;
+  readonly time: string;
+  readonly [field: string]: unknown;
+}
+
+function linesOf(stderr: string): Line[] {
+  return stderr.trimEnd().split("\n").map((line) => {
+    // deno-lint-ignore no-control-regex -- none of them is what is wanted
+    assert.match(line, /^\{[^\u0000-\u001f\u007f]*\}$/, "not a line of JSON");
+    return JSON.parse(line) as Line;
+  });
+}
+
+function configure(world: World, value: unknown): void {
+  const folder = join(world.home, "server");
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(
+    join(folder, "pki.json"),
+    typeof value === "string" ? value : JSON.stringify(value),
+  );
+}
+
+test("the log has every event on a line of JSON and no secret, and SIGHUP changes what can change", () =>
+  inWorld(async (world) => {
+    configure(world, { logFormat: "json", registration: "open" });
+    const { running } = await world.serve();
+    await world.ok("alice", ["csr", "--register"]);
+    const invited = await world.run(["invite", "--id", "bob", "--json"]);
+    const { invitation } = JSON.parse(invited.stdout);
+    await world.ok("alice", ["upload"]);
+    await world.ok("bob", ["csr", "--register"]);
+    const wrong = join(world.folder, "wrong.pass");
+    fs.writeFileSync(wrong, "nobody has this password here\n", { mode: 0o600 });
+    const guess = ["request", "alice", "--id", "bob", "--with-password", "--password-file", wrong];
+    assert.equal((await world.run(guess)).code, 4);
+    assert.equal((await world.run(["revoke", "--user", "bob", "--yes"])).code, 0);
+    await running.waitFor(/"event":"certificate\.revoked"/);
+
+    const lines = linesOf(running.stderr);
+    const find = (event: string) => lines.filter((line) => line.event === event);
+    const events = new Set(lines.map(({ event }) => event));
+    const wanted = [
+      "server.ready",
+      "connection.accepted",
+      "connection.closed",
+      "account.registered",
+      "login.accepted",
+      "login.unfinished",
+      "certificate.issued",
+      "certificate.published",
+      "certificate.revoked",
+      "invitation.made",
+      "admin.order",
+      "note",
+    ];
+    for (const event of wanted) assert.ok(events.has(event), `nothing told of ${event}`);
+    assert.deepEqual(find("account.registered").map(({ id }) => id), ["alice", "bob"]);
+    assert.equal(find("login.unfinished")[0]?.["id"], "bob");
+    assert.equal(find("certificate.revoked")[0]?.["id"], "bob");
+    assert.ok(find("connection.closed").some(({ id, seconds }) => id === "alice" && seconds));
+    for (const { time, level } of lines) {
+      assert.ok(Date.parse(time) > 0 && level !== "error" && level !== "debug");
+    }
+    const told = running.stderr;
+    const token = String(invitation).slice("pki1:".length);
+    const passphrase = fs.readFileSync(join(world.home, "server.passphrase"), "utf8").trim();
+    for (const secret of [...Object.values(PASSWORDS), passphrase, token.slice(44, 64)]) {
+      assert.ok(!told.includes(secret), "a secret is in the log");
+    }
+
+    // What can change does, what cannot is named, and mistakes change nothing.
+    const { fixed, ...change } = { fixed: { host: "0.0.0.0" }, registration: "closed" };
+    configure(world, { ...change, ...fixed, logLevel: "warning", logFormat: "json" });
+    running.kill("SIGHUP");
+    await running.waitFor(/"event":"configuration\.fixed".*"name":"host"/);
+    const closed = await world.as("carol", ["csr", "--register"]);
+    assert.equal(closed.code, 4, closed.stderr);
+    assert.match(closed.stderr, /this server registers nobody/);
+    configure(world, '{"registration":"opne"}');
+    running.kill("SIGHUP");
+    await running.waitFor(/"event":"configuration\.refused".*none of open, invite, closed/);
+    assert.equal((await world.as("carol", ["csr", "--register"])).code, 4, "all stays as it was");
+    configure(world, { registration: "open", maxConnections: 1 });
+    running.kill("SIGHUP");
+    await running.waitFor(
+      /^pki: reloaded CAs, profiles and configuration: .*registration is open/m,
+    );
+    await world.ok("carol", ["csr", "--register"]);
+    assert.equal((await running.end()).code, 0);
+    assert.match(running.stderr, /^stopping: running requests finish$/m);
+  }));
+
+/** Listens as a supervisor does, and prints one line of JSON a datagram. */
+const RECEIVER = `
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("listening", flush=True)
+while True:
+    print(json.dumps(s.recv(4096).decode()), flush=True)
+`;
+
+test("a supervisor hears of ready, reload, watchdog and stop, and SIGHUP ends other commands", {
+  ...needs("python3", "systemd-notify"),
+}, () =>
+  inWorld(async (world) => {
+    const socket = world.path("notify");
+    const receiver = spawn("python3", ["-c", RECEIVER, socket], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const heard: string[] = [];
+    let look = () => {};
+    const lines = createInterface({ input: receiver.stdout });
+    lines.on("line", (line) => {
+      heard.push(line);
+      look();
+    });
+    const until = (pattern: RegExp) =>
+      new Promise<void>((resolve) => {
+        look = () => heard.some((line) => pattern.test(line)) && resolve();
+        look();
+      });
+    try {
+      await until(/^listening$/);
+      const env = {
+        NOTIFY_SOCKET: socket,
+        WATCHDOG_USEC: "400000",
+        PKI_CA_PASSPHRASE: "not for others to see",
+      };
+      const { running, port } = await world.serve(["--log-format", "json"], { env });
+      await until(/READY=1.*STATUS=serving pki\.internal at 127\.0\.0\.1:/);
+      await until(/^"WATCHDOG=1/);
+      heard.length = 0;
+      running.kill("SIGHUP");
+      await until(/RELOADING=1/);
+      await until(/READY=1/);
+      assert.ok(
+        heard.findIndex((line) => /RELOADING/.test(line)) <
+          heard.findIndex((line) => /READY/.test(line)),
+      );
+      assert.ok(port > 0);
+      const { code, stdout } = await running.end();
+      assert.equal(code, 0);
+      await until(/STOPPING=1/);
+      assert.match(stdout, /"event":"ready"/);
+      const told = linesOf(running.stderr).map(({ event }) => event);
+      assert.deepEqual(told.slice(-3), [
+        "configuration.reloaded",
+        "server.stopping",
+        "server.stopped",
+      ]);
+      // Nobody has asked another command to live on when its terminal is gone.
+      const waiting = world.start(["inspect", "-"], { keepStdin: true });
+      process.kill(waiting.child.pid ?? 0, 0);
+      assert.equal((await waiting.end("SIGHUP")).code, null);
+    } finally {
+      receiver.kill();
+    }
+  }));
