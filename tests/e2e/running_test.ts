@@ -100,7 +100,7 @@ test("the log has every event on a line of JSON and no secret, and SIGHUP change
     );
     await world.ok("carol", ["csr", "--register"]);
     assert.equal((await running.end()).code, 0);
-    assert.match(running.stderr, /^stopping: running requests finish$/m);
+    assert.match(running.stderr, /stopping: running requests finish/);
   }));
 
 /** Listens as a supervisor does, and prints one line of JSON a datagram. */
