@@ -6,7 +6,7 @@ import { PkiError } from "../lib/base/errors.ts";
 import { PUBLIC_MODE, writeFileAtomic } from "../lib/base/files.ts";
 import { printable } from "../lib/base/printable.ts";
 import type { Home } from "../lib/client/home.ts";
-import { type Certified, certify } from "../lib/client/operations.ts";
+import { type Certified, certify, publish } from "../lib/client/operations.ts";
 import { certifyAndStore, takeNewKey } from "../lib/client/renewal.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
@@ -24,6 +24,7 @@ interface CsrFlags extends LoginFlags {
   readonly out?: string;
   readonly register?: boolean;
   readonly rekey?: boolean;
+  readonly noPublish?: boolean;
 }
 
 /** What a result says of a certificate. */
@@ -56,24 +57,50 @@ export async function chooseKey(
   return key;
 }
 
-/** Certifies the identity's own key, making one where there is none. */
+/** Publishes what was just stored. @throws {PkiError} that says what is done and what is not */
+export async function publishNew(
+  { id, connection, log }: Pick<Session, "id" | "connection" | "log">,
+  { certified, key, done = "certified" }: {
+    readonly certified: Certified;
+    readonly key: KeyObject;
+    /** What the certificate is already. */
+    readonly done?: string;
+  },
+): Promise<void> {
+  try {
+    await publish(connection, { certificate: certified.leaf.der, key });
+    await log.prove();
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    throw new PkiError(error.kind, `"${id}" is ${done}, but not published: ${error.message}`, {
+      cause: error,
+      hint: `publish the certificate with: pki upload --id ${id}`,
+    });
+  }
+}
+
+/** Certifies the identity's own key, making one where there is none, and publishes the certificate. */
 export async function certifyIdentity(
   surroundings: Surroundings,
   session: Session,
-  flags: Pick<CsrFlags, "keyType" | "rekey">,
+  flags: Pick<CsrFlags, "keyType" | "rekey" | "noPublish">,
 ): Promise<void> {
   const { home, context } = surroundings;
   const { id, connection, anchor, log } = session;
   const replaced = home.files(id).loadCertificate();
+  const key = await chooseKey(home, session, flags);
   const certified = await certifyAndStore(
     connection,
-    { home, key: await chooseKey(home, session, flags), replaced },
+    { home, key, replaced },
     { id, anchor, log, nowMs: context.now() },
   );
+  const published = !flags.noPublish;
+  if (published) await publishNew(session, { certified, key });
   const facts = describe(certified);
   surroundings.result(
-    { ...facts, certificate: home.certificatePath(id), key: home.keyPath(id) },
-    `"${id}" is certified until ${facts.notAfter.slice(0, 10)}\n` +
+    { ...facts, published, certificate: home.certificatePath(id), key: home.keyPath(id) },
+    `"${id}" is certified until ${facts.notAfter.slice(0, 10)}` +
+      (published ? `, and published: others get it with: pki request ${id}\n` : "\n") +
       `  certificate  ${home.certificatePath(id)}\n  key          ${home.keyPath(id)} (encrypted)`,
   );
 }
@@ -105,6 +132,10 @@ async function certifyForeign(
     surroundings.note(`not taken from the request: ${ignored.map(printable).join(", ")}`);
   }
   const pem = encodeCertificatesPem(certified.ders);
+  surroundings.note(
+    "not published: that takes a signature by the key, which is elsewhere; with the key: " +
+      `pki upload --id ${id} --cert ${out ?? "FILE"} --key FILE`,
+  );
   if (out !== undefined) {
     writeFileAtomic(out, pem, { mode: PUBLIC_MODE });
     surroundings.note(`wrote ${out}`);
@@ -160,17 +191,22 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
       out: textFlag("With --csr: where the certificate goes, instead of stdout", "FILE"),
       register: switchFlag("Register as a new user first, without a question"),
       rekey: switchFlag("Make a new key, replacing the one that is there"),
+      noPublish: switchFlag("Do not publish the certificate in the directory"),
       ...GLOBAL_FLAGS,
     },
   },
   docs: {
-    customUsage: ["[--id NAME] [--register] [options]", "--csr FILE [--out FILE] [options]"],
+    customUsage: [
+      "[--id NAME] [--register] [--no-publish] [options]",
+      "--csr FILE [--out FILE] [options]",
+    ],
     brief: "Have your key certified",
     fullDescription:
-      "Logs in to the server (or registers, the first time), makes a key, encrypts it\n" +
-      "with the same password, and has it certified. The certificate is checked under the\n" +
-      "pinned root before it is kept. Run it again to renew; the key stays the same unless\n" +
-      "--rekey is given.\n\n" +
+      "Logs in to the server (or registers, the first time), makes a key, encrypts it with\n" +
+      "the same password, has it certified, and publishes the certificate, so that others\n" +
+      "can look it up (not with --no-publish, nor with --csr). The certificate is checked\n" +
+      "under the pinned root before it is kept. Run it again to renew; the key stays the\n" +
+      "same unless --rekey is given.\n\n" +
       "Examples:\n" +
       "  pki csr --id alice\n" +
       "  pki csr --id alice --register --password-file alice.pass --fingerprint 3f7a…\n" +

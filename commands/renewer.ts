@@ -2,14 +2,14 @@
 
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
-import { type Certified, publish } from "../lib/client/operations.ts";
+import type { Certified } from "../lib/client/operations.ts";
 import { loadOwnCertificate, type OwnCertificate } from "../lib/client/own_identity.ts";
 import { certifyAndStore, isPublished, type Margin, takeNewKey } from "../lib/client/renewal.ts";
 import type { ServerConnection } from "../lib/client/server_connection.ts";
 import { fetchStatus } from "../lib/client/status.ts";
 import type { KeyType } from "../lib/x509/algorithms.ts";
 import { keyTypeOf } from "../lib/x509/keys.ts";
-import { describe } from "./csr.ts";
+import { describe, publishNew } from "./csr.ts";
 import type { Surroundings } from "./globals.ts";
 import type { Keyring } from "./keyring.ts";
 import { isDistrusted, type LoginFlags, openSession, reach, type Session } from "./sign_in.ts";
@@ -147,23 +147,16 @@ export class Renewer {
   }
 
   async #publish(
-    { connection, log }: Session,
+    session: Session,
     unpublished: { readonly certified: Certified; readonly key: KeyObject },
   ): Promise<Renewed> {
-    const { certified, key } = unpublished;
     try {
-      await publish(connection, { certificate: certified.leaf.der, key });
-      await log.prove();
+      await publishNew(session, { ...unpublished, done: "renewed" });
     } catch (error) {
       this.#unpublished = unpublished;
-      if (!(error instanceof PkiError)) throw error;
-      throw new PkiError(
-        error.kind,
-        `the certificate of "${this.#id}" is renewed, but not published: ${error.message}`,
-        { cause: error, hint: `publish it with: pki upload --id ${this.#id}` },
-      );
+      throw error;
     }
-    return { certified, published: true };
+    return { certified: unpublished.certified, published: true };
   }
 }
 

@@ -173,9 +173,27 @@ async function findKey(keyring: Keyring, own: OwnCertificate) {
   }
 }
 
-/** Whether the server has answered that it does not trust a certificate: revoked, unknown, too old. */
+/** Errors of servers that trust no session to a certificate. */
+const DISTRUSTED = new WeakSet<PkiError>();
+
+/** Whether the server has answered that it does not trust the certificate: revoked, unknown, too old. */
 export function isDistrusted(error: unknown): error is PkiError {
-  return isAnswer(error) && error.kind === "untrusted";
+  return error instanceof PkiError && DISTRUSTED.has(error);
+}
+
+/** Connects and shows a certificate. @throws {PkiError} also {@link isDistrusted} */
+async function reachWith(
+  surroundings: Surroundings,
+  flags: ServerFlags,
+  identity: TlsIdentity,
+): Promise<Reached> {
+  try {
+    return await reach(surroundings, flags, identity);
+  } catch (error) {
+    // What it does not trust at a login is what was remembered of its log.
+    if (isAnswer(error) && error.kind === "untrusted") DISTRUSTED.add(error);
+    throw error;
+  }
 }
 
 /** Opens a session with the certificate of the home; `undefined` where that is not the way. */
@@ -192,14 +210,10 @@ async function openByCertificate(
   if (!own || !isInTime(own, surroundings.context.now())) return undefined;
   const key = await findKey(keyring, own);
   if (!key) return undefined;
-  let reached: Reached | undefined;
   try {
-    reached = await reach(surroundings, flags, tlsIdentityOf(own, key));
-    const { connection, log } = reached;
-    await logInByCertificate(connection, { id, checkpoint: log.knownNote() });
-    return { ...reached, by: "certificate", address: formatAddress(surroundings.serverAddress()) };
+    const reached = await reachWith(surroundings, flags, tlsIdentityOf(own, key));
+    return await logInBy(reached, { id, address: formatAddress(surroundings.serverAddress()) });
   } catch (error) {
-    reached?.connection.close();
     if (!isPasswordEnough || !isDistrusted(error)) throw error;
     const why = `the certificate opens no session (${messageOf(error)})`;
     if (!keyring.hasPassword && !surroundings.context.terminal) {
@@ -210,6 +224,20 @@ async function openByCertificate(
     }
     surroundings.note(`${why}; the password does`);
     return undefined;
+  }
+}
+
+async function logInBy(
+  reached: Reached,
+  { id, address }: { readonly id: string; readonly address: string },
+): Promise<KeptSession> {
+  const { connection, log } = reached;
+  try {
+    await logInByCertificate(connection, { id, checkpoint: log.knownNote() });
+    return { ...reached, by: "certificate", address };
+  } catch (error) {
+    connection.close();
+    throw error;
   }
 }
 
@@ -254,6 +282,22 @@ async function openByPassword(
   }
 }
 
+/** Checks a password that is chosen, and has a person who typed it do so once more. */
+async function confirmNewPassword(
+  { context: { terminal }, hasGivenPassword }: Surroundings,
+  { id, password, domain }: {
+    readonly id: string;
+    readonly password: string;
+    readonly domain: string;
+  },
+): Promise<void> {
+  await checkNewPassword(password, { name: id, domain });
+  if (!terminal || hasGivenPassword) return;
+  const again = await terminal.askPassword("The same password again");
+  if (isSamePassword(again, password)) return;
+  throw new PkiError("usage", "cannot register: the two passwords are different");
+}
+
 /**
  * Registers, where that is possible; returns why it was not, as whoever comes again with the same
  * invitation and password may be registered already.
@@ -267,7 +311,10 @@ async function registerUnlessTaken(
   },
 ): Promise<PkiError | undefined> {
   const { id, password } = credentials;
-  await checkNewPassword(password, { name: id, domain: connection.anchor.domain });
+  const { domain } = connection.anchor;
+  // Who was invited is asked one question; what is mistyped there the next invitation makes good.
+  if (invitation) await checkNewPassword(password, { name: id, domain });
+  else await confirmNewPassword(surroundings, { id, password, domain });
   try {
     await register(connection, credentials, invitation);
     surroundings.note(`registered "${id}"`);
@@ -299,11 +346,7 @@ async function offerRegistration(
     `The server knows no "${id}" with this password. Register "${id}" as a new user?`,
   );
   if (!isWanted) throw refusal;
-  await checkNewPassword(password, { name: id, domain: connection.anchor.domain });
-  const again = await terminal.askPassword("The same password again");
-  if (!isSamePassword(again, password)) {
-    throw new PkiError("usage", "cannot register: the two passwords are different");
-  }
+  await confirmNewPassword(surroundings, { id, password, domain: connection.anchor.domain });
   await register(connection, credentials);
   surroundings.note(`registered "${id}"`);
 }

@@ -654,7 +654,7 @@ test("--json results have their fields", () =>
       fingerprint: x509.fingerprint256.replaceAll(":", "").toLowerCase(),
     };
     const notAfter = new Date(x509.validTo).toISOString();
-    assert.deepEqual(certified, { ...common, notAfter, certificate, key });
+    assert.deepEqual(certified, { ...common, notAfter, published: true, certificate, key });
     assert.match(String(certified["notAfter"]), ISO_TIME);
 
     const published = await world.ok("alice", ["--json", "upload"]);

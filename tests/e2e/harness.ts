@@ -220,10 +220,7 @@ export class World {
   /** A server, and these users registered, certified and published. */
   async withUsers(...ids: readonly string[]): Promise<void> {
     await this.serve();
-    for (const id of ids) {
-      await this.ok(id, ["csr", "--register"]);
-      await this.ok(id, ["upload"]);
-    }
+    for (const id of ids) await this.ok(id, ["csr", "--register"]);
   }
 
   /** Starts `pki listen` on a free port and waits until it listens. */

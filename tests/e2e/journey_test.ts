@@ -147,7 +147,14 @@ test(
         "/CN=alice",
       ]);
       assert.equal(made.code, 0, made.stderr);
-      await world.ok("alice", ["csr", "--register", "--csr", csr, "--out", out]);
+      const certified = await world.ok("alice", [
+        ...["csr", "--register", "--csr", csr, "--out", out],
+      ]);
+      assert.match(
+        certified.stderr,
+        /^not published: that takes a signature by the key, which is/m,
+      );
+      assert.equal((await world.as("bob", ["request", "alice"])).code, 5);
       await world.ok("alice", ["upload", "--cert", out, "--key", key]);
       const found = await world.ok("bob", ["request", "alice"]);
       assert.equal(found.stdout, fs.readFileSync(out, "utf8"));

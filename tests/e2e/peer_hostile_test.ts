@@ -255,8 +255,8 @@ async function withMallory(
   ...ids: readonly string[]
 ): Promise<{ readonly forge: Forge; readonly mallory: Credential }> {
   await world.serve();
-  await world.ok("alice", ["csr", "--register"]);
-  for (const id of ids) await world.ok(id, ["csr", "--register"]);
+  await world.ok("alice", ["csr", "--register", "--no-publish"]);
+  for (const id of ids) await world.ok(id, ["csr", "--register", "--no-publish"]);
   const forge = await Forge.ofServer(world);
   return { forge, mallory: await forge.user("mallory") };
 }

@@ -21,7 +21,7 @@ function digest(bytes: Uint8Array): string {
 /** A server, and these users with certificates. */
 async function withPeers(world: World, ...ids: readonly string[]): Promise<void> {
   await world.serve();
-  for (const id of ids) await world.ok(id, ["csr", "--register"]);
+  for (const id of ids) await world.ok(id, ["csr", "--register", "--no-publish"]);
 }
 
 /** The events that a listener with `--json` has told so far. */

@@ -33,7 +33,7 @@ function statusIn(stderr: string): unknown {
 /** A server, and these users with certificates that nobody has published. */
 async function withCertified(world: World, ...ids: readonly string[]): Promise<void> {
   await world.serve();
-  for (const id of ids) await world.ok(id, ["csr", "--register"]);
+  for (const id of ids) await world.ok(id, ["csr", "--register", "--no-publish"]);
 }
 
 /** A user takes back the own certificate. */

@@ -59,7 +59,7 @@ async function certify(world: World, ...ids: readonly string[]): Promise<void> {
   for (const id of ids) {
     const path = world.passwordFile(id);
     if (!fs.existsSync(path)) fs.writeFileSync(path, `${passwordOf(id)}\n`, { mode: 0o600 });
-    await world.ok(id, ["csr", "--register"]);
+    await world.ok(id, ["csr", "--register", "--no-publish"]);
   }
 }
 

@@ -38,7 +38,7 @@ async function inAlicesWorld(
 ): Promise<void> {
   await inWorld(async (world) => {
     await world.withUsers("alice");
-    await world.ok("bob", ["csr", "--register"]);
+    await world.ok("bob", ["csr", "--register", "--no-publish"]);
     await body(world);
   }, program);
 }

@@ -18,7 +18,7 @@ import { inTerminal } from "./terminal.ts";
 async function inAlicesWorld(body: (world: World) => Promise<void>): Promise<void> {
   await inWorld(async (world) => {
     await world.withUsers("alice");
-    await world.ok("bob", ["csr", "--register"]);
+    await world.ok("bob", ["csr", "--register", "--no-publish"]);
     await body(world);
   });
 }
@@ -82,7 +82,6 @@ test("revoke ends all that the certificate could do, and leaves the account", ()
     assert.match(String(refused), /it is revoked/);
     assert.equal((await world.as("alice", ["renew"])).code, 6);
     await world.ok("alice", ["csr", "--rekey"]);
-    await world.ok("alice", ["upload"]);
     assert.equal(await publishedSerial(world, "alice"), serialOf(world, "alice"));
     assert.equal(await statusOf(world), "good");
   }));
@@ -153,7 +152,6 @@ test("revoke goes by the password where the key, the certificate or both are los
       assert.equal(await statusOf(world, own), "revoked: unspecified", what);
       fs.rmSync(folder, { recursive: true, force: true });
       await world.ok("alice", ["csr"]);
-      await world.ok("alice", ["upload"]);
     }
     fs.rmSync(folder, { recursive: true });
     await world.ok("alice", ["revoke", "--yes"]);

@@ -380,9 +380,7 @@ test("pki rotate beside a running server: clients and peers of before go on", ()
     await world.ok("alice", ["request", "bob"]);
     assert.deepEqual(configOf(world.home).issuers, [rotated.before, rotated.issuing]);
     await world.ok("alice", ["csr"]);
-    const { stdout: chain } = await world.ok("alice", ["upload"]).then(() =>
-      world.ok("alice", ["request", "alice"])
-    );
+    const { stdout: chain } = await world.ok("alice", ["request", "alice"]);
     assert.equal(fingerprintOf(secondOf(chain)), rotated.issuing);
 
     // bob, who has not heard of it, does not believe alice; where he asks the server, he does.
@@ -485,10 +483,7 @@ test("pki rotate --revoke-old: nobody believes the CA before, once they know", (
     assert.equal(refused.code, 6, refused.stderr);
     assert.match(refused.stderr, /the root has revoked the issuing CA/);
     assert.equal(configOf(world.home).revokedIssuers?.length, 1);
-    for (const id of ["alice", "bob"]) {
-      await world.ok(id, ["csr"]);
-      await world.ok(id, ["upload"]);
-    }
+    for (const id of ["alice", "bob"]) await world.ok(id, ["csr"]);
     await world.ok("alice", ["request", "bob"]);
     const { stdout } = await pki(world, "issuer", "ls", "--json");
     const { issuers } = JSON.parse(stdout);
@@ -721,7 +716,6 @@ test("pki trust replaces the root, says so, and keeps the one before", () =>
     const kept = JSON.parse(fs.readFileSync(join(world.home, "evidence", evidence), "utf8"));
     assert.match(kept.knownCheckpoint, /^pki\.internal\//);
     await world.ok("alice", ["csr", "--register"]);
-    await world.ok("alice", ["upload"]);
   }));
 
 /** A CA of a data folder with its key. */

@@ -296,7 +296,6 @@ test("a passphrase from the environment is used and written nowhere", () =>
     const env = { PKI_CA_PASSPHRASE: passphrase };
     const { fingerprint, running } = await world.serve([], { env });
     await world.ok("alice", ["csr", "--register"]);
-    await world.ok("alice", ["upload"]);
     assert.equal((await running.end()).code, 0);
     assert.equal(fs.existsSync(join(world.home, "server.passphrase")), false);
     for (const name of fs.readdirSync(world.home, { recursive: true }) as string[]) {

@@ -449,9 +449,10 @@ test("no password crosses the wire or is stored, in any writing", () =>
       cert: read("server.crt"),
     });
     const through = ["--server", `localhost:${relay.port}`];
+    // A relay cannot show alice's certificate, whose key it has not; the password is what it hears of.
     await world.ok("alice", ["csr", "--register", ...through]);
-    await world.ok("alice", ["upload", ...through]);
-    const wrong = await world.as("alice", ["request", "bob", ...through]);
+    await world.ok("alice", ["upload", "--with-password", ...through]);
+    const wrong = await world.as("alice", ["request", "bob", "--with-password", ...through]);
     assert.equal(wrong.code, 5, wrong.stderr);
     const guessed = await world.run([
       "request",
@@ -460,6 +461,7 @@ test("no password crosses the wire or is stored, in any writing", () =>
       "alice",
       "--password-file",
       world.passwordFile("bob"),
+      "--with-password",
       ...through,
     ]);
     assert.equal(guessed.code, 4, guessed.stderr);

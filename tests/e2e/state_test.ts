@@ -89,10 +89,7 @@ test("the data folder of version 1 is served as it is", () =>
       assert.equal(copy(dataOf(world)), copy(join(ROOT, "testdata", "data-v1")));
     }
     // And it goes on from there.
-    for (const id of ["alice", "bob"]) {
-      await world.ok(id, ["csr"]);
-      await world.ok(id, ["upload"]);
-    }
+    for (const id of ["alice", "bob"]) await world.ok(id, ["csr"]);
     await world.ok("alice", ["request", "bob"]);
     await world.ok("bob", ["request", "alice"]);
     assert.equal((await running.end()).code, 0);
@@ -237,7 +234,6 @@ async function fillWithTail(world: World): Promise<void> {
   await world.server.running.end();
   await world.serve();
   await world.ok("bob", ["csr", "--register"]);
-  await world.ok("bob", ["upload"]);
 }
 
 for (const [what, damage] of Object.entries(DAMAGES)) {

@@ -84,7 +84,10 @@ test(
         await terminal.enter(ALICE);
         assert.equal(await terminal.exitCode(), 0);
         const screen = await terminal.screen();
-        assert.match(screen, /^registered "alice"\n"alice" is certified until \d{4}-\d\d-\d\d$/m);
+        assert.match(
+          screen,
+          /^registered "alice"\n"alice" is certified until \d{4}-\d\d-\d\d, and published: others/m,
+        );
         await terminal.waitForRaw((raw) => raw.includes("certified until"), "the result");
         const raw = terminal.raw();
         for (const word of ALICE.split(" ")) {
@@ -96,7 +99,8 @@ test(
       });
       const pem = fs.readFileSync(join(world.home, "ids", "alice", "cert.pem"), "utf8");
       assert.equal(new X509Certificate(pem).subject, "CN=alice");
-      await world.ok("alice", ["upload"]); // the password that was typed is the one of the file
+      // The password that was typed is the one of the file, and nothing is left to do.
+      assert.equal((await world.ok("alice", ["request", "alice"])).stdout, pem);
     }),
 );
 
