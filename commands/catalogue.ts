@@ -60,6 +60,16 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Change your password",
     load: async () => (await import("./passwd.ts")).passwdCommand,
   },
+  unlock: {
+    group: "people",
+    brief: "Keep your key at hand, so that no password is asked for",
+    load: async () => (await import("./unlock.ts")).unlockCommand,
+  },
+  lock: {
+    group: "people",
+    brief: "Forget what pki unlock has unlocked",
+    load: async () => (await import("./lock.ts")).lockCommand,
+  },
   renew: {
     group: "certificates",
     brief: "Renew your certificate",
@@ -160,6 +170,9 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
 /** What `pki` alone does; it has a name for its help, and is in no list. */
 export const SESSION = "session";
 
+/** What `pki unlock` starts; it is in no list either. */
+const AGENT = "agent";
+
 export async function loadSession(): Promise<Target> {
   return (await import("./session.ts")).sessionCommand;
 }
@@ -167,6 +180,7 @@ export async function loadSession(): Promise<Target> {
 /** Loads what a first word means; `undefined` for a word that means nothing. */
 export async function loadCommand(name: string): Promise<Target | undefined> {
   if (name === SESSION) return await loadSession();
+  if (name === AGENT) return (await import("./agent.ts")).agentCommand;
   // `in` would find "constructor" too.
   return Object.hasOwn(CATALOGUE, name) ? await CATALOGUE[name]?.load() : undefined;
 }

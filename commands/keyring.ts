@@ -1,9 +1,11 @@
 /**
- * What unlocks one identity for a command: what the sitting has unlocked already, then the password, which is asked for once and only when something needs it.
+ * What unlocks one identity for a command: what the sitting has unlocked already, then the agent, then
+ * the password, which is asked for once and only when something needs it.
  */
 
 import type { KeyObject } from "node:crypto";
 import { PkiError } from "../lib/base/errors.ts";
+import { fetchKey } from "../lib/client/agent.ts";
 import { checkOwnKey, type OwnCertificate } from "../lib/client/own_identity.ts";
 import { decryptPrivateKey } from "../lib/x509/keys.ts";
 import type { Surroundings } from "./globals.ts";
@@ -13,6 +15,8 @@ export class Keyring {
   readonly id: string;
   readonly #surroundings: Surroundings;
   readonly #unlocked: Unlocked;
+  /** What the agent has given: for this command only, since it is the agent that knows how long. */
+  readonly #fetched = new Unlocked();
   /** As it was given or typed: whether it is right is not known yet. */
   #entered: string | undefined;
 
@@ -51,18 +55,39 @@ export class Keyring {
     this.#unlocked.keepPassword(this.#entered);
   }
 
-  /** The key of the identity, if it is unlocked already. @throws {PkiError} `not-found` */
-  unlockedKey(): Promise<KeyObject | undefined> {
-    return Promise.resolve(this.#unlocked.keyOf(this.#surroundings.home.loadKeyPem(this.id)));
+  /**
+   * The key of the identity, if the sitting or the agent has it unlocked. An agent that cannot be
+   * trusted or does not answer is none, and that is said.
+   * @throws {PkiError} `not-found` if there is no key
+   */
+  async unlockedKey(): Promise<KeyObject | undefined> {
+    const { home } = this.#surroundings;
+    const pem = home.loadKeyPem(this.id);
+    const unlocked = this.#unlocked.keyOf(pem) ?? this.#fetched.keyOf(pem);
+    if (unlocked) return unlocked;
+    try {
+      const fetched = await fetchKey(home, { id: this.id, pem });
+      if (fetched) this.#fetched.keepKey(fetched, pem);
+      return fetched;
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error;
+      this.#surroundings.warn(error.message);
+      return undefined;
+    }
   }
 
   /**
    * The key of the identity, with the password if need be.
    * @throws {PkiError} `not-found`, `refused` for a wrong password, `malformed`
    */
-  async key(question = `Password of ${this.id}, which unlocks the key`): Promise<KeyObject> {
-    const unlocked = await this.unlockedKey();
-    if (unlocked) return unlocked;
+  async key(question?: string): Promise<KeyObject> {
+    return await this.unlockedKey() ?? await this.keyByPassword(question);
+  }
+
+  /** The key of the identity, with the password. @throws {PkiError} as {@link key} */
+  async keyByPassword(
+    question = `Password of ${this.id}, which unlocks the key`,
+  ): Promise<KeyObject> {
     const pem = this.#surroundings.home.loadKeyPem(this.id);
     const password = await this.password(question);
     try {

@@ -1,7 +1,7 @@
 /**
  * What a person has unlocked in one process. The interactive session makes a {@link Sitting} and runs
  * the ordinary commands with it, so that none of them asks a second time. It lives in memory only and
- * ends with the process; nothing of it is stored.
+ * ends with the process; what outlives a process is the agent's.
  */
 
 import type { KeyObject } from "node:crypto";

@@ -101,6 +101,18 @@ export const LIMITS = {
   /** A line of chat, in bytes of UTF-8. */
   lineBytesMax: 16_384,
 
+  /** Agent: how long a key stays unlocked where nobody says how long, and at most. */
+  unlockMs: 15 * MINUTE_MS,
+  unlockMsMax: DAY_MS,
+  /** Agent: keys that are kept at once; connections; how long one may keep silent. */
+  unlockedKeysMax: 32,
+  agentConnectionsMax: 16,
+  agentSilenceMs: 5 * SECOND_MS,
+  /** Agent: how often it looks whether its socket and the keys' files are still there. */
+  agentLookMs: 2 * SECOND_MS,
+  /** Agent: from its start to its listening, on a slow machine. */
+  agentStartMs: 20 * SECOND_MS,
+
   /** One record of the log. */
   recordBytesMax: 1024 * 1024,
   /** A file of the log; the record that passes it is the last one in it. Read whole into memory. */

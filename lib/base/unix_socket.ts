@@ -81,8 +81,21 @@ export function isListenedOn(name: string): boolean {
 }
 
 export interface UnixListener {
+  /** Whether whoever connects to the place reaches this listener. */
+  readonly isInPlace: boolean;
   /** Takes the socket away and ends its connections. */
   close(): Promise<void>;
+}
+
+export interface ListenOptions {
+  /** Whether a file that has the socket's name stays, and is an error (`EEXIST`). */
+  readonly isFirst?: boolean;
+}
+
+/** What tells one file from another that has its name later. */
+function identityOf(path: string): string | undefined {
+  const found = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return found && `${found.dev} ${found.ino}`;
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -104,7 +117,8 @@ function removeNursery(folder: string): void {
 }
 
 /**
- * Listens on a socket of mode 0600, in the place of whatever file has its name.
+ * Listens on a socket of mode 0600, in the place of whatever file has its name (or not at all where
+ * there is one, with `isFirst`).
  *
  * The socket is made in a folder that only the owner can enter and is moved to its place when its
  * mode is set and it is listened on: whoever sees it there can connect, or it is dead. (The umask
@@ -115,6 +129,7 @@ function removeNursery(folder: string): void {
 export async function listenUnix(
   { folder, name }: SocketPlace,
   onConnection: (socket: Socket) => void,
+  { isFirst = false }: ListenOptions = {},
 ): Promise<UnixListener> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -132,6 +147,7 @@ export async function listenUnix(
   const nursery = join(folder, unshown);
   const born = join(nursery, BORN_NAME);
   const shown = join(folder, name);
+  let identity: string | undefined;
   fs.mkdirSync(nursery, { mode: FOLDER_MODE });
   try {
     // The engines remove the path that was listened on when they close: it must never come again.
@@ -143,7 +159,9 @@ export async function listenUnix(
     }
     try {
       fs.chmodSync(born, SOCKET_MODE);
-      fs.renameSync(born, shown);
+      identity = identityOf(born);
+      if (isFirst) fs.linkSync(born, shown);
+      else fs.renameSync(born, shown);
     } catch (error) {
       await closeServer();
       throw error;
@@ -151,12 +169,43 @@ export async function listenUnix(
   } finally {
     removeNursery(nursery);
   }
+  const isInPlace = () => identityOf(shown) === identity;
   return {
+    get isInPlace() {
+      return isInPlace();
+    },
     close: async () => {
-      fs.rmSync(shown, { force: true }); // first, while it cannot be a successor's
+      if (isInPlace()) fs.rmSync(shown, { force: true }); // what is a successor's stays
       await closeServer();
     },
   };
+}
+
+/**
+ * Removes a socket that nobody listens on any more. Should somebody have taken its place at that
+ * very moment, the socket is put back.
+ * @returns whether there is none at the place now
+ */
+export async function removeDeadSocket({ folder, name }: SocketPlace): Promise<boolean> {
+  const shown = join(folder, name);
+  const aside = `.${randomBytes(NURSERY_BYTES).toString("hex")}.${name}.old`;
+  try {
+    fs.renameSync(shown, join(folder, aside));
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return true; // somebody else was faster
+    throw error;
+  }
+  try {
+    (await connectUnix({ folder, name: aside })).destroy();
+    fs.linkSync(join(folder, aside), shown); // alive after all
+    return false;
+  } catch (error) {
+    if (isNobodyThere(error)) return true;
+    if (systemCodeOf(error) === "EEXIST") return false;
+    throw error;
+  } finally {
+    fs.rmSync(join(folder, aside), { force: true });
+  }
 }
 
 /**

@@ -8,7 +8,8 @@ import { Worker } from "node:worker_threads";
 /** Set by `build.ts`; not there when the program runs from source. */
 declare const PKI_BUNDLED: boolean | undefined;
 
-const IS_BUNDLED = typeof PKI_BUNDLED !== "undefined" && PKI_BUNDLED;
+/** Whether the program is one executable. */
+export const IS_BUNDLED = typeof PKI_BUNDLED !== "undefined" && PKI_BUNDLED;
 
 /** The entries, as paths from this file; `build.ts` puts each beside the main bundle by its name. */
 export const WORKER_ENTRIES = {
