@@ -95,6 +95,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Trust another root or issuing CA than the pinned one",
     load: async () => (await import("./trust.ts")).trustCommand,
   },
+  id: {
+    group: "people",
+    brief: "Look after your identities: list, use, export, import",
+    load: async () => (await import("./id.ts")).idRoutes,
+  },
   listen: {
     group: "line",
     brief: "Wait for a peer and converse",

@@ -52,12 +52,14 @@ function findBelow(target: Target, word: string | undefined): Target | undefined
 }
 
 /** What several commands under one word do alone (`pki id`), unless something else is meant. */
-function findAlone(target: Target, [word]: readonly string[]): Target | undefined {
-  if (!isRouteMap(target) || HELP_WORDS.includes(word)) return undefined;
+function findAlone(target: Target, [word]: readonly string[]): Target {
+  if (!isRouteMap(target) || HELP_WORDS.includes(word)) return target;
   const alone = target.getDefaultCommand();
   const isMistyped = word !== undefined && !word.startsWith("-") &&
     alone?.parameters.positional === undefined;
-  return isMistyped ? undefined : alone;
+  // Else the library would take a mistyped word for an argument of what is done alone.
+  if (isMistyped) return { ...target, getDefaultCommand: () => undefined };
+  return alone ?? target;
 }
 
 /**
@@ -89,5 +91,5 @@ export async function parseCommandLine(
     target = below;
     rest = rest.slice(1);
   }
-  return { path, target: findAlone(target, rest) ?? target, rest: [...options, ...rest] };
+  return { path, target: findAlone(target, rest), rest: [...options, ...rest] };
 }

@@ -23,6 +23,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   ocsptool: "gnutls-bin",
   "gnutls-cli": "gnutls-bin",
   certutil: "libnss3-tools",
+  pk12util: "libnss3-tools",
   crlutil: "libnss3-tools",
   ocspclnt: "libnss3-tools",
   keytool: "openjdk-17-jre-headless",

@@ -96,9 +96,18 @@ export function writeFileAtomic(
  * several who try, one succeeds, and what it wrote stays.
  * @throws {PkiError} `storage`
  */
-export function writeFileOnce(path: string, content: string, mode = SECRET_MODE): boolean {
+export function writeFileOnce(
+  path: string,
+  content: string | Uint8Array,
+  mode = SECRET_MODE,
+): boolean {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  writeFileAtomic(temporary, content, { mode });
+  try {
+    writeFileAtomic(temporary, content, { mode });
+  } catch (error) {
+    const cause = error instanceof PkiError ? error.cause : error; // names the file that is meant
+    throw storageError(`cannot write "${path}"`, cause);
+  }
   try {
     fs.linkSync(temporary, path);
     syncFolder(dirname(path));

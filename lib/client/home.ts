@@ -5,14 +5,15 @@
 
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isEqualBytes } from "../base/bytes.ts";
-import { PkiError } from "../base/errors.ts";
+import { PkiError, systemCodeOf } from "../base/errors.ts";
 import {
   fileExists,
   makeFolder,
   readText,
   readTextIfThere,
+  storageError,
   syncFolder,
   writeFileAtomic,
 } from "../base/files.ts";
@@ -189,15 +190,42 @@ export class Home {
     });
   }
 
-  /** The ids that have a key here, sorted. */
-  listIds(): readonly string[] {
-    let names: string[];
+  /** The ids of which anything is here, sorted. */
+  listFolders(): readonly string[] {
     try {
-      names = fs.readdirSync(join(this.folder, "ids"));
+      const entries = fs.readdirSync(join(this.folder, "ids"), { withFileTypes: true });
+      return entries.flatMap((entry) => entry.isFile() || !isId(entry.name) ? [] : [entry.name])
+        .sort();
     } catch {
       return []; // no folder, no identities
     }
-    return names.filter((name) => isId(name) && this.hasKey(name)).sort();
+  }
+
+  /** The ids that have a key here, sorted. */
+  listIds(): readonly string[] {
+    return this.listFolders().filter((id) => this.hasKey(id));
+  }
+
+  /**
+   * Removes an identity's key and certificate, for good.
+   * @throws {PkiError} `not-found`, `storage`
+   */
+  removeIdentity(id: string): void {
+    const folder = dirname(this.keyPath(id));
+    const aside = join(dirname(folder), `.${id}.${randomBytes(6).toString("hex")}.removed`);
+    try {
+      fs.renameSync(folder, aside); // at once, so that no half of it is ever taken for an identity
+      fs.rmSync(aside, { recursive: true, force: true });
+      syncFolder(dirname(folder));
+    } catch (cause) {
+      if (systemCodeOf(cause) === "ENOENT") {
+        throw new PkiError("not-found", `cannot find "${id}" in "${this.folder}"`, {
+          hint: "pki id lists the identities",
+        });
+      }
+      throw storageError(`cannot remove "${folder}"`, cause);
+    }
+    if (this.idInUse === id) this.useId(undefined);
   }
 
   /** The identity that was chosen with `pki id use`, whether or not it is still here. */

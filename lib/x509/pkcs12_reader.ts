@@ -13,9 +13,9 @@ import { type Bytes, copyBytes, isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { berToDer, isIndefinite } from "./ber.ts";
-import { parseCertificate } from "./certificate.ts";
 import { contextTag, DerReader, parseOid, parseSmallInteger, readWhole, TAG } from "./der.ts";
-import { encodeSpki, keyTypeOf } from "./keys.ts";
+import { putCertificateFirst } from "./key_certificate.ts";
+import { keyTypeOf } from "./keys.ts";
 import {
   ANY_PBES2,
   checkWholeBlocks,
@@ -45,7 +45,7 @@ const OLD_NAMES: Readonly<Record<string, string>> = {
 };
 
 const CONVERT_HINT =
-  "convert it with: openssl pkcs12 -legacy -in OLD.p12 -out NEW.pem; and import NEW.pem";
+  "convert it with: openssl pkcs12 -legacy -aes256 -in OLD.p12 -out NEW.pem; and import NEW.pem";
 
 /** A file being read: what it is called, and how much work it may still make. */
 interface Reading {
@@ -265,15 +265,6 @@ function readKey(pkcs8: Bytes, reading: Reading): KeyObject {
   }
 }
 
-function hasKey(der: Bytes, spki: Uint8Array): boolean {
-  try {
-    return isEqualBytes(parseCertificate(der).spki, spki);
-  } catch (error) {
-    if (error instanceof PkiError && error.kind === "malformed") return false;
-    throw error;
-  }
-}
-
 /** The one key of a file, and the certificates with the key's first. */
 function chooseKey({ keys, certificates }: Found, reading: Reading): Pkcs12 {
   const [pkcs8, ...moreKeys] = keys;
@@ -282,10 +273,9 @@ function chooseKey({ keys, certificates }: Found, reading: Reading): Pkcs12 {
     throw malformed(reading, `it holds ${keys.length === 0 ? "no key" : `${keys.length} keys`}`);
   }
   const key = readKey(pkcs8, reading);
-  const spki = encodeSpki(key);
-  const leaf = certificates.find((der) => hasKey(der, spki));
-  if (!leaf) throw malformed(reading, "it holds no certificate for its key");
-  return { key, certificates: [leaf, ...certificates.filter((der) => der !== leaf)] };
+  const sorted = putCertificateFirst(certificates, key);
+  if (!sorted) throw malformed(reading, "it holds no certificate for its key");
+  return { key, certificates: sorted };
 }
 
 /**

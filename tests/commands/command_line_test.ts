@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { buildCommand, buildRouteMap } from "@stricli/core";
 import type { Target } from "../../commands/catalogue.ts";
-import { parseCommandLine } from "../../commands/command_line.ts";
+import { isRouteMap, parseCommandLine } from "../../commands/command_line.ts";
 import type { PkiContext } from "../../commands/context.ts";
 
 const docs = { brief: "" };
@@ -63,7 +63,8 @@ test("parseCommandLine() takes what a word does alone, unless another word or he
   };
   assert.equal(await targetOf("id"), ls);
   assert.equal(await targetOf("id", "--json"), ls);
-  assert.equal(await targetOf("id", "us"), ROOT["id"]);
+  const mistyped = await targetOf("id", "us");
+  assert.ok(mistyped && isRouteMap(mistyped) && mistyped.getDefaultCommand() === undefined);
   assert.equal(await targetOf("id", "--help"), ROOT["id"]);
   assert.equal(await targetOf("log"), ROOT["log"]);
 });

@@ -255,7 +255,8 @@ function pbes2Algorithm(rounds: number): Bytes {
   return encodeSequence(encodeOid("1.2.840.113549.1.5.13"), encodeSequence(kdf, scheme));
 }
 
-const HINT = "convert it with: openssl pkcs12 -legacy -in OLD.p12 -out NEW.pem; and import NEW.pem";
+const HINT =
+  "convert it with: openssl pkcs12 -legacy -aes256 -in OLD.p12 -out NEW.pem; and import NEW.pem";
 const SECP256K1 = createPrivateKey(
   fs.readFileSync(new URL("../../testdata/x509/secp256k1.key", import.meta.url)),
 );
