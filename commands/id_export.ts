@@ -166,11 +166,12 @@ export const exportCommand = buildCommand<ExportFlags, [string?], PkiContext>({
     ],
     brief: "Write an identity to a file, for other programs",
     fullDescription:
-      "Writes key, certificate, issuing CA and root to one file for browsers, mail programs,\n" +
-      "Java, Windows and others, under a new password of its own, which it asks for. The\n" +
-      "file is made with mode 0600 and replaces none. Firefox and Thunderbird take no\n" +
-      "Ed25519 keys, and Java no password beyond ASCII. With --pem the key stays encrypted\n" +
-      "with the password that it has here; with --no-key nothing secret is written.\n\n" +
+      "Writes key, certificate, issuing CA and root to one file for browsers, mail\n" +
+      "programs, Java, Windows and others, under a new password of its own, which it asks\n" +
+      "for. The file is made with mode 0600 and replaces none. Firefox and Thunderbird take\n" +
+      "no Ed25519 keys, and Java no password beyond ASCII. With --pem the key stays\n" +
+      "encrypted with the password that it has here; with --no-key nothing secret is\n" +
+      "written.\n\n" +
       "Examples:\n" +
       "  pki id export alice --p12 alice.p12\n" +
       "  pki id export alice --p12 alice.p12 --p12-password-file new.pass\n" +

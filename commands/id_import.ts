@@ -174,11 +174,12 @@ export const importCommand = buildCommand<ImportFlags, [string], PkiContext>({
     customUsage: ["FILE [--key FILE] [--p12-password-file FILE] [--yes] [options]"],
     brief: "Take an identity from a file into this home",
     fullDescription:
-      "Reads a key with its certificate from PKCS #12 (of pki id export, OpenSSL, Java, NSS,\n" +
-      "GnuTLS) or from PEM, judges the certificate under the pinned root and keeps both,\n" +
-      "the key encrypted anew: take the account's password, then one opens both. Who it is,\n" +
-      "the certificate says; with --id it must be this one. Where no root is pinned, the one\n" +
-      "in the file is, if --fingerprint or a person at the terminal says that it is right.\n\n" +
+      "Reads a key with its certificate from PKCS #12 (of pki id export, OpenSSL, Java,\n" +
+      "NSS, GnuTLS) or from PEM, judges the certificate under the pinned root and keeps\n" +
+      "both, the key encrypted anew: take the account's password, then one opens both. Who\n" +
+      "it is, the certificate says; with --id it must be this one. Where no root is pinned,\n" +
+      "the one in the file is, if --fingerprint or a person at the terminal says that it\n" +
+      "is right.\n\n" +
       "Examples:\n" +
       "  pki id import alice.p12\n" +
       "  pki id import alice.p12 --fingerprint 5f1c… --p12-password-file file.pass\n" +
