@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|issue|lookup|login|pipe|append|revoke|startup …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|first|issue|lookup|login|pipe|append|revoke|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -11,6 +11,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { connectServer, logIn } from "../lib/client/server_connection.ts";
 import { findBun } from "./engine.ts";
+import { benchFirst } from "./first.ts";
 import { benchIssue, benchLookup } from "./issue.ts";
 import { benchRevoke } from "./revoke.ts";
 import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
@@ -220,6 +221,7 @@ async function benchStartup(): Promise<void> {
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   start: benchStart,
+  first: () => benchFirst(show),
   issue: benchIssue,
   lookup: benchLookup,
   login: benchLogin,
