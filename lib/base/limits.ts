@@ -55,6 +55,25 @@ export const LIMITS = {
   passwordCharactersMin: 8,
   passwordCharactersLong: 15,
   passwordCharactersMax: 1024,
+  /**
+   * Logins by password that come to no good end: for one account, from the addresses that it logs in
+   * from (for each of them) and from all others together. A person mistypes twenty times at most; one
+   * guess in five minutes is 288 a day, against passwords that stand a hundred million.
+   */
+  guessesAtOnce: 20,
+  guessIntervalMs: 5 * MINUTE_MS,
+  /** The same from one address, for all accounts that do not log in from it: an office behind one NAT. */
+  addressGuessesAtOnce: 100,
+  addressGuessIntervalMs: MINUTE_MS / 2,
+  /** The same from one network of IPv6, which has many addresses: four times as much. */
+  networkGuessesAtOnce: 400,
+  networkGuessIntervalMs: MINUTE_MS / 8,
+  /** Registrations from one address: a school that joins in a morning; each is in the log for ever. */
+  registrationsAtOnce: 500,
+  registrationIntervalMs: 10 * SECOND_MS,
+  /** Accounts whose addresses are remembered, the last that logged in, and addresses of each. */
+  knownAccountsMax: 10_000,
+  knownAddressesMax: 4,
   /** Nonces for `CERTUP` that a session may hold unspent. */
   publishNoncesMax: 8,
 
