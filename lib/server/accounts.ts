@@ -43,6 +43,12 @@ export interface AccountsOptions {
   readonly find: (id: string) => Account | undefined;
   /** Decides whether the id may be registered. @throws {PkiError} why not */
   readonly admit: (request: Pick<RequestBody<"REGISTER">, "id" | "invitation">) => Admission;
+  /**
+   * Counts a login that begins as a guess, before any work is done for it.
+   * @returns what to call if it was none
+   * @throws {PkiError} `busy` if it is one too many
+   */
+  readonly countGuess: (id: string, account: Account | undefined) => () => void;
 }
 
 /** By what somebody may register, or choose a new password. */
@@ -72,6 +78,7 @@ interface PendingRegistration extends PendingPassword {
 interface PendingLogin {
   readonly id: string;
   readonly state: string;
+  readonly wasNoGuess: () => void;
 }
 
 /** The dialogues of one connection; each starts over with its first message. */
@@ -130,11 +137,13 @@ export class LoginDialogue {
     return { credential, response: answerRegistration({ setup, credential, request }) };
   }
 
+  /** @throws {PkiError} `busy`, before anything is evaluated */
   startLogin({ id, request }: RequestBody<"LOGIN">) {
     this.#registration = undefined;
     this.#login = undefined;
     const { secrets } = this.#options;
     const account = this.#options.find(id);
+    const wasNoGuess = this.#options.countGuess(id, account);
     const madeUp = encodeHex(createHmac("sha256", secrets.unknown).update(id).digest());
     const { state, response } = answerLogin({
       setup: secrets.setup,
@@ -143,7 +152,7 @@ export class LoginDialogue {
       request,
       parties: this.#partiesOf(id),
     });
-    this.#login = { id, state };
+    this.#login = { id, state, wasNoGuess };
     return { response, suite: OPAQUE_SUITE };
   }
 
@@ -164,6 +173,7 @@ export class LoginDialogue {
     if (!isFinished) {
       throw new PkiError("refused", "cannot log in: the id or the password is wrong");
     }
+    pending.wasNoGuess();
     checkEnabled(pending.id, this.#options.find(pending.id));
     return pending.id;
   }

@@ -20,6 +20,7 @@ import type { State } from "../store/state.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import type { PasswordSecrets } from "./accounts.ts";
 import { DirectorySession } from "./directory_session.ts";
+import { GuessLimits } from "./guess_limits.ts";
 import type { Issuers } from "./issuers.ts";
 import type { LogStatement } from "./log_key.ts";
 import type { ListToSign, SessionEnd, StatusToSign, Visitor } from "./ports.ts";
@@ -88,6 +89,7 @@ export class Directory {
   readonly options: DirectoryOptions;
   readonly revocation: Revocation;
   readonly passwords: Passwords;
+  readonly guesses: GuessLimits;
   readonly #now: () => number;
   readonly #sessions = new Set<DirectorySession>();
   #issuers: Issuers;
@@ -102,6 +104,11 @@ export class Directory {
     this.#successions = options.successions ?? [];
     this.revocation = new Revocation(this);
     this.passwords = new Passwords(this, options.registration ?? "closed");
+    this.guesses = new GuessLimits({
+      key: randomBytes(32),
+      // Not by the time of day, which may be set back.
+      now: options.now ?? (() => performance.now()),
+    });
   }
 
   /**

@@ -65,7 +65,19 @@ export class DirectorySession {
       secrets,
       rootFingerprint: fingerprintOf(root.der),
       find: (id) => state.account(id),
-      admit: (request) => directory.passwords.admit(request),
+      admit: (request) => {
+        // An invitation that was guessed counts like one that was given.
+        directory.guesses.startRegistration(visitor.address);
+        return directory.passwords.admit(request);
+      },
+      countGuess: (id, account) => {
+        const attempt = directory.guesses.startLogin({
+          id,
+          address: visitor.address,
+          registeredFrom: account?.address,
+        });
+        return () => directory.guesses.finishLogin(attempt);
+      },
     }, visitor.leafHash);
   }
 
@@ -272,6 +284,7 @@ export class DirectorySession {
     this.#shown = this.#judgeShown();
     const { id } = this.#shown;
     checkEnabled(id, this.#directory.options.state.account(id));
+    this.#directory.guesses.remember(id, this.#visitor.address);
     return id;
   }
 

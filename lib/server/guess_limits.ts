@@ -128,6 +128,11 @@ export class GuessLimits {
     this.#known.remember(id, network);
   }
 
+  /** Somebody has logged in from there, with a password or without. */
+  remember(id: string, address: string): void {
+    this.#known.remember(id, networksOf(address).home);
+  }
+
   /** Charges a registration. @throws {PkiError} `busy`, with the time to wait */
   startRegistration(address: string): void {
     const name = networksOf(address).home;

@@ -236,6 +236,7 @@ async function makeLoginServer() {
     rootFingerprint: fingerprintOf(ANCHOR.root.der),
     find: (id) => accounts.get(id),
     admit: () => ({ isReset: false }),
+    countGuess: () => () => {},
   }, sha256(utf8("leaf")));
   const checkpoints: (string | undefined)[] = [];
   const refusal: { error?: PkiError } = {};

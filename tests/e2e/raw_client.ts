@@ -63,6 +63,12 @@ async function patiently<T>(promise: Promise<T>, what: () => string): Promise<T>
   }
 }
 
+/** What the connection may have otherwise than a client's. */
+export interface RawOptions extends ConnectionOptions {
+  /** The address that the server sees: any of 127.0.0.0/8. */
+  readonly localAddress?: string;
+}
+
 export interface Login {
   readonly finish: string;
   readonly binding: string;
@@ -99,7 +105,7 @@ export class RawClient {
   }
 
   /** Connects to the server of a world. @throws what TLS refused the connection with */
-  static async open(world: World, options: ConnectionOptions = {}): Promise<RawClient> {
+  static async open(world: World, options: RawOptions = {}): Promise<RawClient> {
     await loadOpaque();
     const { port, fingerprint } = world.server;
     const socket = connect({
