@@ -55,6 +55,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Say what is wrong, and what to do",
     load: async () => (await import("./doctor.ts")).doctorCommand,
   },
+  ping: {
+    group: "start",
+    brief: "Ask the server whether it is well",
+    load: async () => (await import("./ping.ts")).pingCommand,
+  },
   passwd: {
     group: "people",
     brief: "Change your password",

@@ -57,7 +57,9 @@ export class ServerConnection {
   readonly #socket: TLSSocket;
   readonly #frames = new FrameReader();
   readonly #waiting = new Map<number, Waiting>();
-  /** SHA-256 of the leaf that the server showed. */
+  /** The leaf that the server showed. */
+  readonly leafDer: Uint8Array;
+  /** SHA-256 of it. */
   readonly leafHash: Bytes;
   #seq = 0;
   #error: PkiError | undefined;
@@ -67,6 +69,7 @@ export class ServerConnection {
 
   constructor(socket: TLSSocket, leafDer: Uint8Array, signal?: AbortSignal) {
     this.#socket = socket;
+    this.leafDer = leafDer;
     this.leafHash = sha256(leafDer);
     if (signal) socket.once("close", this.endOn(signal));
     socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
