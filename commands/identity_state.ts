@@ -28,7 +28,8 @@ function remaining(ms: number): string {
   if (days >= 2) return `${days} days`;
   const hours = Math.floor(ms / (60 * 60 * 1000));
   if (hours >= 2) return `${hours} hours`;
-  return `${Math.max(1, Math.floor(ms / 60_000))} minutes`;
+  const minutes = Math.floor(ms / 60_000);
+  return minutes > 1 ? `${minutes} minutes` : "about a minute";
 }
 
 /** Half a sentence, behind a name: `certified until …`. */

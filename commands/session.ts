@@ -33,6 +33,8 @@ interface SessionFlags extends ServerFlags {
   readonly noHistory?: boolean;
 }
 
+const INVITATION = /^pki1:/i;
+
 /** How often a password may be mistyped at the start, as at other logins. */
 const PASSWORD_TRIES = 3;
 /** What keeps a server from answering, or us from believing it: what needs no server works still. */
@@ -76,8 +78,7 @@ class InteractiveSession {
   async run(): Promise<void> {
     let release: (() => void) | undefined;
     try {
-      this.#id = this.#surroundings.findIdentity() ?? await this.#askWho();
-      await this.#unlock(this.#id);
+      await this.#begin();
       this.#note(`${this.#who()}\nHELP lists what can be done, Tab completes, Ctrl-D leaves`);
       // Who means the operation that has just ended does not mean the session.
       release = this.#context.takeInterrupts?.(() => true);
@@ -98,12 +99,26 @@ class InteractiveSession {
     stderr.write(`${formatError(error, choosePaint(stderr, { mode, env }))}\n`);
   }
 
-  async #askWho(): Promise<string> {
-    const ids = this.#home.listIds();
-    const answer = await this.#terminal.askText("Who are you?", ids.join(", ") || "alice");
-    const id = answer.trim();
-    checkId(id);
-    return id;
+  /** Finds out who it is, and opens what the operations share. */
+  async #begin(): Promise<void> {
+    let id = this.#surroundings.findIdentity();
+    while (id === undefined) {
+      const ids = this.#home.listIds();
+      const known = ids.length > 0
+        ? ids.join(", ")
+        : "a name, or an invitation that begins with pki1:";
+      const answer = (await this.#terminal.askText("Who are you?", known)).trim();
+      if (!INVITATION.test(answer)) {
+        checkId(answer);
+        id = answer;
+      } else {
+        await this.#operate(["join", answer]);
+        // Who has joined is logged in; who has not is told why, and asked again.
+        if (this.#id !== undefined) return;
+      }
+    }
+    await this.#unlock(id);
+    this.#id = id;
   }
 
   /**
@@ -248,34 +263,43 @@ class InteractiveSession {
     const { json, quiet, yes } = this.#flags;
     const switches = Object.entries({ "--json": json, "--quiet": quiet, "--yes": yes })
       .flatMap(([name, isSet]) => isSet && !words.includes(name) ? [name] : []);
-    const code = await runOperation([...switches, ...words], this.#context, this.#environment());
+    const idsBefore = this.#home.listIds();
+    const env = this.#environment(words);
+    const code = await runOperation([...switches, ...words], this.#context, env);
     if (this.#context.signal.aborted) throw new PkiError("interrupted", "interrupted");
-    this.#notice(words, code);
+    this.#noticeReach(words, code);
+    if (code === 0) this.#noticeIdentities(words, idsBefore);
   }
 
   /** What the session is about, as every command finds it. */
-  #environment(): Readonly<Record<string, string>> {
+  #environment([name]: readonly string[]): Readonly<Record<string, string>> {
     const { home, server, passwordFile } = this.#flags;
+    const id = name === "join" ? this.#flags.id : this.#id; // whom an invitation is for, it says
     return {
       ...(home === undefined ? {} : { PKI_HOME: home }),
       ...(server === undefined ? {} : { PKI_SERVER: server }),
       ...(passwordFile === undefined ? {} : { PKI_PASSWORD_FILE: passwordFile }),
-      ...(this.#id === undefined ? {} : { PKI_ID: this.#id }),
+      ...(id === undefined ? {} : { PKI_ID: id }),
     };
   }
 
-  /** What an operation has changed for those after it. */
-  #notice([name, ...rest]: readonly string[], code: number): void {
+  /** Whether the server is there, as the operation has found. */
+  #noticeReach([name]: readonly string[], code: number): void {
     const isOpen = this.#id !== undefined &&
       this.#context.sitting.of(this.#home, this.#id).session !== undefined;
     this.#isAway = !isOpen && (this.#isAway || (code === UNREACHABLE && name !== "connect"));
-    if (code !== 0) return;
+  }
+
+  /** What the operation has changed about who one is, or may be. */
+  #noticeIdentities([name, second]: readonly string[], idsBefore: readonly string[]): void {
     if (name === "lock") this.#context.sitting.close();
-    const chosen = name === "id" && rest[0] === "use" ? this.#home.chooseId() : undefined;
-    if (chosen !== undefined && chosen !== this.#id) {
-      this.#id = chosen;
-      this.#note(this.#who());
-    }
+    const isChosen = name === "id" && second === "use";
+    const added = this.#home.listIds().filter((id) => !idsBefore.includes(id));
+    const id = isChosen ? this.#home.chooseId() : name === "join" ? added[0] : undefined;
+    if (id === undefined || id === this.#id) return;
+    const isFirst = this.#id === undefined;
+    this.#id = id;
+    if (!isFirst) this.#note(this.#who()); // at the start it is said anyway
   }
 }
 

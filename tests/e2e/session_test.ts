@@ -9,6 +9,7 @@ import { freePort, inTerminal, sayYes, Terminal } from "./terminal.ts";
 
 const TMUX = needs("tmux");
 const ALICE = PASSWORDS["alice"] ?? "";
+const CAROL = PASSWORDS["carol"] ?? "";
 const BOB = PASSWORDS["bob"] ?? "";
 
 /** The prompt of somebody, with nothing typed behind it. */
@@ -218,6 +219,25 @@ test(
         assert.equal(await terminal.exitCode(), 130);
       });
       await world.ok("bob", ["request", "alice"]);
+
+      // Somebody who was invited needs nothing but the line, in a home where nothing is yet.
+      const { stdout: invitation } = await world.run(["invite", "--id", "carol"]);
+      const home = join(world.folder, "carol");
+      await inTerminal(world, [], async (terminal) => {
+        await terminal.waitFor(/◆ +Who are you\?\n[^\n]*an invitation/);
+        await terminal.enter("pki1:AAAA");
+        await terminal.waitFor(/pki: error: [^]*◆ +Who are you\?/);
+        await terminal.enter(invitation.trim());
+        await terminal.waitFor(/◆ +Password of carol/);
+        await terminal.enter(CAROL);
+        await terminal.waitFor(/"carol" has joined [^]*^carol at 127.0.0.1:\d+: certified until/m);
+        await terminal.waitFor(promptOf("carol"));
+        await terminal.enter("request bob");
+        await terminal.waitFor(/"bob" is certified by this CA[^]*^carol> *$/m);
+        await terminal.press("C-d");
+        assert.equal(await terminal.exitCode(), 0);
+      }, { home });
+      assert.doesNotMatch(fs.readFileSync(join(home, "history"), "utf8"), /pki1/);
     }),
 );
 
