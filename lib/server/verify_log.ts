@@ -47,6 +47,8 @@ export interface LogFacts {
 
 const TABLES = [
   ["accounts", "id"],
+  ["account_entries", "entry"],
+  ["invitations", "entry"],
   ["certificates", "entry"],
   ["published", "id"],
 ] as const;
@@ -70,6 +72,7 @@ class Walk {
   #doneBytes = 0;
   /** What a crash kept from being redacted is read as if it were. */
   #redaction: Redaction = [];
+  readonly #redacted: number[] = [];
 
   constructor(options: WalkOptions) {
     this.#options = options;
@@ -214,6 +217,7 @@ class Walk {
     { index, recordBytes }: { readonly index: number; readonly recordBytes: number },
   ): void {
     if (!this.isWhole) return;
+    if (entry.private === "redacted") this.#redacted.push(index);
     if (this.#isApplied) {
       try {
         this.#state.apply(entry, index);
@@ -249,6 +253,7 @@ class Walk {
       onError(snapshotPath, "its list of segments is not that of the log");
     }
     if (!this.#isApplied) return;
+    this.#passOverRedacted(snapshot);
     for (const [table, key] of TABLES) {
       const difference = firstDifference(
         state,
@@ -261,6 +266,38 @@ class Walk {
         `table "${table}" is not what the log adds up to, from row ${difference} on`,
       );
     }
+  }
+
+  /**
+   * Takes out of the snapshot what the log cannot tell any more: it is older than the redaction. An
+   * account is that of which every entry is redacted.
+   */
+  #passOverRedacted({ state: { database } }: Snapshot): void {
+    const { onNote, snapshotPath, until } = this.#options;
+    const find = database.query<{ id: string }, [number]>(
+      "SELECT id FROM account_entries WHERE entry = ?",
+    );
+    const known = this.#redacted.flatMap((entry) => {
+      const row = find.get(entry);
+      return row ? [{ entry, id: row.id }] : [];
+    });
+    if (known.length === 0) return;
+    for (const { entry } of known) {
+      database.query("DELETE FROM account_entries WHERE entry = ?").run(entry);
+    }
+    for (const id of new Set(known.map(({ id }) => id))) {
+      database.query(
+        `DELETE FROM accounts WHERE id = ? AND deleted_ms IS NULL AND
+         NOT EXISTS (SELECT 1 FROM account_entries WHERE account_entries.id = accounts.id)`,
+      ).run(id);
+    }
+    // A running server makes the next one at once.
+    if (until) return;
+    onNote(
+      snapshotPath,
+      `it has private parts of ${known.length} entries that were redacted since; ` +
+        "the next start makes another",
+    );
   }
 }
 

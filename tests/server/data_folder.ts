@@ -4,14 +4,14 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { copyBytes, encodeBase64 } from "../../lib/base/bytes.ts";
+import { copyBytes, encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { readText } from "../../lib/base/files.ts";
 import { issueCertificate, prepareCertificate } from "../../lib/ca/issue.ts";
 import { openLog } from "../../lib/server/open_log.ts";
 import { certificateCopy, defaultWitness, serverFiles } from "../../lib/server/files.ts";
 import { loadRoot } from "../../lib/server/log_key.ts";
 import { setUp } from "../../lib/server/setup.ts";
-import { loadSqlite } from "../../lib/store/database.ts";
+import { Database, loadSqlite } from "../../lib/store/database.ts";
 import { diskFiles, replaceFile } from "../../lib/store/disk.ts";
 import { encodeSnapshot } from "../../lib/store/snapshot.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
@@ -44,6 +44,16 @@ export function makeDataFolder(): string {
   fs.cpSync(template, folder, { recursive: true });
   fs.cpSync(defaultWitness(template), defaultWitness(folder));
   return folder;
+}
+
+/** Changes the tables of the snapshot, and seals it anew. */
+export function forge(path: string, sql: string): void {
+  const bytes = fs.readFileSync(path);
+  const title = utf8("pki state seal 1\n");
+  const database = Database.deserialize(bytes.subarray(0, bytes.length - title.length - 32));
+  database.exec(sql);
+  const file = database.serialize();
+  fs.writeFileSync(path, new Uint8Array([...file, ...title, ...sha256(file)]));
 }
 
 /** Has users registered and certified, as the directory would. */

@@ -11,13 +11,18 @@ import { rotate } from "../../lib/server/rotate.ts";
 import { readNotes } from "../../lib/store/checkpoint_file.ts";
 import { defaultWitness, serverFiles } from "../../lib/server/files.ts";
 import { type Verified, verifyFolder } from "../../lib/server/verify.ts";
-import { Database } from "../../lib/store/database.ts";
 import { diskFiles } from "../../lib/store/disk.ts";
-import { sha256, utf8 } from "../../lib/base/bytes.ts";
 import { type Certificate, parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey } from "../../lib/x509/keys.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
-import { freshPath, grow, makeDataFolder, PASSPHRASE, removeFolders } from "./data_folder.ts";
+import {
+  forge,
+  freshPath,
+  grow,
+  makeDataFolder,
+  PASSPHRASE,
+  removeFolders,
+} from "./data_folder.ts";
 
 after(removeFolders);
 
@@ -49,16 +54,6 @@ function flip(path: string, at: number): void {
   const place = at < 0 ? bytes.length + at : at;
   bytes[place] = (bytes[place] ?? 0) ^ 1;
   fs.writeFileSync(path, bytes);
-}
-
-/** Changes the tables of the snapshot, and seals it anew. */
-function forge(path: string, sql: string): void {
-  const bytes = fs.readFileSync(path);
-  const title = utf8("pki state seal 1\n");
-  const database = Database.deserialize(bytes.subarray(0, bytes.length - title.length - 32));
-  database.exec(sql);
-  const file = database.serialize();
-  fs.writeFileSync(path, new Uint8Array([...file, ...title, ...sha256(file)]));
 }
 
 test("verifyFolder() finds nothing in a whole folder, and changes nothing", async () => {
