@@ -38,7 +38,7 @@ export function describe({ id, leaf }: Pick<Certified, "id" | "leaf">) {
 }
 
 /** The key to certify: the one that is there, or a new one. */
-export async function chooseKey(
+async function chooseKey(
   home: Home,
   { id, keyring }: Session,
   { keyType, rekey }: Pick<CsrFlags, "keyType" | "rekey">,
@@ -79,13 +79,20 @@ export async function publishNew(
   }
 }
 
+/** What a result says of an identity that was certified. */
+export interface CertifiedIdentity extends ReturnType<typeof describe> {
+  readonly published: boolean;
+  /** Paths of the files in the home. */
+  readonly certificate: string;
+  readonly key: string;
+}
+
 /** Certifies the identity's own key, making one where there is none, and publishes the certificate. */
-export async function certifyIdentity(
-  surroundings: Surroundings,
+export async function certifyOwn(
+  { home, context }: Surroundings,
   session: Session,
   flags: Pick<CsrFlags, "keyType" | "rekey" | "noPublish">,
-): Promise<void> {
-  const { home, context } = surroundings;
+): Promise<CertifiedIdentity> {
   const { id, connection, anchor, log } = session;
   const replaced = home.files(id).loadCertificate();
   const key = await chooseKey(home, session, flags);
@@ -96,12 +103,27 @@ export async function certifyIdentity(
   );
   const published = !flags.noPublish;
   if (published) await publishNew(session, { certified, key });
-  const facts = describe(certified);
+  return {
+    ...describe(certified),
+    published,
+    certificate: home.certificatePath(id),
+    key: home.keyPath(id),
+  };
+}
+
+/** As {@link certifyOwn}, and tells of it. */
+export async function certifyIdentity(
+  surroundings: Surroundings,
+  session: Session,
+  flags: Pick<CsrFlags, "keyType" | "rekey" | "noPublish">,
+): Promise<void> {
+  const certified = await certifyOwn(surroundings, session, flags);
+  const { id, notAfter, published, certificate, key } = certified;
   surroundings.result(
-    { ...facts, published, certificate: home.certificatePath(id), key: home.keyPath(id) },
-    `"${id}" is certified until ${facts.notAfter.slice(0, 10)}` +
+    { ...certified },
+    `"${id}" is certified until ${notAfter.slice(0, 10)}` +
       (published ? `, and published: others get it with: pki request ${id}\n` : "\n") +
-      `  certificate  ${home.certificatePath(id)}\n  key          ${home.keyPath(id)} (encrypted)`,
+      `  certificate  ${certificate}\n  key          ${key} (encrypted)`,
   );
 }
 

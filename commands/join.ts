@@ -2,16 +2,14 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { publish } from "../lib/client/operations.ts";
-import { certifyAndStore } from "../lib/client/renewal.ts";
 import { type Invitation, parseInvitation } from "../lib/protocol/invitation.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { checkId, isId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { chooseKey, describe } from "./csr.ts";
+import { certifyOwn } from "./csr.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
-import { openSession, type Session } from "./sign_in.ts";
+import { openSession } from "./sign_in.ts";
 import { STDIN } from "./stdin.ts";
 
 interface JoinFlags extends GlobalFlags {
@@ -75,33 +73,6 @@ function checkHome({ home, context }: Surroundings, { fingerprint }: Invitation)
   );
 }
 
-async function certify(
-  surroundings: Surroundings,
-  session: Session,
-  { flags, isReset }: { readonly flags: JoinFlags; readonly isReset: boolean },
-) {
-  const { home, context } = surroundings;
-  const { id, connection, anchor, log } = session;
-  const { keyType } = flags;
-  const replaced = home.files(id).loadCertificate();
-  // The key that is there has the password that was forgotten.
-  const choice = {
-    ...(keyType === undefined ? {} : { keyType }),
-    ...(isReset ? { rekey: true } : {}),
-  };
-  const key = await chooseKey(home, session, choice);
-  const certified = await certifyAndStore(
-    connection,
-    { home, key, replaced },
-    { id, anchor, log, nowMs: context.now() },
-  );
-  if (!flags.noPublish) {
-    await publish(connection, { certificate: certified.leaf.der, key });
-    await log.prove();
-  }
-  return certified;
-}
-
 export async function join(
   context: PkiContext,
   flags: JoinFlags,
@@ -120,21 +91,14 @@ export async function join(
     { id, registration: "always", invitation: invitation.token },
   );
   try {
-    const certified = await certify(surroundings, session, { flags, isReset });
-    const facts = describe(certified);
-    const { home } = surroundings;
-    const published = !flags.noPublish;
+    // The key that is there has the password that was forgotten.
+    const choice = { ...flags, ...(isReset ? { rekey: true } : {}) };
+    const certified = await certifyOwn(surroundings, session, choice);
     surroundings.result(
-      {
-        ...facts,
-        server,
-        root: fingerprint,
-        published,
-        certificate: home.certificatePath(id),
-        key: home.keyPath(id),
-      },
+      { ...certified, server, root: fingerprint },
       `"${id}" has joined ${session.anchor.domain} and is certified until ` +
-        `${facts.notAfter.slice(0, 10)}` + (published ? "; the certificate is published" : ""),
+        certified.notAfter.slice(0, 10) +
+        (certified.published ? "; the certificate is published" : ""),
     );
     surroundings.note(
       "next: pki request NAME gets somebody's certificate, pki listen waits for a call, " +
