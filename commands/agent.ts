@@ -1,7 +1,6 @@
 /** The agent's process, which `pki unlock` starts; nobody types this. */
 
 import { buildCommand } from "@stricli/core";
-import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { isKeyCurrent } from "../lib/client/agent.ts";
@@ -43,7 +42,7 @@ export async function agent(context: PkiContext, flags: GlobalFlags): Promise<vo
   });
   keys.add(request.body);
   const left = new AbortController();
-  process.on("SIGHUP", () => left.abort());
+  context.onHangUp?.(() => left.abort());
   const isFirst = await runAgent({
     folder: home.folder,
     keys,

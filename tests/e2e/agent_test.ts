@@ -103,6 +103,14 @@ test(
       // What needs the password itself still does: a new key is encrypted with it.
       assert.match((await without(world, "alice", "renew", "--rekey")).stderr, NO_PASSWORD);
 
+      // A disabled account is let in by nothing.
+      assert.equal((await world.run(["users", "disable", "bob"])).code, 0);
+      const disabled = await without(world, "bob", "request", "alice");
+      assert.equal(disabled.code, 4, disabled.stderr);
+      assert.match(disabled.stderr, /cannot log in: the account "bob" is disabled$/m);
+      assert.equal((await world.run(["users", "enable", "bob"])).code, 0);
+      assert.equal((await without(world, "bob", "request", "alice")).code, 0);
+
       const locked = await world.run(["lock", "--id", "bob", "--json"]);
       assert.deepEqual(JSON.parse(locked.stdout), { locked: ["bob"] });
       assert.match((await without(world, "bob", "request", "alice")).stderr, NO_PASSWORD);
@@ -129,6 +137,14 @@ test(
       await world.ok("alice", ["unlock"]);
       await ok("request", "bob");
       assert.equal((await world.run(["lock"])).stdout, '"alice" is locked\n');
+      await until(() => agentsOf(world).length === 0, "the agent ends");
+
+      // Another password is another file of the key, though the key is the same.
+      await world.ok("alice", ["unlock"]);
+      const file = world.path("new.pass");
+      fs.writeFileSync(file, "seven boats in a bottle\n", { mode: 0o600 });
+      await world.ok("alice", ["passwd", "--new-password-file", file]);
+      assert.match((await without(world, "alice", "request", "bob")).stderr, NO_PASSWORD);
       await until(() => agentsOf(world).length === 0, "the agent ends");
       const again = await world.run(["lock"]);
       assert.deepEqual([again.code, again.stdout, again.stderr], [0, "", "nothing was unlocked\n"]);
@@ -306,9 +322,14 @@ test(
         assert.doesNotMatch(await terminal.screen(), /Password/);
       });
       await inTerminal(world, [], async (terminal) => {
-        await terminal.waitFor(/logged in as alice/);
-        assert.doesNotMatch(await terminal.screen(), /Password/);
-        await terminal.press("C-d");
+        await terminal.waitFor(/^alice>/m);
+        await terminal.enter("request alice");
+        await terminal.waitFor(/-----END CERTIFICATE-----[^]*alice>/);
+        assert.doesNotMatch(await terminal.history(), /Password/);
+        await terminal.enter("lock");
+        await terminal.waitFor(/"alice" is locked[^]*alice>/);
+        await terminal.enter("request alice");
+        await terminal.waitFor(/◆ +Password of alice/);
       });
       await world.run(["lock"]);
     }),

@@ -70,7 +70,7 @@ test("revoke ends all that the certificate could do, and leaves the account", ()
         assert.deepEqual(Object.keys(result), ["id", "serial", "fingerprint", "revoked"]);
         assert.deepEqual([result["id"], result["serial"]], ["alice", serial]);
         assert.ok(Math.abs(Date.parse(String(result["revoked"])) - Date.now()) < 60_000);
-        assert.match(stderr, /^next, a new key and certificate: pki csr --id alice --rekey$/m);
+        assert.match(stderr, /"next, a new key and certificate: pki csr --id alice --rekey"/);
         const [last, ...more] = await bySerial.rest();
         assert.deepEqual([last?.seq, last?.code, more.length], [0, "UNTRUSTED", 0]);
         await byPassword.refused("NOT_FOUND", "CERTREQ", { id: "alice" });
@@ -188,7 +188,7 @@ test("revoke a second time changes nothing, and says since when", () =>
     const own = ownOf(world);
     const again = await world.ok("alice", ["revoke", "--yes", "--json"]);
     assert.deepEqual(resultOf(again.stdout), first);
-    assert.match(again.stderr, /^the certificate opens no session .*; the password does$/m);
+    assert.match(again.stderr, /"the certificate opens no session .*; the password does"/);
     assert.equal(await statusOf(world, own), "revoked: superseded");
   }));
 
