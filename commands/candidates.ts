@@ -38,7 +38,7 @@ export async function findCandidates(
 ): Promise<Candidates> {
   const typed = words.at(-1) ?? "";
   const before = words.slice(0, -1);
-  if (splitLeading(before).rest.length === 0 && !typed.startsWith("-")) {
+  if (splitLeading(words).rest.length === 1 && !typed.startsWith("-")) {
     return { words: Object.keys(CATALOGUE).filter((name) => name.startsWith(typed)) };
   }
   const line = await parseCommandLine(before, loadCommand);
@@ -48,7 +48,10 @@ export async function findCandidates(
   const proposeOwn = async (typed: string, ...more: readonly string[]) =>
     (await proposeCompletions(application, [...rest, ...more, typed], scope.context))
       .map(({ completion }) => completion);
-  if (isRouteMap(target)) return { words: await proposeOwn(typed) };
+  if (isRouteMap(target)) {
+    const below = await proposeCompletions(application, [typed], scope.context);
+    return { words: below.map(({ completion }) => completion) };
+  }
 
   const value = valueThatIsTyped(target.parameters, rest, typed);
   if (value) {
@@ -63,7 +66,8 @@ export async function findCandidates(
   if (typed.startsWith("-")) return { words: own };
   const found = candidatesOf(placeholderAt(target.parameters, rest), typed, scope);
   // Where something else may stand, options are proposed to those who began to type one.
-  const others = own.filter((word) => isEmpty(found) || !word.startsWith("-"));
+  const values = own.filter((word) => !word.startsWith("-"));
+  const others = isEmpty(found) && values.length === 0 ? own : values;
   return { ...found, words: [...found.words, ...others] };
 }
 

@@ -175,6 +175,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Look after the server's log",
     load: async () => (await import("./log_verify.ts")).logRoutes,
   },
+  completion: {
+    group: "scripts",
+    brief: "Print a script that completes commands, options and names",
+    load: async () => (await import("./completion.ts")).completionCommand,
+  },
 };
 
 /** What `pki` alone does; it has a name for its help, and is in no list. */

@@ -12,6 +12,7 @@ import {
   ExitCode,
   FlagNotFoundError,
   formatMessageForArgumentScannerError,
+  type RouteMap,
   run,
   text_en,
 } from "@stricli/core";
@@ -21,6 +22,7 @@ import { CATALOGUE, loadCommand, type Target } from "./catalogue.ts";
 import { HELP_WORDS, isRouteMap, parseCommandLine, splitLeading } from "./command_line.ts";
 import type { PkiContext } from "./context.ts";
 import { exitCodeOf, formatError, type Style, wantsJson } from "./error_text.ts";
+import { kebab } from "./globals.ts";
 import { layOutHelp, overallHelp } from "./help.ts";
 import { choosePaint, columnsOf, findColorMode } from "./paint.ts";
 import { closestNames, findOptionElsewhere, hintOfForeignWord } from "./suggestion.ts";
@@ -30,6 +32,9 @@ const INTERNAL = 1;
 const USAGE = 2;
 const HELP_HINT = "pki --help lists the commands, pki COMMAND --help their options";
 const VERSION_WORDS: readonly (string | undefined)[] = ["version", "--version", "-v"];
+
+/** What completion scripts ask with. */
+const COMPLETE = "__complete";
 
 function usageError(message: string, hint: string = HELP_HINT): PkiError {
   return new PkiError("usage", message, { hint });
@@ -42,7 +47,9 @@ function scannerMessage(error: unknown): string {
       AliasNotFoundError: ({ input }) => `there is no option -${input}`,
       FlagNotFoundError: ({ input, corrections, aliasName }) =>
         `there is no option ${aliasName ? `-${aliasName}` : `--${input}`}` +
-        (corrections.length > 0 ? `: did you mean --${corrections.join(" or --")}?` : ""),
+        (corrections.length > 0
+          ? `: did you mean --${corrections.map(kebab).join(" or --")}?`
+          : ""),
       UnsatisfiedPositionalError: ({ placeholder }) => `${placeholder} is missing`,
       UnexpectedPositionalError: ({ input }) =>
         /^--[\w-]+=$/.test(input)
@@ -117,6 +124,13 @@ export function makeApplication(target: Target, path: readonly string[], style: 
     : buildApplication<PkiContext>(target, configuration);
 }
 
+/** What to say to a word behind those that stand for several commands. */
+async function unknownBelow(word: string, target: RouteMap<PkiContext>): Promise<PkiError> {
+  if (word.startsWith("-")) return usageError(`there is no option ${word}`);
+  const names = target.getAllEntries().map(({ name }) => name["convert-camel-to-kebab"]);
+  return unknownCommand(word, await closestNames(word, names, DISTANCE));
+}
+
 async function unknownWord(word: string): Promise<PkiError> {
   const hint = hintOfForeignWord(word);
   if (hint !== undefined) return usageError(`there is no command ${printableJson(word)}`, hint);
@@ -150,6 +164,10 @@ async function runCommandLine(words: readonly string[], context: PkiContext): Pr
     const layout = { paint: choosePaint(stdout, { mode, env }), columns: columnsOf(stdout, env) };
     stdout.write(layOutHelp(help, layout));
   };
+  if (words[0] === COMPLETE) {
+    await (await import("./completion.ts")).answerShell(words.slice(1), context);
+    return 0;
+  }
   const { options, rest: [first, ...rest] } = splitLeading(words);
   if (VERSION_WORDS.includes(first)) {
     const isJson = [...options, ...rest].includes("--json");
@@ -168,11 +186,17 @@ async function runCommandLine(words: readonly string[], context: PkiContext): Pr
   }
   const line = await parseCommandLine(asked, loadCommand);
   if (typeof line === "string") throw await unknownWord(line);
-  const { path, target, rest: inputs } = line;
+  const { path, target } = line;
+  let inputs = line.rest;
+  if (isRouteMap(target)) {
+    const [word] = splitLeading(inputs).rest;
+    if (word !== undefined && !HELP_WORDS.includes(word)) throw await unknownBelow(word, target);
+    inputs = ["--help"];
+  }
   const style = wantsJson(words) ? "json" : choosePaint(stderr, { mode, env });
   const application = makeApplication(target, path, style);
   // A command's help is written at once, and by the library: it is laid out on its way.
-  const isHelp = inputs.some((word) => HELP_WORDS.slice(1).includes(word)) || isRouteMap(target);
+  const isHelp = inputs.some((word) => HELP_WORDS.slice(1).includes(word));
   const ownProcess = {
     ...context.process,
     ...(isHelp ? { stdout: { write: showHelp } as unknown as typeof stdout } : {}),

@@ -57,10 +57,11 @@ interface Distance {
 
 /** The names that are closest to a mistyped one, best first; none where nothing is close. */
 export async function closestNames(
-  typed: string,
+  word: string,
   names: readonly string[],
   distance: Distance,
 ): Promise<readonly string[]> {
+  const typed = word.toLowerCase();
   const begun = names.filter((name) => name.startsWith(typed));
   if (begun.length > 0 && typed.length >= PREFIX_CHARACTERS_MIN) return begun;
   // The library finds them, and only in the course of a run: one in which nothing can happen.

@@ -1,4 +1,4 @@
-/** Every `--help`, compared with what `testdata/help/` has. `UPDATE_GOLDEN=1` records it anew. */
+/** Every `--help`, compared with what `testdata/help/` has, and the manual. `UPDATE_GOLDEN=1` records it anew. */
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
@@ -7,6 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { CATALOGUE, loadCommand, SESSION, type Target } from "../../commands/catalogue.ts";
 import { GLOBAL_FLAGS, kebab } from "../../commands/globals.ts";
+import { MAN_PATH, manPage } from "../../man.ts";
 import { PKI, ROOT, runProgram } from "../e2e/harness.ts";
 
 const FOLDER = join(ROOT, "testdata", "help");
@@ -76,6 +77,16 @@ for (const command of COMMANDS) {
     assert.equal(await helpOf("help", ...words), help);
   });
 }
+
+test("docs/pki.1 is what the commands say", async () => {
+  const page = await manPage();
+  if (process.env["UPDATE_GOLDEN"] === "1") fs.writeFileSync(MAN_PATH, page);
+  assert.equal(
+    page,
+    fs.readFileSync(MAN_PATH, "utf8"),
+    "as it was made; deno task man makes it anew",
+  );
+});
 
 test("pki --version says version, commit, engine and platform", async () => {
   const line = await helpOf("--version");
