@@ -6,15 +6,12 @@ import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress } from "../lib/client/address.ts";
 import { LIMITS } from "../lib/base/limits.ts";
-import { canOpenTerminal } from "../lib/client/terminal.ts";
 import { Log, LOG_FORMATS, LOG_LEVELS } from "../lib/server/log.ts";
-import type { RunningServer } from "../lib/server/server.ts";
 import { Supervisor } from "../lib/server/supervisor.ts";
 import { REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import {
-  aborted,
   DEFAULT_PORT,
   GLOBAL_FLAGS,
   type GlobalFlags,
@@ -32,13 +29,13 @@ import {
   type PassphraseFlags,
 } from "./passphrase.ts";
 import { readRootPassphrase, ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
+import { attend, type Place, type Run, statusOf } from "./server_attendance.ts";
 import {
   type Configuration,
-  type ConfigurationInput,
   printConfiguration,
   resolveConfiguration,
 } from "./server_configuration.ts";
-import { Reloader } from "./server_reload.ts";
+import { printUnit } from "./systemd_unit.ts";
 import {
   type GivenSettings,
   parseSetting,
@@ -51,6 +48,7 @@ interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags, GivenSe
   readonly passphraseFile?: string;
   readonly acceptLoss?: boolean;
   readonly printConfig?: boolean;
+  readonly printUnit?: boolean;
 }
 
 /** An option that is a setting as well: the environment and `pki.json` have it, too. */
@@ -106,6 +104,11 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
     env,
     hostName: hostname(),
   };
+  if (flags.printUnit) {
+    checkUnitFlags(flags);
+    stdout.write(printUnit(input.options));
+    return;
+  }
   if (flags.printConfig) {
     const configuration = resolveConfiguration(input);
     for (const text of configuration.warnings) surroundings.warn(text);
@@ -124,12 +127,6 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   } finally {
     await log.close();
   }
-}
-
-interface Run {
-  readonly input: ConfigurationInput;
-  readonly configuration: Configuration;
-  readonly log: Log;
 }
 
 /** Sets the folder up if it is new, and serves until the program is asked to end. */
@@ -229,52 +226,19 @@ async function prepareFolder(
   return passphrase;
 }
 
-/** What comes from outside while the server runs: signals, and a supervisor that watches. */
-function attend(
-  { signal, process: { stderr }, onHangUp }: PkiContext,
-  { server, input, configuration, log, supervisor }: Run & {
-    readonly server: RunningServer;
-    readonly supervisor: Supervisor;
-  },
-): { readonly stopped: Promise<void>; readonly stopWatching: () => void } {
-  const { port } = server;
-  const reloader = new Reloader({
-    ...{ input, configuration, port, log },
-    apply: (changes) => server.reload(changes),
-  });
-  const status = statusOf({ ...server, host: configuration.settings.host });
-  const hungUp = Promise.withResolvers<void>();
-  onHangUp?.(() => {
-    // Whose terminal was closed has hung up; what has none is asked to reload.
-    if (stderr.isTTY && !canOpenTerminal()) return hungUp.resolve();
-    supervisor.reloading();
-    void reloader.reload().then(() => supervisor.ready(status));
-  });
-  const watch = supervisor.watchdogMs === undefined ? undefined : setInterval(() => {
-    // A directory that has failed ends the server anyway, and says why.
-    server.checkAlive().then(() => supervisor.alive(), () => {});
-  }, supervisor.watchdogMs);
-  return {
-    stopped: Promise.race([aborted(signal), hungUp.promise]),
-    stopWatching: () => clearInterval(watch),
-  };
-}
-
-/** Where and for whom it serves. */
-interface Place {
-  readonly host: string;
-  readonly port: number;
-  readonly domain: string;
-  readonly fingerprint: string;
-}
-
-function statusOf({ host, port, domain }: Place): string {
-  return `serving ${domain} at ${formatAddress({ host, port })}`;
-}
-
 function tellReady(log: Log, { host, port, domain, fingerprint }: Place): void {
   const fields = { host, port, domain, fingerprint };
   log.log({ level: "info", event: "server.ready", fields });
+}
+
+/** The unit says itself where the data is, and starts the same way each time. */
+function checkUnitFlags({ data, home, acceptLoss, printConfig }: ServeFlags): void {
+  if ([data, home, acceptLoss, printConfig].every((flag) => flag === undefined)) return;
+  throw new PkiError(
+    "usage",
+    "cannot print a unit with --data, --home, --accept-loss or --print-config",
+    { hint: "the unit keeps its data in /var/lib/pki" },
+  );
 }
 
 function checkRootKeyUse({ acceptLoss, rootKey, rootPassphraseFile }: ServeFlags): void {
@@ -371,6 +335,7 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         brief: "Which of them, from the gravest on [notice; info for json]",
       },
       printConfig: switchFlag("Print the settings that hold, and where each comes from; then end"),
+      printUnit: switchFlag("Print a systemd unit for a server with these options; then end"),
       ...GLOBAL_FLAGS,
     },
   },

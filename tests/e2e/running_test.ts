@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { inWorld, needs, PASSWORDS, type World } from "./harness.ts";
+import { inWorld, needs, PASSWORDS, PKI, runProgram, type World } from "./harness.ts";
 
 interface Line {
   readonly event: string;
@@ -169,4 +169,36 @@ test("a supervisor hears of ready, reload, watchdog and stop, and SIGHUP ends ot
     } finally {
       receiver.kill();
     }
+  }));
+
+test("the unit that pki prints satisfies systemd, and is hardened", {
+  ...needs("systemd-analyze"),
+}, () =>
+  inWorld(async (world) => {
+    const printed = await world.run([
+      ...["serve", "--print-unit", "--host", "::", "--public-address", "pki.example.org"],
+      ...["--witness", '/mnt/a b/%w$"', "--passphrase-file", "/etc/pki/secret"],
+    ]);
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.match(
+      printed.stdout,
+      /^ExecStart=\/usr\/local\/bin\/pki serve --passphrase-file \$\{CREDENTIALS_DIRECTORY\}\/passphrase --host :: --witness "\/mnt\/a b\/%%w\$\$\\"" --public-address pki\.example\.org:7443$/m,
+    );
+    assert.match(printed.stdout, /^LoadCredential=passphrase:\/etc\/pki\/secret$/m);
+    const folder = world.path("units");
+    fs.mkdirSync(folder);
+    const unit = join(folder, "pki-under-test.service");
+    // It is not installed here: the program is where it was built.
+    fs.writeFileSync(
+      unit,
+      printed.stdout.replace("ExecStart=/usr/local/bin/pki", `ExecStart=${PKI}`),
+    );
+    const verified = await runProgram("systemd-analyze", ["verify", "--man=no", unit]);
+    assert.deepEqual([verified.code, verified.stderr, verified.stdout], [0, "", ""]);
+    // From 0, without any rights, to 10; in tenths.
+    const threshold = ["security", "--offline=true", "--no-pager", "--threshold=15", unit];
+    const judged = await runProgram("systemd-analyze", threshold);
+    assert.equal(judged.code, 0, judged.stdout);
+    const refused = await world.run(["serve", "--print-unit", "--data", "/srv"]);
+    assert.equal(refused.code, 2);
   }));

@@ -1,0 +1,64 @@
+/** What a server that runs is told from outside: to end, to reload, and whether it is still alive. */
+
+import { formatAddress } from "../lib/client/address.ts";
+import { canOpenTerminal } from "../lib/client/terminal.ts";
+import type { Log } from "../lib/server/log.ts";
+import type { RunningServer } from "../lib/server/server.ts";
+import type { Supervisor } from "../lib/server/supervisor.ts";
+import type { PkiContext } from "./context.ts";
+import { aborted } from "./globals.ts";
+import type { Configuration, ConfigurationInput } from "./server_configuration.ts";
+import { Reloader } from "./server_reload.ts";
+
+/** With what a server was started. */
+export interface Run {
+  readonly input: ConfigurationInput;
+  readonly configuration: Configuration;
+  readonly log: Log;
+}
+
+/**
+ * Heeds signals and a supervisor that watches, from now on.
+ * @returns `stopped` resolves when the server shall end
+ */
+export function attend(
+  { signal, process: { stderr }, onHangUp }: PkiContext,
+  { server, input, configuration, log, supervisor }: Run & {
+    readonly server: RunningServer;
+    readonly supervisor: Supervisor;
+  },
+): { readonly stopped: Promise<void>; readonly stopWatching: () => void } {
+  const { port } = server;
+  const reloader = new Reloader({
+    ...{ input, configuration, port, log },
+    apply: (changes) => server.reload(changes),
+  });
+  const status = statusOf({ ...server, host: configuration.settings.host });
+  const hungUp = Promise.withResolvers<void>();
+  onHangUp?.(() => {
+    // Whose terminal was closed has hung up; what has none is asked to reload.
+    if (stderr.isTTY && !canOpenTerminal()) return hungUp.resolve();
+    supervisor.reloading();
+    void reloader.reload().then(() => supervisor.ready(status));
+  });
+  const watch = supervisor.watchdogMs === undefined ? undefined : setInterval(() => {
+    // A directory that has failed ends the server anyway, and says why.
+    server.checkAlive().then(() => supervisor.alive(), () => {});
+  }, supervisor.watchdogMs);
+  return {
+    stopped: Promise.race([aborted(signal), hungUp.promise]),
+    stopWatching: () => clearInterval(watch),
+  };
+}
+
+/** Where and for whom it serves. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly domain: string;
+  readonly fingerprint: string;
+}
+
+export function statusOf({ host, port, domain }: Place): string {
+  return `serving ${domain} at ${formatAddress({ host, port })}`;
+}
