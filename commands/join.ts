@@ -2,6 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
+import { checkNewPassword } from "../lib/client/new_password.ts";
 import { type Invitation, parseInvitation } from "../lib/protocol/invitation.ts";
 import { KEY_TYPES, type KeyType } from "../lib/x509/algorithms.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
@@ -9,6 +10,7 @@ import { checkId, isId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { certifyOwn } from "./csr.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { Keyring } from "./keyring.ts";
 import { openSession } from "./sign_in.ts";
 import { STDIN } from "./stdin.ts";
 
@@ -61,6 +63,27 @@ async function chooseId(surroundings: Surroundings, { id }: Invitation): Promise
   return typed;
 }
 
+/** Somebody who types may choose again, a few times, what is refused as a password. */
+const CHOICES_MAX = 5;
+
+/** Has a password chosen before anything is done with it. @throws {PkiError} `usage` */
+async function choosePassword(surroundings: Surroundings, keyring: Keyring): Promise<void> {
+  const { id } = keyring;
+  for (let left = CHOICES_MAX; left > 0; left--) {
+    const password = await keyring.password(`Choose a password for ${id}`);
+    try {
+      return await checkNewPassword(password, { name: id });
+    } catch (error) {
+      const isLast = left === 1 || surroundings.hasGivenPassword;
+      if (!(error instanceof PkiError) || error.kind !== "usage" || isLast) throw error;
+      surroundings.note(
+        error.hint === undefined ? error.message : `${error.message}; ${error.hint}`,
+      );
+      keyring.passwordWas(false);
+    }
+  }
+}
+
 /** A root that is pinned is never replaced, by no invitation. */
 function checkHome({ home, context }: Surroundings, { fingerprint }: Invitation): void {
   const pinned = home.loadAnchor(context.now());
@@ -85,10 +108,12 @@ export async function join(
   const surroundings = new Surroundings(context, { ...flags, server });
   checkHome(surroundings, invitation);
   const id = await chooseId(surroundings, invitation);
+  const keyring = new Keyring(surroundings, id);
+  await choosePassword(surroundings, keyring);
   const session = await openSession(
     surroundings,
     { ...flags, server, fingerprint, withPassword: true },
-    { id, registration: "always", invitation: invitation.token },
+    { id, keyring, registration: "always", invitation: invitation.token },
   );
   try {
     // The key that is there has the password that was forgotten.

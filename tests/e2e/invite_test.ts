@@ -220,7 +220,9 @@ test("pki join at a terminal asks one question", { ...needs("tmux") }, async () 
     await inTerminal(world, ["join"], async (terminal) => {
       await terminal.waitFor(/Your invitation, the line that begins with pki1:/);
       await terminal.enter(line);
-      await terminal.waitFor(/Password of alice/);
+      await terminal.waitFor(/Choose a password for alice/);
+      await terminal.enter("alice1234");
+      await terminal.waitFor(/cannot use the password: [^]*◆  Choose a password for alice/);
       await terminal.enter("a paper horse in the rain");
       await terminal.waitFor(/"alice" has joined pki\.internal and is certified until/);
       assert.equal(await terminal.exitCode(), 0);
