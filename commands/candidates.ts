@@ -55,7 +55,10 @@ export async function findCandidates(
 
   const value = valueThatIsTyped(target.parameters, rest, typed);
   if (value) {
-    const found = candidatesOf(value.placeholder, value.typed, scope);
+    const found = candidatesOf(value.placeholder, value.typed, {
+      home: scope.home,
+      names: namesMeant(path, value.option),
+    });
     return { ...found, words: found.words.map((word) => `${value.before}${word}`) };
   }
   const [, option, part = ""] = /^(--[\w-]+)=(.*)$/s.exec(typed) ?? [];
@@ -64,7 +67,10 @@ export async function findCandidates(
   }
   const own = await proposeOwn(typed);
   if (typed.startsWith("-")) return { words: own };
-  const found = candidatesOf(placeholderAt(target.parameters, rest), typed, scope);
+  const found = candidatesOf(placeholderAt(target.parameters, rest), typed, {
+    home: scope.home,
+    names: namesMeant(path),
+  });
   // Where something else may stand, options are proposed to those who began to type one.
   const values = own.filter((word) => !word.startsWith("-"));
   const others = isEmpty(found) && values.length === 0 ? own : values;
@@ -83,12 +89,14 @@ function placeholderOf({ flags = {} }: Parameters, word: string): string | undef
 
 /** The value of an option that is being typed, behind the option or behind its "=". */
 function valueThatIsTyped(parameters: Parameters, rest: readonly string[], typed: string) {
-  const behind = placeholderOf(parameters, rest.at(-1) ?? "");
-  if (behind !== undefined) return { placeholder: behind, typed, before: "" };
+  const last = rest.at(-1) ?? "";
+  const behind = placeholderOf(parameters, last);
+  if (behind !== undefined) return { option: last, placeholder: behind, typed, before: "" };
   const at = typed.indexOf("=");
-  const within = at === -1 ? undefined : placeholderOf(parameters, typed.slice(0, at));
+  const option = at === -1 ? "" : typed.slice(0, at);
+  const within = placeholderOf(parameters, option);
   if (within === undefined) return undefined;
-  return { placeholder: within, typed: typed.slice(at + 1), before: typed.slice(0, at + 1) };
+  return { option, placeholder: within, typed: typed.slice(at + 1), before: `${option}=` };
 }
 
 /** What may stand next beside the options; "" where nothing may. */
@@ -107,14 +115,30 @@ function placeholderAt(parameters: Parameters, rest: readonly string[]): string 
   return found?.placeholder ?? "";
 }
 
-function candidatesOf(placeholder: string, typed: string, { home }: CandidateScope): Candidates {
+/** Whose name a NAME is: one's own, anybody's, or no person's. */
+type Meant = "own" | "anybody" | "nobody";
+
+/** Commands whose `--id` is somebody else's. */
+const FOR_OTHERS: readonly (string | undefined)[] = ["invite", "users"];
+
+function namesMeant([command]: readonly string[], option?: string): Meant {
+  if (command === "issuer" || option === "--dns") return "nobody"; // of CAs and hosts
+  const isOwn = option === "--id" ? !FOR_OTHERS.includes(command) : command === "id";
+  return isOwn ? "own" : "anybody";
+}
+
+function candidatesOf(
+  placeholder: string,
+  typed: string,
+  { home, names }: { readonly home: Home; readonly names: Meant },
+): Candidates {
   switch (placeholder) {
     case "NAME":
-      return { words: namesKnown(home).filter((name) => name.startsWith(typed)) };
+      return { words: namesKnown(home, names).filter((name) => name.startsWith(typed)) };
     case "NAME,…": {
       const done = typed.slice(0, typed.lastIndexOf(",") + 1);
-      const names = namesKnown(home).map((name) => done + name);
-      return { words: names.filter((name) => name.startsWith(typed)) };
+      const known = namesKnown(home, names).map((name) => done + name);
+      return { words: known.filter((name) => name.startsWith(typed)) };
     }
     case "HOST:PORT":
       return { words: addressesKnown(home).filter((address) => address.startsWith(typed)) };
@@ -129,7 +153,9 @@ function candidatesOf(placeholder: string, typed: string, { home }: CandidateSco
 }
 
 /** Who has a key here, and who answered somewhere. */
-function namesKnown(home: Home): readonly string[] {
+function namesKnown(home: Home, meant: Meant): readonly string[] {
+  if (meant === "nobody") return [];
+  if (meant === "own") return home.listIds();
   const { peers = {} } = home.loadConfig();
   return [...new Set([...home.listIds(), ...Object.values(peers)])].sort();
 }

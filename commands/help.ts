@@ -12,12 +12,11 @@ const INTRODUCTION = `USAGE
 
 A certificate authority and directory, its client, and a private line between
 two people who hold certificates. The first minute:
-  pki serve                            the server, in one terminal
-  pki csr --id alice                   register, make a key, have it certified
-  pki upload --id alice                publish the certificate
-  pki request bob --id alice           look somebody up
-  pki listen --id alice                wait for a call
-  pki connect localhost:7450 --id bob  call
+  pki serve                            the server; it shows an invitation
+  pki join pki1:…                      register, and have your key certified
+  pki request bob                      look somebody up
+  pki listen                           wait for a call
+  pki connect HOST:PORT                call
 `;
 
 const OPTIONS = `OPTIONS

@@ -6,10 +6,12 @@ import { GLOBAL_FLAGS, kebab } from "./globals.ts";
 
 /** Words that other tools have for it, and what does it here. */
 const FOREIGN_WORDS: Readonly<Record<string, string>> = {
-  register: "to register and have a key certified: pki csr --register --id NAME",
-  signup: "to register and have a key certified: pki csr --register --id NAME",
-  enroll: "to register and have a key certified: pki csr --register --id NAME",
-  login: "commands log in by themselves; to stay logged in for several: pki --id NAME",
+  register: "with an invitation: pki join pki1:…; where everybody may register: pki csr --id NAME",
+  signup: "with an invitation: pki join pki1:…; where everybody may register: pki csr --id NAME",
+  enroll: "with an invitation: pki join pki1:…; where everybody may register: pki csr --id NAME",
+  login: "commands log in by themselves; to be asked for the password once: pki unlock",
+  signin: "commands log in by themselves; to be asked for the password once: pki unlock",
+  logout: "to forget what was unlocked: pki lock",
   keygen: "to make a key and have it certified: pki csr --id NAME",
   new: "to make a key and have it certified: pki csr --id NAME",
   create: "to make a key and have it certified: pki csr --id NAME; for a host: pki issue",
@@ -20,17 +22,27 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   find: "to get somebody's certificate: pki request NAME",
   lookup: "to get somebody's certificate: pki request NAME",
   certreq: "to get somebody's certificate: pki request NAME",
-  show: "to see what a certificate says: pki inspect FILE",
+  show: "to see what a certificate says: pki inspect FILE; your own: pki id show",
+  whoami: "to see who you are: pki id show",
   cat: "to see what a certificate says: pki inspect FILE",
-  check: "to see whether a certificate is to be trusted: pki verify FILE",
-  list: "to list what was issued, as administrator: pki ls",
+  check:
+    "to see whether a certificate is to be trusted: pki verify FILE; whether all is well: pki doctor",
+  status: "to see whether all is well: pki doctor; your certificate: pki id show",
+  list: "to list what was issued, as administrator: pki ls; your identities: pki id ls",
+  password: "to change your password: pki passwd",
+  export: "to take an identity elsewhere: pki id export NAME",
+  import: "to bring an identity here: pki id import FILE",
+  use: "to act as another identity: pki id use NAME",
+  adduser: "to let somebody register: pki invite",
+  user: "to look after accounts: pki users",
+  disable: "to shut an account out: pki users disable NAME",
+  delete: "to delete an account: pki users delete NAME; an identity here: pki id rm NAME",
   start: "to run the server: pki serve",
   server: "to run the server: pki serve",
   ca: "to run the certificate authority: pki serve",
   call: "to call a peer: pki connect HOST:PORT",
   chat: "to talk: pki listen on one side, pki connect HOST:PORT on the other",
   talk: "to talk: pki listen on one side, pki connect HOST:PORT on the other",
-  renewal: "to renew your certificate: pki renew",
 };
 
 /** Every hint, for the test that what it names exists. */

@@ -32,7 +32,7 @@ const ROWS: readonly (readonly [line: string, error: string, hint?: string])[] =
   [
     "register",
     'there is no command "register"',
-    "to register and have a key certified: pki csr --register --id NAME",
+    "with an invitation: pki join pki1:…; where everybody may register: pki csr --id NAME",
   ],
   [
     "get bob",
