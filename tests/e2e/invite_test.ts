@@ -222,7 +222,7 @@ test("pki join at a terminal asks one question", { ...needs("tmux") }, async () 
       await terminal.enter(line);
       await terminal.waitFor(/Choose a password for alice/);
       await terminal.enter("alice1234");
-      await terminal.waitFor(/cannot use the password: [^]*◆  Choose a password for alice/);
+      await terminal.waitFor(/cannot use the password: [^]*◆ {2}Choose a password for alice/);
       await terminal.enter("a paper horse in the rain");
       await terminal.waitFor(/"alice" has joined pki\.internal and is certified until/);
       assert.equal(await terminal.exitCode(), 0);
