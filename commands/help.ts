@@ -12,11 +12,12 @@ const INTRODUCTION = `USAGE
 
 A certificate authority and directory, its client, and a private line between
 two people who hold certificates. The first minute:
-  pki serve                            the server; it shows an invitation
-  pki join pki1:…                      register, and have your key certified
-  pki request bob                      look somebody up
-  pki listen                           wait for a call
-  pki connect HOST:PORT                call
+  pki serve                   the server; it prints an invitation
+  pki join pki1:…             join with it: register, make a key, be certified
+  pki invite --id bob         on the server's machine: the next invitation
+  pki request bob             look somebody up
+  pki listen                  wait for a call
+  pki connect localhost:7450  call
 `;
 
 const OPTIONS = `OPTIONS
