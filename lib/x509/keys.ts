@@ -28,7 +28,7 @@ import {
   parsePbes2,
   type Pbes2Reading,
 } from "./pbes2.ts";
-import { encodePem, parsePemBlock } from "./pem.ts";
+import { encodePem, parsePem, parsePemBlock } from "./pem.ts";
 
 const ENCRYPTED_LABEL = "ENCRYPTED PRIVATE KEY";
 
@@ -213,12 +213,14 @@ function parsePrivateKey(pkcs8: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" });
 }
 
-/** Reads an unencrypted PEM key, as `openssl genpkey` writes it. */
+const PLAIN_LABELS = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
+
+/** Reads an unencrypted PEM key, as `openssl genpkey` writes it, whatever else stands in the file. */
 export function parsePlainPrivateKey(pem: string, what: string): KeyObject {
-  const labels = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
-  parsePemBlock(pem, labels, what);
+  const der = parsePemBlock(pem, PLAIN_LABELS, what);
+  const label = parsePem(pem).find((block) => PLAIN_LABELS.includes(block.label))?.label ?? "";
   try {
-    return createPrivateKey(pem);
+    return createPrivateKey(encodePem(label, der)); // engines differ in what they look for beside it
   } catch (cause) {
     throw new PkiError("malformed", `cannot read ${what}: it is not a private key`, { cause });
   }
