@@ -2,9 +2,11 @@
 
 import { buildCommand, buildRouteMap } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
+import { askAgent } from "../lib/client/agent.ts";
 import { describeIdentity, type Identity, listIdentities } from "../lib/client/identities.ts";
 import { formatName } from "../lib/x509/name_text.ts";
 import type { PkiContext } from "./context.ts";
+import { formatDuration } from "./duration.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings } from "./globals.ts";
 import { exportCommand } from "./id_export.ts";
 import { importCommand } from "./id_import.ts";
@@ -15,14 +17,29 @@ import { type Column, makeTable, styleOfState } from "./table.ts";
 
 const DATE_CHARACTERS = 10;
 
+/** How long a key is still unlocked; shown only where one is. */
+const UNLOCKED: Column = { head: "UNLOCKED", width: 8 };
 const COLUMNS: readonly Column[] = [
   { head: "", width: 1 },
   { head: "WHO" },
   { head: "STATE", width: 14, style: styleOfState },
   { head: "UNTIL", width: DATE_CHARACTERS },
   { head: "KEY", width: 7, isOptional: true },
+  UNLOCKED,
   { head: "FINGERPRINT" },
 ];
+
+/** Until when keys are unlocked, by id. An agent that cannot be asked has none, and that is said. */
+async function findUnlocked(surroundings: Surroundings): Promise<ReadonlyMap<string, number>> {
+  try {
+    const answer = await askAgent(surroundings.home.folder, "LIST", {});
+    return new Map(answer?.kept.map(({ id, untilMs }) => [id, untilMs]));
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    surroundings.warn(error.message, error.hint);
+    return new Map();
+  }
+}
 
 /** Who a command without `--id` would act as, where that is clear. */
 function findCurrent(surroundings: Surroundings): string | undefined {
@@ -37,13 +54,25 @@ function findCurrent(surroundings: Surroundings): string | undefined {
 
 const timeOf = (ms: number) => new Date(ms).toISOString();
 
+/** What is not of an identity itself, but of now. */
+interface Moment {
+  readonly current: string | undefined;
+  readonly unlocked: ReadonlyMap<string, number>;
+}
+
+async function findMoment(surroundings: Surroundings): Promise<Moment> {
+  return { current: findCurrent(surroundings), unlocked: await findUnlocked(surroundings) };
+}
+
 /** An identity for a program; the fields are always there. */
-function describe({ id, state, certificate }: Identity, current: string | undefined) {
+function describe({ id, state, certificate }: Identity, { current, unlocked }: Moment) {
   const { leaf, keyType, fingerprint } = certificate ?? {};
+  const unlockedMs = unlocked.get(id);
   return {
     id,
     current: id === current,
     state,
+    unlockedUntil: unlockedMs === undefined ? null : timeOf(unlockedMs),
     keyType: keyType ?? null,
     serial: leaf?.serial ?? null,
     fingerprint: fingerprint ?? null,
@@ -52,12 +81,13 @@ function describe({ id, state, certificate }: Identity, current: string | undefi
   };
 }
 
-export function listIds(context: PkiContext, flags: GlobalFlags): void {
+export async function listIds(context: PkiContext, flags: GlobalFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const { process: { stdout, env } } = context;
-  const identities = listIdentities(surroundings.home, context.now());
-  const current = findCurrent(surroundings);
-  const rows = identities.map((identity) => describe(identity, current));
+  const nowMs = context.now();
+  const identities = listIdentities(surroundings.home, nowMs);
+  const moment = await findMoment(surroundings);
+  const rows = identities.map((identity) => describe(identity, moment));
   if (flags.json) {
     for (const row of rows) surroundings.result(row, "");
     return;
@@ -66,18 +96,26 @@ export function listIds(context: PkiContext, flags: GlobalFlags): void {
     surroundings.note("there is no identity here yet; make one with: pki csr --id NAME");
     return;
   }
-  const cells = rows.map(({ id, state, keyType, notAfter, fingerprint, ...row }) => [
-    row.current ? "*" : "",
-    id,
-    state,
-    notAfter?.slice(0, DATE_CHARACTERS) ?? "",
-    keyType ?? "",
-    fingerprint ?? "",
-  ]);
+  const shown = COLUMNS.filter((column) => column !== UNLOCKED || moment.unlocked.size > 0);
+  const cells = rows.map((row) => {
+    const leftMs = (moment.unlocked.get(row.id) ?? nowMs) - nowMs;
+    const left = leftMs > 0 ? formatDuration(leftMs) : "";
+    return [
+      row.current ? "*" : "",
+      row.id,
+      row.state,
+      row.notAfter?.slice(0, DATE_CHARACTERS) ?? "",
+      row.keyType ?? "",
+      ...moment.unlocked.size > 0 ? [left] : [],
+      row.fingerprint ?? "",
+    ];
+  });
   const columns = columnsOf(stdout, env);
-  const table = makeTable(COLUMNS, { first: cells, columns, paint: surroundings.paint });
+  const table = makeTable(shown, { first: cells, columns, paint: surroundings.paint });
   stdout.write([table.header, ...cells.map((row) => table.line(row))].join("\n") + "\n");
-  if (current === undefined) surroundings.note("none is in use; choose one with: pki id use NAME");
+  if (moment.current === undefined) {
+    surroundings.note("none is in use; choose one with: pki id use NAME");
+  }
 }
 
 export function useId(context: PkiContext, flags: GlobalFlags, id: string): void {
@@ -103,14 +141,18 @@ const NEXT: Readonly<Record<Identity["state"], (id: string) => string | undefine
   damaged: (id) => `get a new certificate with: pki csr --id ${id}`,
 };
 
-export function showId(context: PkiContext, flags: GlobalFlags, name: string | undefined): void {
+export async function showId(
+  context: PkiContext,
+  flags: GlobalFlags,
+  name: string | undefined,
+): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const { home } = surroundings;
   const id = whoIsMeant(surroundings, name);
   const nowMs = context.now();
   if (!listIdentities(home, nowMs).some((identity) => identity.id === id)) home.loadKeyPem(id);
   const identity = describeIdentity(home, { id, nowMs });
-  const facts = describe(identity, findCurrent(surroundings));
+  const facts = describe(identity, await findMoment(surroundings));
   const { leaf } = identity.certificate ?? {};
   const names = (leaf?.names ?? []).flatMap((one) =>
     one.type === "uri" || one.type === "dns" ? [one.value] : []
@@ -121,6 +163,7 @@ export function showId(context: PkiContext, flags: GlobalFlags, name: string | u
   const lines: readonly (readonly [string, string | null])[] = [
     ["state", facts.state],
     ["until", facts.notAfter],
+    ["unlocked", facts.unlockedUntil && `until ${facts.unlockedUntil}`],
     ["names", names.join(", ") || null],
     ["key type", facts.keyType],
     ["serial", facts.serial],
@@ -146,8 +189,8 @@ export function showId(context: PkiContext, flags: GlobalFlags, name: string | u
 }
 
 const listCommand = buildCommand<GlobalFlags, [], PkiContext>({
-  func: function (flags) {
-    listIds(this, flags);
+  func: async function (flags) {
+    await listIds(this, flags);
   },
   parameters: { flags: GLOBAL_FLAGS },
   docs: {
@@ -157,9 +200,10 @@ const listCommand = buildCommand<GlobalFlags, [], PkiContext>({
       "Shows whose keys and certificates are in the home: who is in use (*), the state and\n" +
       "the end of the certificate, the key, and the SHA-256 of the certificate. States:\n" +
       "valid, expiring (it is time for pki renew), expired, not-yet-valid, no-certificate,\n" +
-      "no-key, untrusted (not under the pinned root), damaged. An identity that a command\n" +
-      "is to act as is named by --id, $PKI_ID or pki id use; where there is only one, by\n" +
-      "nothing. A home is for one server: for another server use another one (--home).\n\n" +
+      "no-key, untrusted (not under the pinned root), damaged; and how long a key stays\n" +
+      "unlocked. An identity that a command is to act as is named by --id, $PKI_ID or\n" +
+      "pki id use; where there is only one, by nothing. A home is for one server: for\n" +
+      "another server use another one (--home).\n\n" +
       "Examples:\n" +
       "  pki id\n" +
       "  pki id ls --json",
@@ -187,8 +231,8 @@ const useCommand = buildCommand<GlobalFlags, [string], PkiContext>({
 });
 
 const showCommand = buildCommand<GlobalFlags, [string?], PkiContext>({
-  func: function (flags, id) {
-    showId(this, flags, id);
+  func: async function (flags, id) {
+    await showId(this, flags, id);
   },
   parameters: {
     flags: GLOBAL_FLAGS,

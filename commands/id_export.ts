@@ -4,7 +4,11 @@ import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { fileExists, SECRET_MODE, writeFileAtomic, writeFileOnce } from "../lib/base/files.ts";
 import { checkNewPassword } from "../lib/client/new_password.ts";
-import { loadOwnCertificate, type OwnCertificate } from "../lib/client/own_identity.ts";
+import {
+  checkOwnKey,
+  loadOwnCertificate,
+  type OwnCertificate,
+} from "../lib/client/own_identity.ts";
 import { isSamePassword, preparePassword } from "../lib/client/password.ts";
 import { keyTypeOf } from "../lib/x509/keys.ts";
 import { encodeCertificatesPem } from "../lib/x509/pem.ts";
@@ -85,7 +89,9 @@ async function makePkcs12(
   const { id, leaf, issuing } = own;
   const { home, context } = surroundings;
   const anchor = home.loadAnchor(context.now());
-  const key = await new Keyring(surroundings, id).keyOf(own);
+  // Not from the agent: what leaves the home for good takes the password.
+  const key = await new Keyring(surroundings, id).keyByPassword();
+  checkOwnKey(own, key);
   const password = await chooseFilePassword(surroundings, flags, {
     name: id,
     domain: anchor?.domain,

@@ -18,6 +18,7 @@ interface Row {
   readonly id: string;
   readonly current: boolean;
   readonly state: string;
+  readonly unlockedUntil: string | null;
   readonly keyType: string | null;
   readonly fingerprint: string | null;
   readonly notAfter: string | null;
@@ -57,7 +58,6 @@ async function withTwo(world: World): Promise<void> {
   await world.serve();
   for (const [id, ...options] of [["alice"], ["carol", "--key-type", "ed25519"]]) {
     await world.ok(id ?? "", ["csr", "--register", ...options]);
-    await world.ok(id ?? "", ["upload"]);
   }
 }
 
@@ -71,6 +71,7 @@ test("identities, from a list to other programs and back", { ...needs("openssl")
     await t.test("pki id lists them, for people and for programs", listed);
     await t.test("pki id use says who commands act as", used);
     await t.test("pki id show tells about one, and where its files are", shown);
+    await t.test("pki id says which key is unlocked", shownUnlocked);
     await t.test("pki id export writes PKCS #12 for others, once", exported);
     await t.test("pki id export asks at a terminal", needs("tmux"), askedFor);
     await t.test("pki id export writes PEM, with and without the key", exportedPem);
@@ -165,6 +166,28 @@ function exportUnder(
 ): readonly string[] {
   const passwords = ["--password-file", world.passwordFile(id), "--p12-password-file", password];
   return ["id", "export", id, "--p12", world.path(file), ...passwords, ...more];
+}
+
+async function shownUnlocked(): Promise<void> {
+  await world.ok("alice", ["unlock", "--for", "1h"]);
+  const [alice, carol] = await list(world);
+  assert.match(alice?.unlockedUntil ?? "", /^20\d\d-/);
+  assert.equal(carol?.unlockedUntil, null);
+  const { stdout } = await good(world.run(["id"]));
+  assert.match(
+    stdout,
+    /^ {3}WHO .* KEY {6}UNLOCKED {2}FINGERPRINT\n {3}alice .* p256 {5}\S+ .*\n\* {2}carol /,
+  );
+  assert.match(
+    (await good(world.run(["id", "show", "alice"]))).stdout,
+    /^ {2}unlocked {5}until 20/m,
+  );
+  // The key leaves the home by its password alone.
+  const without = ["id", "export", "alice", "--p12", world.path("x.p12")];
+  const refused = await world.run([...without, "--p12-password-file", filePassword]);
+  assert.match(refused.stderr, /cannot ask for the password: there is no terminal/);
+  await good(world.run(["lock"]));
+  assert.equal((await list(world))[0]?.unlockedUntil, null);
 }
 
 async function exported(): Promise<void> {
