@@ -4,7 +4,7 @@
  */
 
 import { messageOf, PkiError } from "../lib/base/errors.ts";
-import { printable } from "../lib/base/printable.ts";
+import { printable, printableJson } from "../lib/base/printable.ts";
 import { Chat, LineSplitter } from "../lib/peer/chat.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
@@ -59,7 +59,7 @@ function teller(
   writeLine: (line: string) => void,
 ): Conversing["tell"] {
   return (event, text) => {
-    if (flags.json) writeLine(JSON.stringify(event));
+    if (flags.json) writeLine(printableJson(event));
     else if (!flags.quiet) writeLine(text);
   };
 }

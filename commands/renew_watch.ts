@@ -50,7 +50,7 @@ function tellEvent(surroundings: Surroundings, id: string, told: WatchEvent): vo
     case "failed": {
       const { error, retry, failures } = told;
       const { kind, message } = error;
-      surroundings.result({ event, id, error: message, kind, retry: timeOf(retry) }, "");
+      surroundings.result({ event, id, kind, message, retry: timeOf(retry) }, "");
       // Once, until it works again: who is away for a night is not news every quarter of an hour.
       if (failures === 1 && !surroundings.flags.json) {
         surroundings.note(`not renewed: ${message}; it is tried again until it works`);

@@ -5,27 +5,15 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { CATALOGUE, loadCommand, SESSION, type Target } from "../../commands/catalogue.ts";
+import { CATALOGUE } from "../../commands/catalogue.ts";
 import { GLOBAL_FLAGS, kebab } from "../../commands/globals.ts";
 import { MAN_PATH, manPage } from "../../man.ts";
 import { PKI, ROOT, runProgram } from "../e2e/harness.ts";
+import { listCommands } from "./command_paths.ts";
 
 const FOLDER = join(ROOT, "testdata", "help");
 
-/** The words of each command that a target has. */
-function* listPaths(path: string, target: Target): Generator<string> {
-  if (!("getAllEntries" in target)) return yield path;
-  for (const { name, target: below } of target.getAllEntries()) {
-    yield* listPaths(`${path} ${name["convert-camel-to-kebab"]}`, below);
-  }
-}
-
-const COMMANDS: string[] = [];
-for (const name of [...Object.keys(CATALOGUE), SESSION]) {
-  const target = await loadCommand(name);
-  assert.ok(target);
-  COMMANDS.push(...listPaths(name, target));
-}
+const COMMANDS = await listCommands();
 /** What a person's terminal has room for; options are a table and may be wider. */
 const PROSE_COLUMNS_MAX = 84;
 const LINES_MAX = 60;

@@ -330,7 +330,7 @@ test("renew --watch waits for a server that is away, and says so once", () =>
     assert.equal(code, 0);
     const [first, ...rest] = eventsOf(stdout);
     assert.equal(first?.event, "failed");
-    assert.match(String(first?.["error"]), /^cannot reach localhost:\d+: nobody listens there$/);
+    assert.match(String(first?.["message"]), /^cannot reach localhost:\d+: nobody listens there$/);
     assert.equal(first?.["kind"], "unreachable");
     assert.ok(Date.parse(String(first?.["retry"])) > 0);
     assert.ok(rest.some(({ event }) => event === "renewed" || event === "replaced"));
