@@ -112,7 +112,7 @@ export async function serve(context: PkiContext, flags: ServeFlags): Promise<voi
   if (flags.printConfig) {
     const configuration = resolveConfiguration(input);
     for (const text of configuration.warnings) surroundings.warn(text);
-    stdout.write(printConfiguration(configuration));
+    stdout.write(printConfiguration(configuration, { isLine: flags.json ?? false }));
     return;
   }
   const { settleFolder } = await import("../lib/server/setup.ts");

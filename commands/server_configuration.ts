@@ -8,7 +8,7 @@ import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { readTextIfThere } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { guessAddress, isLoopback } from "../lib/server/reachable.ts";
-import { printable } from "../lib/base/printable.ts";
+import { printable, printableJson } from "../lib/base/printable.ts";
 import { suggestName } from "../lib/base/suggestion.ts";
 import { CONFIGURATION_FILE, defaultWitness } from "../lib/server/files.ts";
 import { DEFAULT_PORT } from "./globals.ts";
@@ -233,9 +233,13 @@ export function reconfigure(
   return { configuration: { ...written, given, settings }, fixed };
 }
 
-/** What `--print-config` prints; `settings` of it is a good `pki.json`. */
+/**
+ * What `--print-config` prints; `settings` of it is a good `pki.json`.
+ * @param isLine whether it is to be one line, for a program
+ */
 export function printConfiguration(
   { folder, file, settings, sources }: Configuration,
+  { isLine = false }: { readonly isLine?: boolean } = {},
 ): string {
   const inOrder = Object.fromEntries(
     SETTING_NAMES.flatMap((name) => settings[name] === undefined ? [] : [[name, settings[name]]]),
@@ -254,7 +258,6 @@ export function printConfiguration(
       return [[name, at === undefined ? source : `${source} ${at}`]];
     }),
   );
-  return `${
-    JSON.stringify({ folder, file: file ?? null, settings: inOrder, sources: from }, null, 2)
-  }\n`;
+  const content = { folder, file: file ?? null, settings: inOrder, sources: from };
+  return `${isLine ? printableJson(content) : JSON.stringify(content, null, 2)}\n`;
 }

@@ -23,6 +23,7 @@ const TYPES: Readonly<Record<string, (value: unknown) => boolean>> = {
   time: matches(TIME),
   pem: matches(PEM),
   number: (value) => typeof value === "number" && Number.isSafeInteger(value),
+  decimal: (value) => typeof value === "number" && Number.isFinite(value),
   "yes or no": (value) => typeof value === "boolean",
   object: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
 };

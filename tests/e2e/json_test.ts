@@ -104,6 +104,22 @@ function checkEvents(lines: string, heading: string): readonly string[] {
   });
 }
 
+/** The identities of a home that has alice and bob. */
+async function checkIdentities(world: World): Promise<void> {
+  await printAs(world, "pki unlock", ["unlock", "--for", "5m"]);
+  await print(world, "pki unlock --list", ["unlock", "--list"]);
+  await print(world, "pki lock", ["lock"]);
+  assert.equal((await printLines(world, "pki id, pki id ls", ["id"])).length, 2);
+  await print(world, "pki id show", ["id", "show", "alice"]);
+  await print(world, "pki id use", ["id", "use", "alice"]);
+  const file = world.path("bob.p12");
+  const p12 = ["--p12-password-file", world.passwordFile("carol")];
+  await printAs(world, "pki id export", ["id", "export", "bob", "--p12", file, ...p12], "bob");
+  await print(world, "pki id export", ["id", "export", "bob", "--no-key"]);
+  await print(world, "pki id rm", ["id", "rm", "bob", "--yes"]);
+  await printAs(world, "pki id import", ["id", "import", file, ...p12], "bob");
+}
+
 test(
   "a user's commands print what docs/json.md says",
   needs("openssl"),
@@ -130,6 +146,9 @@ test(
       await print(world, "pki doctor", ["doctor"]);
       await print(world, "pki trust", ["trust", "--fingerprint", world.server.fingerprint]);
       await print(world, "pki version", ["version"]);
+      await print(world, "pki completion", ["completion", "bash"]);
+      await print(world, "pki ping", ["ping"]);
+      await checkIdentities(world);
 
       const listener = await world.listen("alice", [], { input: "" });
       const conversation = "pki listen, pki connect";
@@ -197,6 +216,7 @@ test(
         ...["init", "--data", world.path("pending"), "--issuing-csr", world.path("pending.csr")],
         ...["--passphrase-file", world.path("new.pass")],
       ]);
+      await print(world, "pki serve --print-config", ["serve", "--print-config"]);
       const { running } = await world.serve();
       await printAs(world, "pki csr", ["csr", "--register"]);
       await checkAccounts(world);
