@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|first|issue|lookup|login|pipe|append|revoke|startup …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|first|issue|lookup|login|guess|pipe|append|revoke|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -12,6 +12,7 @@ import process from "node:process";
 import { connectServer, logIn } from "../lib/client/server_connection.ts";
 import { findBun } from "./engine.ts";
 import { benchFirst } from "./first.ts";
+import { benchGuess } from "./guess.ts";
 import { benchIssue, benchLookup } from "./issue.ts";
 import { benchRevoke } from "./revoke.ts";
 import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
@@ -225,6 +226,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   issue: benchIssue,
   lookup: benchLookup,
   login: benchLogin,
+  guess: () => benchGuess(show),
   pipe: benchPipe,
   append: benchAppend,
   revoke: benchRevoke,
