@@ -19,7 +19,7 @@ import { inHome, putKey } from "./temporary_home.ts";
 
 const { privateKey: KEY } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const PEM = "what the key's file says";
-const FOR_MS = 60_000;
+const FOR_MS = 3_600_000;
 const KEPT = describeKey();
 
 function describeKey(id = "alice", pem = PEM) {
