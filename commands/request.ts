@@ -70,7 +70,9 @@ export const requestCommand = buildCommand<RequestFlags, [string], PkiContext>({
     brief: "Get somebody's certificate",
     fullDescription:
       "Asks the server's directory for the certificate that somebody published, verifies\n" +
-      "it under the pinned root, and writes it as PEM: the leaf, then the issuing CA.\n\n" +
+      "it under the pinned root, and writes it as PEM: the leaf, then the issuing CA. Your\n" +
+      "own certificate opens the session for that; the password unlocks its key, unless\n" +
+      "pki unlock has.\n\n" +
       "Examples:\n" +
       "  pki request bob --id alice\n" +
       "  pki request bob | openssl x509 -noout -subject -enddate\n" +

@@ -103,8 +103,8 @@ export const uploadCommand = buildCommand<UploadFlags, [], PkiContext>({
     brief: "Publish your certificate",
     fullDescription:
       "Puts your certificate into the server's directory, where every registered user can\n" +
-      "look it up. The server demands a signature by the certificate's key, so nobody\n" +
-      "publishes for you.\n\n" +
+      "look it up, as join and csr have done already unless they were told not to. The\n" +
+      "server demands a signature by the certificate's key, so nobody publishes for you.\n\n" +
       "Examples:\n" +
       "  pki upload --id alice\n" +
       "  pki upload --id alice --cert alice.pem --key alice.key",
