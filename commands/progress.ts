@@ -1,7 +1,7 @@
 /**
  * How far something is that takes long, as a bar on stderr: only for a person who looks at it, so
- * not without a terminal there, and not with `--quiet` or `--json`. The package that draws it is
- * loaded when one is drawn.
+ * not without a terminal that can draw a line anew, and not with `--quiet` or `--json`. The package
+ * that draws it is loaded when one is drawn.
  */
 
 import type { Surroundings } from "./globals.ts";
@@ -20,8 +20,9 @@ export async function withProgress<T>(
   total: number,
   work: (tick: (done: number) => void) => Promise<T>,
 ): Promise<T> {
-  const { flags, context: { process: { stderr } } } = surroundings;
-  if (!stderr.isTTY || flags.quiet || flags.json) return await work(() => {});
+  const { flags, context: { process: { stderr, env } } } = surroundings;
+  const canRedraw = stderr.isTTY && env["TERM"] !== "dumb";
+  if (!canRedraw || flags.quiet || flags.json) return await work(() => {});
   const { SingleBar } = await import("cli-progress");
   const bar = new SingleBar({
     stream: stderr,

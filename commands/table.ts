@@ -15,6 +15,8 @@ export interface Column {
   readonly head: string;
   /** Characters that every cell has at most, as a date has; without it the first rows decide. */
   readonly width?: number;
+  /** Numbers stand below each other by their last digit. */
+  readonly isNumber?: boolean;
   /** Left out at a terminal that has no room for it. */
   readonly isOptional?: boolean;
   /** How a cell is painted, by what it says. */
@@ -37,9 +39,17 @@ export interface TableOptions {
 const lengthOf = (text: string) => [...text].length;
 
 /** Pads; a cell that is longer is cut where `isCut`. */
-function fit(text: string, width: number, isCut: boolean): string {
+function fit(
+  text: string,
+  { width, isCut, isNumber }: {
+    readonly width: number;
+    readonly isCut: boolean;
+    readonly isNumber: boolean;
+  },
+): string {
   const characters = [...text];
-  if (characters.length <= width) return text + " ".repeat(width - characters.length);
+  const space = " ".repeat(Math.max(width - characters.length, 0));
+  if (characters.length <= width) return isNumber ? space + text : text + space;
   return isCut ? `${characters.slice(0, width - 1).join("")}…` : text;
 }
 
@@ -87,7 +97,8 @@ export function makeTable(columns: readonly Column[], options: TableOptions): Ta
     shown.map((index) => {
       const text = printable(cells[index] ?? "");
       const isLast = index === shown.at(-1);
-      const fitted = fit(text, widths[index] ?? 0, isCut);
+      const isNumber = columns[index]?.isNumber ?? false;
+      const fitted = fit(text, { width: widths[index] ?? 0, isCut, isNumber });
       const style = styleOf(index);
       const painted = style === undefined
         ? fitted
@@ -105,7 +116,7 @@ export function styleOfState(state: string): keyof Paint | undefined {
   switch (state) {
     case "valid":
     case "good":
-    case "enabled":
+    case "active":
       return "good";
     case "expired":
     case "expiring":

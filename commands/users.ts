@@ -11,6 +11,8 @@ import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings } from "./globals.ts";
 import { giveOrder, ORDER_FLAGS, type OrderFlags, withOrders } from "./orders.ts";
+import { columnsOf } from "./paint.ts";
+import { type Column, makeTable, styleOfState, type Table } from "./table.ts";
 
 interface ListFlags extends OrderFlags {
   readonly state?: AccountState;
@@ -39,28 +41,27 @@ function describeUser(user: ListedAccount) {
   };
 }
 
-const ID_COLUMNS = 24;
+const COLUMNS: readonly Column[] = [
+  { head: "WHO" },
+  { head: "STATE", width: 8, style: styleOfState },
+  { head: "REGISTERED", width: 10, isOptional: true },
+  { head: "CERTIFICATES", width: 12, isNumber: true },
+  { head: "ENDS", width: 10 },
+];
 
-function lineOf(user: ListedAccount): string {
+function cellsOf(user: ListedAccount): readonly string[] {
   const { id, registeredMs, valid, notAfterMs } = user;
-  const day = (ms: number | null) => ms === null ? "-".padEnd(10) : (timeOf(ms) ?? "").slice(0, 10);
-  return [
-    id.padEnd(ID_COLUMNS),
-    stateOf(user).padEnd(8),
-    day(registeredMs),
-    String(valid).padStart(12),
-  ]
-    .concat(day(notAfterMs)).join("  ").trimEnd();
+  const day = (ms: number | null) => timeOf(ms)?.slice(0, 10) ?? "-";
+  return [id, stateOf(user), day(registeredMs), String(valid), day(notAfterMs)];
 }
-
-const HEADER = ["WHO".padEnd(ID_COLUMNS), "STATE".padEnd(8), "REGISTERED", "CERTIFICATES", "ENDS"]
-  .join("  ");
 
 async function listUsers(context: PkiContext, flags: ListFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const id = surroundings.flags.id;
   if (id !== undefined) checkId(id);
   const { state } = flags;
+  const { process: { stdout, env } } = context;
+  let table: Table | undefined;
   let count = 0;
   await withOrders(surroundings, flags, { what: "cannot list users" }, async (order) => {
     let after: string | undefined;
@@ -71,9 +72,15 @@ async function listUsers(context: PkiContext, flags: ListFlags): Promise<void> {
         ...(after === undefined ? {} : { after }),
         limit: LIST_ROWS_MAX,
       });
+      const first = users.map(cellsOf);
+      table ??= makeTable(COLUMNS, {
+        first,
+        columns: columnsOf(stdout, env),
+        paint: surroundings.paint,
+      });
       for (const user of users) {
-        const line = lineOf(user);
-        surroundings.result(describeUser(user), count === 0 ? `${HEADER}\n${line}` : line);
+        const line = table.line(cellsOf(user));
+        surroundings.result(describeUser(user), count === 0 ? `${table.header}\n${line}` : line);
         count++;
       }
       if (context.signal.aborted) throw new PkiError("interrupted", "interrupted");

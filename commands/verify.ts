@@ -33,6 +33,7 @@ import { parseIp, type WantedName } from "../lib/x509/wanted_names.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { LIST_FILE_BYTES_MAX, readBlocks, readInput } from "./input.ts";
+import type { Paint } from "./paint.ts";
 import { reach } from "./sign_in.ts";
 
 interface VerifyFlags extends GlobalFlags {
@@ -222,15 +223,18 @@ function describeResult(one: CheckResult): Readonly<Record<string, string>> {
   }
 }
 
-function lineOf(one: CheckResult, width: number): string {
+function lineOf(
+  one: CheckResult,
+  { width, paint }: { readonly width: number; readonly paint: Paint },
+): string {
   const name = one.check.replaceAll("-", " ").padEnd(width);
   switch (one.result) {
     case "ok":
-      return `  ${name}  ok\n`;
+      return `  ${name}  ${paint.good("ok")}\n`;
     case "skipped":
       return `  ${name}  not checked: ${one.why}\n`;
     case "failed":
-      return `  ${name}  failed: ${whyOf(one.failure)}\n`;
+      return `  ${name}  ${paint.bad("failed:")} ${whyOf(one.failure)}\n`;
   }
 }
 
@@ -263,7 +267,7 @@ function report(surroundings: Surroundings, { chain, results }: Verification): v
     `${isOk ? "verified" : "not verified"}: ${JSON.stringify(holder)}, until ${
       notAfter.slice(0, 10)
     }\n` +
-      results.map((one) => lineOf(one, width)).join(""),
+      results.map((one) => lineOf(one, { width, paint: surroundings.paint })).join(""),
   );
   const [first] = failures;
   if (!first) return;

@@ -7,9 +7,10 @@ import { type GlobalFlags, Surroundings } from "../../commands/globals.ts";
 import { withProgress } from "../../commands/progress.ts";
 
 /** Surroundings whose stderr remembers. */
-function makeSurroundings({ isTTY, flags = {} }: {
+function makeSurroundings({ isTTY, flags = {}, env = {} }: {
   readonly isTTY: boolean;
   readonly flags?: GlobalFlags;
+  readonly env?: Readonly<Record<string, string>>;
 }): { surroundings: Surroundings; shown: () => string } {
   let shown = "";
   const stream = () => {
@@ -18,7 +19,7 @@ function makeSurroundings({ isTTY, flags = {} }: {
     return through;
   };
   const context = {
-    process: { stdin: new PassThrough(), stdout: stream(), stderr: stream(), env: {} },
+    process: { stdin: new PassThrough(), stdout: stream(), stderr: stream(), env },
     homeFolder: "/nowhere",
     terminal: undefined,
     signal: new AbortController().signal,
@@ -68,6 +69,7 @@ test("withProgress() takes the bar away and listens to no signals when the work 
 
 const SILENT: readonly [string, Parameters<typeof makeSurroundings>[0]][] = [
   ["stderr is no terminal", { isTTY: false }],
+  ["the terminal cannot draw a line anew", { isTTY: true, env: { TERM: "dumb" } }],
   ["--quiet is given", { isTTY: true, flags: { quiet: true } }],
   ["--json is given", { isTTY: true, flags: { json: true } }],
 ];

@@ -67,6 +67,16 @@ test("makeTable() paints heads and states, and not the space behind them", () =>
   assert.deepEqual(plain, show({}));
 });
 
+test("makeTable() puts numbers below each other", () => {
+  const columns: readonly Column[] = [{ head: "COUNT", width: 5, isNumber: true }, { head: "OF" }];
+  const table = makeTable(columns, { first: [], columns: undefined });
+  assert.deepEqual([table.header, table.line(["7", "x"]), table.line(["123456", "x"])], [
+    "COUNT  OF",
+    "    7  x",
+    "123456  x",
+  ]);
+});
+
 test("makeTable() lets no control character of a cell through", () => {
   const table = makeTable([{ head: "X" }], { first: [], columns: undefined });
   assert.equal(table.line(["a\x1b[31mb\u202ec"]), "a\ufffd[31mb\ufffdc");
