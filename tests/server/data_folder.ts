@@ -38,11 +38,11 @@ export function freshPath(name: string): string {
   return join(fs.mkdtempSync(join(root, "x-")), name);
 }
 
-/** A copy of the one folder: the server, alice, bob (a snapshot knows them), carol. */
-export function makeDataFolder(): string {
+/** A copy of a folder; of the one that has the server, alice, bob (a snapshot knows them), carol. */
+export function makeDataFolder(from = template): string {
   const folder = freshPath("data");
-  fs.cpSync(template, folder, { recursive: true });
-  fs.cpSync(defaultWitness(template), defaultWitness(folder));
+  fs.cpSync(from, folder, { recursive: true });
+  fs.cpSync(defaultWitness(from), defaultWitness(folder));
   return folder;
 }
 
