@@ -9,6 +9,7 @@ import {
   assertStorage,
   checkInvariants,
   closeStore,
+  copyMemory,
   ENTRIES_MAX,
   freshMemory,
   type Memory,
@@ -132,10 +133,7 @@ test("the store loses nothing when the machine dies at any call, whatever the di
           names: steps === 0 ? 0 : names,
           steps: (_path, most) => Math.min(steps, most),
         });
-        promised = {
-          acknowledged: new Map(memory.acknowledged),
-          checkpoints: [...memory.checkpoints],
-        };
+        promised = copyMemory(memory);
       };
       await live(files, memory);
       // Calls that block do not stop here: the next one does.

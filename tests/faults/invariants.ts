@@ -9,7 +9,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { encodeBase64, encodeHex } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { openCheckpoint } from "../../lib/log/checkpoint.ts";
-import { encodeLeaf, type Entry, type StoredEntry } from "../../lib/log/entry.ts";
+import { encodeLeaf, type Entry, redactEntry, type StoredEntry } from "../../lib/log/entry.ts";
 import { encodeVerifierKey, parseVerifierKey } from "../../lib/log/note.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
@@ -34,7 +34,7 @@ const USERS = await Promise.all(
 
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 const ORIGIN = "pki.test/0123456789abcdef/1";
-const VERIFIER = parseVerifierKey(encodeVerifierKey(ORIGIN, publicKey));
+export const VERIFIER = parseVerifierKey(encodeVerifierKey(ORIGIN, publicKey));
 
 export const PATHS: StatePaths = {
   log: "/data/log",
@@ -95,10 +95,25 @@ export interface Memory {
   readonly acknowledged: Map<number, Entry>;
   /** Checkpoints that anybody may have seen. */
   readonly checkpoints: string[];
+  /** What is appended, by index. */
+  readonly entryOf: (n: number) => Entry;
+  /** Batches of entries that were to be redacted, and whether that was acknowledged. */
+  readonly redacted: Map<readonly number[], boolean>;
 }
 
-export function freshMemory(): Memory {
-  return { acknowledged: new Map(), checkpoints: [] };
+export function freshMemory(workload = entryOf): Memory {
+  return { acknowledged: new Map(), checkpoints: [], entryOf: workload, redacted: new Map() };
+}
+
+/** What is remembered at this moment. */
+export function copyMemory(memory: Memory): Memory {
+  const { acknowledged, checkpoints, redacted } = memory;
+  return {
+    ...memory,
+    acknowledged: new Map(acknowledged),
+    checkpoints: [...checkpoints],
+    redacted: new Map(redacted),
+  };
 }
 
 export interface Store {
@@ -132,7 +147,7 @@ export async function openStore(files: FakeFiles): Promise<Store> {
 
 /** Appends the next entry; remembers it if it was acknowledged. @throws {PkiError} `storage` */
 export async function appendNext(store: Store, memory: Memory): Promise<void> {
-  const entry = entryOf(store.log.size);
+  const entry = memory.entryOf(store.log.size);
   const { index } = await store.log.append(entry);
   store.state.apply(entry, index);
   memory.acknowledged.set(index, entry);
@@ -146,7 +161,7 @@ export async function appendTogether(
   count: number,
 ): Promise<void> {
   const from = store.log.size;
-  const entries = Array.from({ length: count }, (_, i) => entryOf(from + i));
+  const entries = Array.from({ length: count }, (_, i) => memory.entryOf(from + i));
   const outcomes = await Promise.allSettled(entries.map((entry) => store.log.append(entry)));
   for (const [i, outcome] of outcomes.entries()) {
     const entry = entries[i];
@@ -162,8 +177,36 @@ export async function appendTogether(
 }
 
 /** Writes a snapshot, as at a clean stop. */
-export async function takeSnapshot(files: FakeFiles, { state, index }: Store): Promise<void> {
-  await replaceFile(files, PATHS.snapshot, encodeSnapshot({ state, index }));
+export async function takeSnapshot(
+  files: FakeFiles,
+  { state, index }: Store,
+  options: { readonly forgets?: boolean } = {},
+): Promise<void> {
+  await replaceFile(files, PATHS.snapshot, encodeSnapshot({ state, index }, options));
+}
+
+/** Redacts entries in one batch. @throws {PkiError} `storage` */
+export async function redact(
+  { log }: Store,
+  memory: Memory,
+  entries: readonly number[],
+): Promise<void> {
+  memory.redacted.set(entries, false);
+  await log.redact(entries);
+  memory.redacted.set(entries, true);
+}
+
+/** An entry as it must be: redacted, with all of its batch, where that was promised. */
+function wantedOf(entries: readonly StoredEntry[], { entryOf, redacted }: Memory): StoredEntry[] {
+  const wanted: StoredEntry[] = entries.map((_, at) => entryOf(at));
+  for (const [batch, isDone] of redacted) {
+    const isRedacted = isDone || batch.some((at) => entries[at]?.private === "redacted");
+    for (const at of isRedacted ? batch : []) {
+      const entry = wanted[at];
+      if (entry) wanted[at] = redactEntry(entry);
+    }
+  }
+  return wanted;
 }
 
 export function assertStorage(error: unknown): void {
@@ -183,10 +226,11 @@ function tablesOf(state: State): unknown {
 export function checkInvariants({ state, index, log }: Store, memory: Memory): void {
   const entries: StoredEntry[] = [];
   for (let at = 0; at < log.size; at++) entries.push(log.read(at));
-  for (const [at, entry] of memory.acknowledged) {
-    assert.deepEqual(entries[at], entry, `entry ${at} was acknowledged`);
+  for (const at of memory.acknowledged.keys()) {
+    assert.ok(at < entries.length, `entry ${at} was acknowledged`);
   }
-  entries.forEach((entry, at) => assert.deepEqual(entry, entryOf(at), `entry ${at}`));
+  const wanted = wantedOf(entries, memory);
+  entries.forEach((entry, at) => assert.deepEqual(entry, wanted[at], `entry ${at}`));
   const hashes = entries.map((entry) => hashLeaf(encodeLeaf(entry)));
   assert.equal(encodeHex(index.tree.root()), encodeHex(naiveRoot(hashes)));
   for (const note of memory.checkpoints) {
