@@ -3,7 +3,7 @@
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { LIMITS } from "../lib/base/limits.ts";
-import { askAgent, describeKept } from "../lib/client/agent.ts";
+import { askAgent, checkAgentFolder, describeKept } from "../lib/client/agent.ts";
 import { keepInAgent } from "../lib/client/agent_process.ts";
 import type { PkiContext } from "./context.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
@@ -48,6 +48,7 @@ export async function unlock(context: PkiContext, flags: UnlockFlags): Promise<v
   const id = surroundings.identity();
   const { home } = surroundings;
   const pem = home.loadKeyPem(id); // before any question
+  checkAgentFolder(home.folder);
   const key = await new Keyring(surroundings, id).keyByPassword();
   const forMs = flags.for ?? LIMITS.unlockMs;
   const { untilMs } = await keepInAgent(home, describeKept(key, { id, pem, forMs }));

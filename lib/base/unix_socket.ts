@@ -183,28 +183,28 @@ export async function listenUnix(
 
 /**
  * Removes a socket that nobody listens on any more. Should somebody have taken its place at that
- * very moment, the socket is put back.
+ * very moment, that one is put back.
  * @returns whether there is none at the place now
  */
 export async function removeDeadSocket({ folder, name }: SocketPlace): Promise<boolean> {
   const shown = join(folder, name);
-  const aside = `.${randomBytes(NURSERY_BYTES).toString("hex")}.${name}.old`;
+  // Where what is left over by a crash is cleared away, too.
+  const aside = join(
+    folder,
+    `.${randomBytes(NURSERY_BYTES).toString("hex")}${nurseryEnding(name)}`,
+  );
+  fs.mkdirSync(aside, { mode: FOLDER_MODE });
   try {
-    fs.renameSync(shown, join(folder, aside));
-  } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return true; // somebody else was faster
-    throw error;
-  }
-  try {
-    (await connectUnix({ folder, name: aside })).destroy();
-    fs.linkSync(join(folder, aside), shown); // alive after all
+    fs.renameSync(shown, join(aside, BORN_NAME));
+    (await connectUnix({ folder: aside, name: BORN_NAME })).destroy();
+    fs.linkSync(join(aside, BORN_NAME), shown); // alive after all
     return false;
   } catch (error) {
-    if (isNobodyThere(error)) return true;
+    if (isNobodyThere(error)) return true; // also if somebody else was faster
     if (systemCodeOf(error) === "EEXIST") return false;
     throw error;
   } finally {
-    fs.rmSync(join(folder, aside), { force: true });
+    removeNursery(aside);
   }
 }
 

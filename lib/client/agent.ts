@@ -33,8 +33,23 @@ export const CAN_HAVE_AGENT = typeof process.getuid === "function" && process.pl
 
 function untrusted(path: string, why: string): PkiError {
   return new PkiError("untrusted", `cannot use the agent of "${path}": ${why}`, {
-    hint: "look who made it; your own one comes with pki unlock, in a folder of mode 0700",
+    hint: "socket and folder must be yours alone: chmod 700 for the folder, then pki unlock",
   });
+}
+
+/**
+ * Checks that nobody else can put a socket into a home folder.
+ * @throws {PkiError} `untrusted`; `usage` where the system does not tell
+ */
+export function checkAgentFolder(folder: string): void {
+  if (!CAN_HAVE_AGENT) {
+    throw new PkiError("usage", "cannot keep a key: this system has no sockets with owners");
+  }
+  const found = fs.statSync(folder, { throwIfNoEntry: false });
+  if (!found) return; // there will be one, for its owner alone
+  const path = join(folder, AGENT_SOCKET_NAME);
+  if (found.uid !== process.getuid?.()) throw untrusted(path, "its folder belongs to another user");
+  if ((found.mode & OTHERS_WRITE) !== 0) throw untrusted(path, "others can write in its folder");
 }
 
 /**
@@ -45,13 +60,10 @@ function isSocketOurs(folder: string): boolean {
   const path = join(folder, AGENT_SOCKET_NAME);
   const socket = fs.lstatSync(path, { throwIfNoEntry: false });
   if (!socket || !CAN_HAVE_AGENT) return false;
-  const uid = process.getuid?.();
   if (!socket.isSocket()) throw untrusted(path, "it is no socket");
-  if (socket.uid !== uid) throw untrusted(path, "it belongs to another user");
+  if (socket.uid !== process.getuid?.()) throw untrusted(path, "it belongs to another user");
   if ((socket.mode & OTHERS_ANYTHING) !== 0) throw untrusted(path, "others can connect to it");
-  const above = fs.statSync(folder);
-  if (above.uid !== uid) throw untrusted(path, "its folder belongs to another user");
-  if ((above.mode & OTHERS_WRITE) !== 0) throw untrusted(path, "others can write in its folder");
+  checkAgentFolder(folder);
   return true;
 }
 

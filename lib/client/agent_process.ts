@@ -15,7 +15,7 @@ import {
   type AgentBody,
   encodeAgentRequest,
 } from "../protocol/agent_messages.ts";
-import { askAgent, CAN_HAVE_AGENT } from "./agent.ts";
+import { askAgent, checkAgentFolder } from "./agent.ts";
 import type { Home } from "./home.ts";
 
 /** The command that is an agent; it is in no list. */
@@ -83,9 +83,7 @@ export async function keepInAgent(
   home: Home,
   kept: AgentBody<"ADD">,
 ): Promise<AgentAnswer<"ADD">> {
-  if (!CAN_HAVE_AGENT) {
-    throw new PkiError("usage", "cannot keep a key: this system has no sockets with owners");
-  }
+  checkAgentFolder(home.folder); // before there is somebody with the key whom nobody asks
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     // Also after a start: only who answers at the socket has it for everybody.
     const answer = await askAgent(home.folder, "ADD", kept);

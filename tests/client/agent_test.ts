@@ -15,6 +15,8 @@ import type { Home } from "../../lib/client/home.ts";
 import { KeptKeys } from "../../lib/client/kept_keys.ts";
 import { encodeAgentRequest, parseAgentAnswer } from "../../lib/protocol/agent_messages.ts";
 import { FrameReader } from "../../lib/protocol/frame.ts";
+import { KEY_TYPES, type KeyType } from "../../lib/x509/algorithms.ts";
+import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { inHome, putKey } from "./temporary_home.ts";
 
 const { privateKey: KEY } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -84,6 +86,16 @@ test("fetchKey() gets the key from the agent, only for the file that it is of", 
     putKey(home, "alice", "another file");
     assert.equal(await fetchKey(home, { id: "alice", pem: PEM }), undefined);
     assert.equal(keys.isEmpty, true, "it has forgotten what does not count any more");
+  }));
+
+test("fetchKey() gets keys of every type as they were", () =>
+  withAgent(async ({ home }) => {
+    for (const type of Object.keys(KEY_TYPES) as KeyType[]) {
+      const key = await generatePrivateKey(type);
+      const kept = describeKept(key, { id: "alice", pem: PEM, forMs: FOR_MS });
+      assert.ok(await askAgent(home.folder, "ADD", kept), type);
+      assert.ok((await fetchKey(home, { id: "alice", pem: PEM }))?.equals(key), type);
+    }
   }));
 
 test("runAgent() ends, and takes its socket away, when it keeps nothing", () =>

@@ -255,6 +255,12 @@ test("pki unlock says what it cannot do, and starts nothing", PROC, () =>
       const [said] = finished.stderr.split("\n");
       assert.equal(said, `pki: error: ${fill(error)}`, does);
     }
+    fs.chmodSync(world.home, 0o775);
+    const open = await world.run(["unlock", "--id", "alice"]);
+    assert.equal(open.code, 6, "before it asks for the password");
+    assert.match(open.stderr, /^pki: error: cannot use the agent of ".*": others can write in/m);
+    assert.match(open.stderr, /^pki: hint: .*chmod 700/m);
+    fs.chmodSync(world.home, 0o700);
     assert.deepEqual(agentsOf(world), []);
 
     // A key goes to nobody who is not surely the user's own agent.
