@@ -68,6 +68,8 @@ function codeOfLost(lost: unknown): number {
 async function main(): Promise<number> {
   const env = { ...process.env };
   for (const name of SECRETS) delete process.env[name];
+  // The package that draws prompts looks here.
+  if (findColorMode(WORDS) === "never") process.env["NO_COLOR"] = "1";
   const interruption = new AbortController();
   let interruptHandler: (() => boolean) | undefined;
   for (const signal of SIGNALS) {

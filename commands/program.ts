@@ -18,7 +18,7 @@ import {
 } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
-import { CATALOGUE, loadCommand, type Target } from "./catalogue.ts";
+import { CATALOGUE, loadCommand, SESSION, type Target } from "./catalogue.ts";
 import { HELP_WORDS, isRouteMap, parseCommandLine, splitLeading } from "./command_line.ts";
 import type { PkiContext } from "./context.ts";
 import { exitCodeOf, formatError, type Style, wantsJson } from "./error_text.ts";
@@ -210,7 +210,9 @@ async function runCommandLine(words: readonly string[], context: PkiContext): Pr
     throw usageError(
       elsewhere === undefined
         ? scannerMessage(error)
-        : `there is no option --${error.input} for ${["pki", ...path].join(" ")}: ${elsewhere}`,
+        : `there is no option --${error.input} for ${
+          ["pki", ...path.filter((word) => word !== SESSION)].join(" ")
+        }: ${elsewhere}`,
     );
   }
   return exitCodeFrom(ownProcess.exitCode);

@@ -45,6 +45,7 @@ const ROWS: readonly (readonly [line: string, error: string, hint?: string])[] =
   ["ls --Json", "there is no option --Json: did you mean --json?"],
   ["--hmoe x ls", "there is no option --hmoe: did you mean --home?"],
   ["csr --once", "there is no option --once for pki csr: pki listen has one"],
+  ["--once", "there is no option --once for pki: pki listen has one"],
   ["csr --once=yes", "there is no option --once for pki csr: pki listen has one"],
   [
     "issuer ls --dns a.example",

@@ -49,6 +49,24 @@ test(
     }),
 );
 
+test("pki asks without colour where none is wanted", needs("tmux"), () =>
+  inWorld(async (world) => {
+    const rawOfPrompt = async (args: readonly string[], options: TerminalOptions = {}) => {
+      let raw = "";
+      await inTerminal(world, args, async (terminal) => {
+        await terminal.waitFor(/Who are you\?/);
+        raw = terminal.raw();
+      }, options);
+      return raw;
+    };
+    // deno-lint-ignore no-control-regex -- escape sequences are what it is about
+    const colour = /\x1b\[\d*m/;
+    assert.match(await rawOfPrompt([]), colour);
+    assert.doesNotMatch(await rawOfPrompt(["--color=never"]), colour);
+    assert.doesNotMatch(await rawOfPrompt([], { env: { NO_COLOR: "1" } }), colour);
+    assert.doesNotMatch(await rawOfPrompt([], { env: { TERM: "dumb" } }), colour);
+  }));
+
 test(
   "help fits the terminal, and is to the letter the same in a pipe",
   needs("tmux"),
