@@ -67,6 +67,8 @@ export async function findCandidates(
   }
   const own = await proposeOwn(typed);
   if (typed.startsWith("-")) return { words: own };
+  const below = await namesBelow(before, typed);
+  if (below.length > 0) return { words: below };
   const found = candidatesOf(placeholderAt(target.parameters, rest), typed, {
     home: scope.home,
     names: namesMeant(path),
@@ -75,6 +77,16 @@ export async function findCandidates(
   const values = own.filter((word) => !word.startsWith("-"));
   const others = isEmpty(found) && values.length === 0 ? own : values;
   return { ...found, words: [...found.words, ...others] };
+}
+
+/** Commands under a word that is a command by itself too (`pki id`). */
+async function namesBelow(before: readonly string[], typed: string): Promise<readonly string[]> {
+  const line = await parseCommandLine([...before, "--help"], loadCommand);
+  if (typeof line === "string" || !isRouteMap(line.target)) return [];
+  return line.target.getAllEntries()
+    .filter(({ hidden }) => !hidden)
+    .map(({ name }) => name["convert-camel-to-kebab"])
+    .filter((name) => name.startsWith(typed));
 }
 
 function isEmpty({ words, files }: Candidates): boolean {

@@ -13,6 +13,7 @@ import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress } from "../lib/client/address.ts";
 import { History } from "../lib/client/history.ts";
 import type { Home } from "../lib/client/home.ts";
+import { describeIdentity } from "../lib/client/identities.ts";
 import { LineEditor, type TypedLine } from "../lib/client/line_editor.ts";
 import type { Terminal } from "../lib/client/terminal.ts";
 import { checkId } from "../lib/x509/names.ts";
@@ -20,7 +21,6 @@ import { CATALOGUE } from "./catalogue.ts";
 import type { PkiContext } from "./context.ts";
 import { formatError } from "./error_text.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag } from "./globals.ts";
-import { describeIdentityState, readIdentityState } from "./identity_state.ts";
 import { runCancellable, runOperation } from "./operation.ts";
 import { choosePaint } from "./paint.ts";
 import { completeLine } from "./session_completion.ts";
@@ -28,6 +28,7 @@ import { sessionHelp } from "./session_help.ts";
 import { interpretLine, isForHistory, type Meaning } from "./session_line.ts";
 import { openSession, SERVER_FLAGS, type ServerFlags } from "./sign_in.ts";
 import { Sitting } from "./sitting.ts";
+import { describeStanding, markStanding } from "./standing.ts";
 
 interface SessionFlags extends ServerFlags {
   readonly noHistory?: boolean;
@@ -154,40 +155,27 @@ class InteractiveSession {
     const id = this.#id ?? "";
     const nowMs = this.#context.now();
     const where = formatAddress(this.#surroundings.serverAddress());
-    const state = describeIdentityState(readIdentityState(this.#home, id, nowMs), nowMs);
+    const standing = describeStanding(describeIdentity(this.#home, { id, nowMs }), nowMs);
     return `${id} at ${where}${
       this.#isAway ? " (not reached; what needs no server works)" : ""
     }: ` +
-      state;
+      standing;
   }
 
   #prompt(): string {
     const id = this.#id ?? "";
-    const { kind } = readIdentityState(this.#home, id, this.#context.now());
-    const marks = [
-      ...(kind === "none" ? ["no certificate"] : kind === "certified" ? [] : [kind]),
-      ...(this.#isAway ? ["offline"] : []),
-    ];
+    const identity = describeIdentity(this.#home, { id, nowMs: this.#context.now() });
+    const marks = [markStanding(identity), this.#isAway ? "offline" : undefined]
+      .filter((mark) => mark !== undefined);
     return `${id}${marks.length > 0 ? ` (${marks.join(", ")})` : ""}> `;
   }
 
   async #loop(): Promise<void> {
     const { signal } = this.#context;
-    for (let presses = 0;;) {
+    for (;;) {
       const typed = await this.#readLine();
       if (signal.aborted) throw new PkiError("interrupted", "interrupted");
-      switch (typed.kind) {
-        case "end":
-          return;
-        case "interrupt":
-          this.#editor.dropWaiting();
-          presses = typed.hadText ? 0 : presses + 1;
-          if (presses > 1) this.#note("Ctrl-D or QUIT leaves");
-          break;
-        case "line":
-          presses = 0;
-          if (!await this.#enter(typed.text)) return;
-      }
+      if (typed.kind === "end" || !await this.#enter(typed.text)) return;
     }
   }
 
@@ -197,10 +185,15 @@ class InteractiveSession {
       const more = waiting === 1 ? "the last line" : `${waiting} lines to go`;
       this.#note(`pasted, ${more}: Enter does it, Ctrl-C drops ${waiting === 1 ? "it" : "them"}`);
     }
+    let presses = 0;
     return await this.#editor.readLine({
       prompt: this.#prompt(),
       newestFirst: this.#history.newestFirst,
       complete: (line) => completeLine(line, { home: this.#home, context: this.#context }),
+      onInterrupt: (hadText) => {
+        presses = hadText ? 0 : presses + 1;
+        return presses > 1 ? "Ctrl-D or QUIT leaves" : undefined;
+      },
       signal: this.#context.signal,
     });
   }
@@ -272,9 +265,11 @@ class InteractiveSession {
   }
 
   /** What the session is about, as every command finds it. */
-  #environment([name]: readonly string[]): Readonly<Record<string, string>> {
+  #environment([name, second]: readonly string[]): Readonly<Record<string, string>> {
     const { home, server, passwordFile } = this.#flags;
-    const id = name === "join" ? this.#flags.id : this.#id; // whom an invitation is for, it says
+    // Whom an invitation is for, it says itself; and who chooses another is not told who is chosen.
+    const isForAnother = name === "join" || (name === "id" && second === "use");
+    const id = isForAnother ? this.#flags.id : this.#id;
     return {
       ...(home === undefined ? {} : { PKI_HOME: home }),
       ...(server === undefined ? {} : { PKI_SERVER: server }),

@@ -1,6 +1,6 @@
 /**
  * One line, typed by a person at the terminal: edited, completed with Tab, taken from the history with
- * Up. Between two lines the terminal is as every other program expects it, so that questions and talks
+ * Up or Ctrl-R. Between two lines the terminal is as every other program expects it, so that questions and talks
  * of the operations have it to themselves.
  *
  * Nothing that was pasted runs by itself: of several lines each waits for an Enter of its own.
@@ -11,6 +11,7 @@ import { EventEmitter } from "node:events";
 import process from "node:process";
 import { createInterface, type Interface } from "node:readline";
 import type { Readable } from "node:stream";
+import { HistorySearch, SEARCH_KEY, type SearchStep } from "./history_search.ts";
 import {
   ASK_FOR_MARKS,
   ASK_FOR_NO_MARKS,
@@ -37,14 +38,18 @@ export interface LineOptions {
   readonly prompt: string;
   readonly newestFirst: readonly string[];
   readonly complete: (line: string) => Promise<Completion>;
+  /**
+   * Ctrl-C, which has cleared the line and what waited behind it.
+   * @param hadText whether something was typed
+   * @returns what to say about it
+   */
+  readonly onInterrupt: (hadText: boolean) => string | undefined;
   /** Ends the editing: the answer is `end`. */
   readonly signal: AbortSignal;
 }
 
 export type TypedLine =
   | { readonly kind: "line"; readonly text: string }
-  /** Ctrl-C; whether something was typed, which is gone now. */
-  | { readonly kind: "interrupt"; readonly hadText: boolean }
   /** Ctrl-D on an empty line, or no terminal any more. */
   | { readonly kind: "end" };
 
@@ -73,14 +78,16 @@ class Keys extends EventEmitter {
   }
 }
 
+/** Puts another line, and the prompt as it is now, in place of what is edited. */
+function replaceLine(editor: Interface, line: string): void {
+  editor.write(null, { ctrl: true, name: "e" });
+  editor.write(null, { ctrl: true, name: "u" });
+  editor.write(line);
+}
+
 export class LineEditor {
   /** Lines that were pasted behind one that was entered. */
   readonly #waiting: string[] = [];
-
-  /** Forgets the lines that were pasted and not entered. */
-  dropWaiting(): void {
-    this.#waiting.length = 0;
-  }
 
   /** How many pasted lines wait for their turn. */
   get waiting(): number {
@@ -100,7 +107,7 @@ export class LineEditor {
 
   #edit(
     { input, output }: Device,
-    { prompt, newestFirst, complete, signal }: LineOptions,
+    { prompt, newestFirst, complete, onInterrupt, signal }: LineOptions,
   ): Promise<TypedLine> {
     const keys = new Keys();
     const editor = createInterface({
@@ -126,11 +133,30 @@ export class LineEditor {
     let timer: ReturnType<typeof setTimeout> | undefined;
 
     let isOver = false;
+    let search: HistorySearch | undefined;
 
+    const showSearch = ({ line, rest }: SearchStep) => {
+      if (rest !== undefined) search = undefined;
+      editor.setPrompt(search?.prompt ?? prompt);
+      replaceLine(editor, line);
+      if (rest !== undefined) onKeys(rest);
+    };
+    const onKeys = (text: string) => {
+      if (search) return showSearch(search.press(text));
+      const [before = "", ...behind] = text.split(SEARCH_KEY);
+      if (before !== "") keys.press(before);
+      if (behind.length === 0 || isOver) return;
+      search = new HistorySearch(newestFirst, editor.line);
+      showSearch(search.press(behind.join(SEARCH_KEY)));
+    };
     const take = (found: readonly TerminalInput[]) => {
       for (const { kind, text } of found) {
-        if (kind === "paste") this.#paste(isOver ? undefined : editor, text);
-        else if (!isOver) keys.press(text);
+        if (kind === "keys") {
+          if (!isOver) onKeys(text);
+          continue;
+        }
+        if (search) showSearch({ line: editor.line, rest: "" }); // what was found is pasted into
+        this.#paste(isOver ? undefined : editor, text);
       }
     };
     const onData = (chunk: Uint8Array) => {
@@ -170,9 +196,13 @@ export class LineEditor {
         editor.prompt(true);
       };
       editor.on("line", (text) => end({ kind: "line", text }));
+      // Raw mode stays, so that a second Ctrl-C comes here too and not to the program.
       editor.on("SIGINT", () => {
-        output.write("^C\n");
-        end({ kind: "interrupt", hadText: editor.line !== "" });
+        this.#waiting.length = 0;
+        const said = onInterrupt(editor.line !== "");
+        output.write(`^C\n${said === undefined ? "" : `${said}\n`}`);
+        Object.assign(editor, { line: "", cursor: 0, prevRows: 0 });
+        editor.prompt();
       });
       // The terminal makes no signal of Ctrl-Z while a line is edited.
       editor.on("SIGTSTP", () => {

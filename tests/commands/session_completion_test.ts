@@ -67,6 +67,8 @@ const LINES: ReadonlyArray<readonly [string, readonly string[]]> = [
   ["csr --key-type p", ["csr --key-type p256 ", "csr --key-type p384 "]],
   ["csr --key-type=p3", ["csr --key-type=p384 "]],
   ["issuer ", ["issuer add ", "issuer ls ", "issuer revoke "]],
+  ["id us", ["id use "]],
+  ["id use al", ["id use al ", "id use alice "]],
   ["issuer r", ["issuer revoke "]],
   ["frobnicate --i", []],
   ["csr; upl", []],

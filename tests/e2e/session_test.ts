@@ -126,7 +126,7 @@ test(
         await terminal.enter(BOB);
         await terminal.waitFor(/^bob at localhost:\d+: certified until [^]*^bob> *$/m);
         assert.match(await operate(terminal, "renew", "bob"), /"bob" is certified until /);
-        await terminal.enter("as alice"); // unlocked before
+        await terminal.enter("id use alice"); // unlocked before
         await terminal.waitFor(/^alice at localhost:\d+: certified until [^]*^alice> *$/m);
         await terminal.press("C-d");
         assert.equal(await terminal.exitCode(), 0);
@@ -137,7 +137,7 @@ test(
       const history = fs.readFileSync(historyPath, "utf8");
       assert.equal(fs.statSync(historyPath).mode & 0o777, 0o600);
       assert.match(history, /^CSR\nrenew\nCERTREQ bob --out '/);
-      assert.match(history, /\nas bob\nrenew\nas alice\n$/);
+      assert.match(history, /\nas bob\nrenew\nid use alice\n$/);
       assert.doesNotMatch(history, /secret|requst/, "what is no operation may be a password");
 
       // The server is away: what needs none works still, and what was typed before is there.
@@ -157,11 +157,17 @@ test(
         await terminal.press("Up");
         await terminal.press("Up");
         await terminal.press("Up");
-        await terminal.waitFor(/^alice \(offline\)> as alice$/m);
+        await terminal.waitFor(/^alice \(offline\)> id use alice$/m);
         await terminal.press("C-u");
         await terminal.type("hel");
         await terminal.press("Up"); // the last one that begins so
         await terminal.waitFor(/^alice \(offline\)> help certreq$/m);
+        await terminal.press("C-u");
+        await terminal.press("C-r"); // the last one that has it anywhere
+        await terminal.type("--port");
+        await terminal.waitFor(/^\(--port\)> listen --host 127\.0\.0\.1 --port 0$/m);
+        await terminal.press("Right");
+        await terminal.waitFor(/^alice \(offline\)> listen --host 127\.0\.0\.1 --port 0$/m);
         await terminal.press("C-u");
         await terminal.enter("Quit");
         assert.equal(await terminal.exitCode(), 0);
@@ -228,7 +234,7 @@ test(
         await terminal.enter("pki1:AAAA");
         await terminal.waitFor(/pki: error: [^]*◆ +Who are you\?/);
         await terminal.enter(invitation.trim());
-        await terminal.waitFor(/◆ +Password of carol/);
+        await terminal.waitFor(/◆ +Choose a password for carol/);
         await terminal.enter(CAROL);
         await terminal.waitFor(/"carol" has joined [^]*^carol at 127.0.0.1:\d+: certified until/m);
         await terminal.waitFor(promptOf("carol"));
