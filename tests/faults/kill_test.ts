@@ -2,7 +2,7 @@
  * `kill -9` at random moments, round after round, while clients have certificates issued and publish
  * them: whatever was acknowledged is there afterwards, and no checkpoint is ever taken back.
  *
- *   PKI_KILL_ROUNDS   how many rounds [200]
+ *   PKI_KILL_ROUNDS   how many rounds [60]
  *   PKI_KILL_SEED     replays the choices of a run; the moment of a kill stays the machine's
  */
 
@@ -22,7 +22,7 @@ import { inWorld, type World } from "../e2e/harness.ts";
 import { publish, seededRandom } from "../e2e/publish.ts";
 import { RawClient, withClient } from "../e2e/raw_client.ts";
 
-const ROUNDS = Number(process.env["PKI_KILL_ROUNDS"] ?? 200);
+const ROUNDS = Number(process.env["PKI_KILL_ROUNDS"] ?? 60);
 const SEED = Number(process.env["PKI_KILL_SEED"] ?? Date.now() % 2 ** 31);
 const USERS = ["alice", "bob", "carol"] as const;
 const IN_FLIGHT = 4;
