@@ -91,6 +91,19 @@ export function writeFileAtomic(
   }
 }
 
+/** What `link` says where there are no hard links: on a stick with FAT, say. */
+const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
+
+/** Gives a file a second name that nobody has yet; where that cannot be, a copy of it. */
+function placeOnce(from: string, to: string): void {
+  try {
+    fs.linkSync(from, to);
+  } catch (error) {
+    if (!NO_LINKS.includes(systemCodeOf(error) ?? "")) throw error;
+    fs.copyFileSync(from, to, fs.constants.COPYFILE_EXCL);
+  }
+}
+
 /**
  * Writes a file that must not be there yet, durably and whole; returns whether it was written. Of
  * several who try, one succeeds, and what it wrote stays.
@@ -109,7 +122,7 @@ export function writeFileOnce(
     throw storageError(`cannot write "${path}"`, cause);
   }
   try {
-    fs.linkSync(temporary, path);
+    placeOnce(temporary, path);
     syncFolder(dirname(path));
     return true;
   } catch (error) {

@@ -11,6 +11,7 @@ import {
   readTextIfThere,
   syncFolder,
   writeFileAtomic,
+  writeFileOnce,
 } from "../../lib/base/files.ts";
 
 const root = fs.mkdtempSync(join(tmpdir(), "pki-files-"));
@@ -74,16 +75,37 @@ const IMPOSSIBLE: readonly { readonly name: string; readonly make: () => string 
 ];
 
 for (const { name, make } of IMPOSSIBLE) {
-  test(`writeFileAtomic() fails as storage ${name}`, () => {
-    const path = make();
-    assert.throws(() => writeFileAtomic(path, "x"), (error) => {
-      const { kind, message } = error as { kind?: string; message: string };
-      assert.equal(kind, "storage", message);
-      assert.ok(message.startsWith(`cannot write "${path}": `), message);
-      return true;
-    });
+  test(`writeFileAtomic() and writeFileOnce() fail as storage ${name}`, () => {
+    for (const write of [writeFileAtomic, writeFileOnce]) {
+      const path = make();
+      assert.throws(() => write(path, "x"), (error) => {
+        const { kind, message } = error as { kind?: string; message: string };
+        assert.equal(kind, "storage", message);
+        assert.ok(message.startsWith(`cannot write "${path}": `), message);
+        return true;
+      });
+    }
   });
 }
+
+test("writeFileOnce() writes text and bytes for the owner alone, and replaces nothing", () => {
+  const path = fresh();
+  assert.equal(writeFileOnce(path, Uint8Array.of(0, 255)), true);
+  assert.equal(writeFileOnce(path, "other"), false);
+  assert.deepEqual([...fs.readFileSync(path)], [0, 255]);
+  assert.deepEqual(fs.readdirSync(join(path, "..")), ["file"]);
+  if (!IS_WINDOWS) assert.equal(modeOf(path), 0o600);
+  const text = fresh();
+  writeFileOnce(text, "text", 0o644);
+  assert.equal(fs.readFileSync(text, "utf8"), "text");
+});
+
+test("writeFileOnce() replaces no link and follows none", { skip: IS_WINDOWS }, () => {
+  const [path, target] = [fresh(), fresh("target")];
+  fs.symlinkSync(target, path); // to nothing
+  assert.equal(writeFileOnce(path, "new"), false);
+  assert.equal(fs.existsSync(target), false);
+});
 
 test("makeFolder() makes those above too, for the owner alone, and again", () => {
   const path = join(fresh("a"), "b");
