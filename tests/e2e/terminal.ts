@@ -22,6 +22,7 @@ export type Key =
   | "Enter"
   | "Tab"
   | "C-l"
+  | "C-r"
   | "C-c"
   | "C-d"
   | "C-u"
