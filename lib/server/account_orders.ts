@@ -151,6 +151,7 @@ export async function changeUser(
       await endSessions(directory, id, "the account was deleted");
       const revoked = await revokeAll(directory, id);
       directory.options.removeCopy(id);
+      directory.guesses.forget(id);
       const redacted = await redactDeleted(directory);
       return { user: mustFind(directory, id), revoked, redacted };
     }

@@ -133,6 +133,11 @@ export class GuessLimits {
     this.#known.remember(id, networksOf(address).home);
   }
 
+  /** The account was deleted: where its owner was is nobody's business any more. */
+  forget(id: string): void {
+    this.#known.forget(id);
+  }
+
   /** Charges a registration. @throws {PkiError} `busy`, with the time to wait */
   startRegistration(address: string): void {
     const name = networksOf(address).home;

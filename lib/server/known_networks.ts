@@ -44,4 +44,8 @@ export class KnownNetworks {
       this.#networks.delete(oldest);
     }
   }
+
+  forget(id: string): void {
+    this.#networks.delete(id);
+  }
 }

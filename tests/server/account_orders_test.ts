@@ -235,8 +235,11 @@ test("a deleted account is gone: sessions, certificates, copy and id", async () 
   assert.ok(world.copies.has("bob"));
   const size = world.entries.length;
   await order(world, "USER", { id: "bob", action: "disable" });
+  const { guesses } = world.directory;
+  const known = guesses.knownAccounts;
   const { user, revoked, redacted } = await order(world, "USER", { id: "bob", action: "delete" });
   assert.equal(user.deletedMs, NOW_MS);
+  assert.equal(guesses.knownAccounts, known - 1, "his addresses are forgotten");
   assert.equal(revoked, 1);
   assert.equal(redacted, 2);
   assert.deepEqual(

@@ -24,3 +24,10 @@ test("KnownNetworks forgets the account whose last login is the oldest, and neve
   assert.equal(known.accounts, 3);
   assert.deepEqual(["a", "b", "c", "d"].filter((id) => known.has(id, "home")), ["a", "c", "d"]);
 });
+
+test("KnownNetworks forgets an account when it is told to", () => {
+  const known = new KnownNetworks();
+  for (const id of ["alice", "bob"]) known.remember(id, "home");
+  known.forget("alice");
+  assert.deepEqual(["alice", "bob"].filter((id) => known.has(id, "home")), ["bob"]);
+});
