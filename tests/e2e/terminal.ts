@@ -23,6 +23,7 @@ export type Key =
   | "Tab"
   | "C-l"
   | "C-r"
+  | "C-r"
   | "C-c"
   | "C-d"
   | "C-u"
