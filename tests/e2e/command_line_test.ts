@@ -638,9 +638,11 @@ const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 test("--json results have their fields", () =>
   inWorld(async (world) => {
     const { running, port, fingerprint } = await world.serve();
-    assert.deepEqual(fieldsOf(running.stdout), {
+    const { invitation, ...ready } = fieldsOf(running.stdout);
+    assert.deepEqual(ready, {
       ...{ event: "ready", host: "127.0.0.1", port, fingerprint, domain: "pki.internal" },
     });
+    assert.match(String(invitation), /^pki1:[\w-]+$/);
     assert.match(fingerprint, HEX_64);
 
     const certified = fieldsOf((await world.ok("alice", ["csr", "--register", "--json"])).stdout);
