@@ -23,7 +23,6 @@ export type Key =
   | "Tab"
   | "C-l"
   | "C-r"
-  | "C-r"
   | "C-c"
   | "C-d"
   | "C-u"
