@@ -25,7 +25,7 @@ import { runCancellable, runOperation } from "./operation.ts";
 import { choosePaint } from "./paint.ts";
 import { completeLine } from "./session_completion.ts";
 import { sessionHelp } from "./session_help.ts";
-import { interpretLine, isForHistory, type Meaning } from "./session_line.ts";
+import { interpretLine, INVITATION, isForHistory, type Meaning } from "./session_line.ts";
 import { openSession, SERVER_FLAGS, type ServerFlags } from "./sign_in.ts";
 import { Sitting } from "./sitting.ts";
 import { describeStanding, markStanding } from "./standing.ts";
@@ -33,8 +33,6 @@ import { describeStanding, markStanding } from "./standing.ts";
 interface SessionFlags extends ServerFlags {
   readonly noHistory?: boolean;
 }
-
-const INVITATION = /^pki1:/i;
 
 /** How often a password may be mistyped at the start, as at other logins. */
 const PASSWORD_TRIES = 3;

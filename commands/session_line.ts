@@ -17,6 +17,9 @@ export const OWN_WORDS = {
   quit: { usage: "quit", brief: "Leave; exit and Ctrl-D too" },
 } as const;
 
+/** How the line of an invitation begins. */
+export const INVITATION = /^pki1:/i;
+
 /** What makes no sense inside of the session, and what does it instead. */
 const REFUSED: Readonly<Record<string, readonly [why: string, hint: string]>> = {
   serve: ["a server runs for itself", "run it in a terminal of its own: pki serve"],
@@ -69,8 +72,8 @@ function one(words: readonly string[], what: string): string {
  * @throws {PkiError} `usage` for what cannot be read, or cannot be done inside of the session
  */
 export function interpretLine(line: string): Meaning {
-  const words = translateWords(splitWords(line));
-  const [name = "", ...rest] = words;
+  const typed = splitWords(line);
+  const [name = "", ...rest] = translateWords(typed);
   switch (name) {
     case "":
       return { kind: "nothing" };
@@ -88,6 +91,8 @@ export function interpretLine(line: string): Meaning {
     case "--help":
       return { kind: "help", words: translateWords(rest) };
   }
+  // An invitation that is pasted says what it is for.
+  if (INVITATION.test(name)) return { kind: "run", words: ["join", ...typed] };
   if (rest.length === 1 && rest[0] === "?") return { kind: "help", words: [name] };
   return interpretCommand(name, rest);
 }

@@ -45,6 +45,8 @@ const LINES: ReadonlyArray<readonly [string, Meaning]> = [
   ["help issuer add", help("issuer", "add")],
   ["csr ?", help("csr")],
   ["serve --help", run("serve", "--help")],
+  ["pki1:AbCd", run("join", "pki1:AbCd")],
+  ["pki join pki1:AbCd", run("join", "pki1:AbCd")],
   ["frobnicate", run("frobnicate")],
   ["constructor", run("constructor")],
 ];
