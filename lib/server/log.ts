@@ -185,7 +185,8 @@ export class Log implements EventLog {
     this.#whenIdle = idle.resolve;
     const timer = setTimeout(() => {
       this.#isGone = true;
-      this.#stream.destroy();
+      // A standard stream cannot be destroyed: whoever waits for it to drain has to hear of it.
+      this.#stream.emit("error", new Error("nobody reads the log"));
       idle.resolve();
     }, CLOSE_MS);
     await idle.promise;

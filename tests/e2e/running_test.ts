@@ -8,6 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { inWorld, needs, PASSWORDS, PKI, runProgram, type World } from "./harness.ts";
+import { RawClient, withClient } from "./raw_client.ts";
 
 interface Line {
   readonly event: string;
@@ -101,6 +102,24 @@ test("the log has every event on a line of JSON and no secret, and SIGHUP change
     await world.ok("carol", ["csr", "--register"]);
     assert.equal((await running.end()).code, 0);
     assert.match(running.stderr, /stopping: running requests finish/);
+  }));
+
+test("a log that nobody reads keeps the server from nothing, not even from ending", () =>
+  inWorld(async (world) => {
+    const program = world.path("pki-unread");
+    // Stderr is a pipe that the server itself holds open for reading, and nobody reads.
+    const script = `#!/bin/sh
+mkfifo "$0.pipe"
+exec 3<>"$0.pipe"
+exec '${PKI}' "$@" 2>"$0.pipe"
+`;
+    fs.writeFileSync(program, script, { mode: 0o755 });
+    const { running } = await world.serve(["--log-level", "debug"], { program });
+    await withClient(RawClient.open(world), async (client) => {
+      // A pipe holds 64 KiB; each of these makes a line of some 100 bytes.
+      for (let count = 0; count < 1500; count++) await client.ok("HELLO");
+    });
+    assert.equal((await running.end()).code, 0);
   }));
 
 /** Listens as a supervisor does, and prints one line of JSON a datagram. */
