@@ -34,7 +34,7 @@ export function inFolder<T>(
   }
 }
 
-/** Runs a program in that folder, without input; stdout and stderr in one. */
+/** Runs a program in that folder, without input; its arguments are UTF-8; stdout and stderr in one. */
 export function runTool(
   program: string,
   args: readonly string[],
@@ -42,6 +42,7 @@ export function runTool(
 ): { readonly status: number | null; readonly output: string } {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd,
+    env: { ...process.env, LC_ALL: "C.UTF-8" },
     stdio: ["ignore", "pipe", "pipe"],
     encoding: "utf8",
     timeout: 20_000,
