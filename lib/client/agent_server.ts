@@ -54,9 +54,13 @@ function answer(keys: KeptKeys, frame: Uint8Array): Uint8Array {
 }
 
 /** Reads one request, answers it and hangs up. */
-function serve(socket: Socket, keys: KeptKeys, onChange: () => void): void {
+function serve(
+  socket: Socket,
+  { keys, silenceMs = LIMITS.agentSilenceMs }: Pick<AgentOptions, "keys" | "silenceMs">,
+  onChange: () => void,
+): void {
   const frames = new FrameReader();
-  const timer = setTimeout(() => socket.destroy(), LIMITS.agentSilenceMs);
+  const timer = setTimeout(() => socket.destroy(), silenceMs);
   socket.once("close", () => clearTimeout(timer));
   let isAnswered = false;
   socket.on("data", (chunk: Uint8Array) => {
@@ -83,6 +87,8 @@ export interface AgentOptions {
   /** Called when others can connect. */
   readonly onReady: () => void;
   readonly signal: AbortSignal;
+  /** How long a connection may take, from its beginning to its end. */
+  readonly silenceMs?: number;
 }
 
 /** Listens where nobody does. @returns `undefined` if another agent is there */
@@ -114,7 +120,8 @@ async function listenFirst(
  * @returns whether it was the one: `false` if another agent is there
  * @throws {PkiError} `storage`
  */
-export async function runAgent({ folder, keys, onReady, signal }: AgentOptions): Promise<boolean> {
+export async function runAgent(options: AgentOptions): Promise<boolean> {
+  const { folder, keys, onReady, signal } = options;
   const over = Promise.withResolvers<void>();
   const end = () => over.resolve();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -132,7 +139,7 @@ export async function runAgent({ folder, keys, onReady, signal }: AgentOptions):
       if (open >= LIMITS.agentConnectionsMax) return void socket.destroy();
       open++;
       socket.once("close", () => open--);
-      serve(socket, keys, () => keys.isEmpty && look());
+      serve(socket, options, () => keys.isEmpty && look());
     });
   } catch (error) {
     throw storageError(`cannot listen on "${join(folder, AGENT_SOCKET_NAME)}"`, error);

@@ -47,7 +47,7 @@ function makeKeys(home: Home): KeptKeys {
 }
 
 /** Starts an agent in a home that has alice's key; resolves when it can be asked or is over. */
-async function startAgent(home: Home): Promise<Running> {
+async function startAgent(home: Home, silenceMs?: number): Promise<Running> {
   if (!home.hasKey("alice")) putKey(home, "alice", PEM);
   const keys = makeKeys(home);
   const end = new AbortController();
@@ -57,14 +57,18 @@ async function startAgent(home: Home): Promise<Running> {
     keys,
     onReady: ready.resolve,
     signal: end.signal,
+    ...(silenceMs === undefined ? {} : { silenceMs }),
   });
   await Promise.race([ready.promise, over]);
   return { home, keys, end, over };
 }
 
-async function withAgent(work: (agent: Running) => Promise<void>): Promise<void> {
+async function withAgent(
+  work: (agent: Running) => Promise<void>,
+  silenceMs?: number,
+): Promise<void> {
   await inHome(async (home) => {
-    const agent = await startAgent(home);
+    const agent = await startAgent(home, silenceMs);
     try {
       await work(agent);
     } finally {
@@ -187,6 +191,13 @@ test("runAgent() answers what is none with an error, hangs up, and goes on", () 
     }
     assert.ok(await fetchKey(home, { id: "alice", pem: PEM }));
   }));
+
+test("runAgent() hangs up on who says nothing, or not all of it", () =>
+  withAgent(async ({ home }) => {
+    assert.equal(await tell(home), undefined);
+    const list = encodeAgentRequest({ type: "LIST", body: {} });
+    assert.equal(await tell(home, list.subarray(0, list.length - 1)), undefined);
+  }, 1));
 
 test("runAgent() has so many connections and no more", () =>
   withAgent(async ({ home }) => {
