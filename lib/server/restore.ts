@@ -75,6 +75,9 @@ export async function restore(path: string, options: RestoreOptions): Promise<Re
         // Not synced: they follow from the log.
         if (isId(id)) writeFileAtomic(certificateCopy(paths, id), pem, { isDurable: false });
       },
+      onDeleted: (id) => {
+        if (isId(id)) fs.rmSync(certificateCopy(paths, id), { force: true });
+      },
       ...(onBytes ? { onBytes } : {}),
     });
     if (hasErrors(verified)) throw notWhole(path, { verified, temporary });

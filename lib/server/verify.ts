@@ -56,6 +56,8 @@ export interface VerifyOptions {
   readonly hasCopies?: boolean;
   /** Each user's certificates as the copy has them, in the order of the log. What it throws ends all. */
   readonly onIssued?: (id: string, pem: string) => void;
+  /** A user is gone for good, and has no copy any more. What it throws ends all. */
+  readonly onDeleted?: (id: string) => void;
   /** Told how many bytes of the log have been read so far; a `PkiError` that it throws ends all. */
   readonly onBytes?: (done: number) => void;
 }
@@ -111,6 +113,7 @@ class Verification {
   readonly #findings: Finding[] = [];
   readonly #copies = new Map<string, Copy>();
   readonly #certified = new Set<string>();
+  readonly #deleted = new Set<string>();
   #cas: VerifiedCas | undefined;
   #verifier: NoteKey | undefined;
   #serverLeaf: string | undefined;
@@ -308,6 +311,7 @@ class Verification {
   /** An entry that was read; also behind a fault, where its place is a guess. */
   #checkEntry(entry: StoredEntry, index: number): void {
     const { paths, onIssued } = this.#options;
+    if (entry.type === "deleted") return this.#takeDeleted(entry);
     if (entry.type !== "issued") return;
     const where = `${paths.log}, entry ${index}`;
     const issued = this.#try(where, () => {
@@ -330,6 +334,13 @@ class Verification {
     if (!copy) return;
     if (hashOf(utf8(pem)) === copy.hash) copy.seen = "newest";
     else if (copy.seen === "newest") copy.seen = "older";
+  }
+
+  #takeDeleted({ private: hidden }: StoredEntry): void {
+    const id = hidden === "redacted" ? undefined : hidden?.["id"];
+    if (typeof id !== "string") return;
+    this.#deleted.add(id);
+    this.#options.onDeleted?.(id);
   }
 
   async #readCopies(): Promise<void> {
@@ -371,13 +382,17 @@ class Verification {
       const path = join(paths.certificates, `${id}.pem`);
       if (!this.#certified.has(id)) {
         this.#error(path, "the log has no certificate of this id");
+      } else if (this.#deleted.has(id)) {
+        this.#note(path, "its account was deleted; it can be removed");
       } else if (seen === "never") {
         this.#error(path, "the log does not have this certificate");
       } else if (seen === "older" && !isLive) {
         this.#note(path, "it is not the newest certificate; the log has that");
       }
     }
-    const missing = isLive ? [] : [...this.#certified].filter((id) => !this.#copies.has(id));
+    const missing = isLive
+      ? []
+      : [...this.#certified].filter((id) => !this.#copies.has(id) && !this.#deleted.has(id));
     for (const id of missing) {
       this.#note(
         join(paths.certificates, `${id}.pem`),
