@@ -380,7 +380,8 @@ test("a user whose name looks like a host or the server is only a user", () =>
       assert.deepEqual(heard, told, `${name} is told nothing else`);
     }
     const { heard } = await ask(await forge.server());
-    assert.deepEqual(heard.slice(0, 2), ["HELLO", "LOGIN"], "the server's own is believed");
+    const login = ["HELLO", "LOGIN_CERTIFICATE"];
+    assert.deepEqual(heard.slice(0, 2), login, "the server's own is believed");
   }));
 
 test("users called like hosts talk like anybody", () =>
