@@ -18,21 +18,21 @@ import {
 } from "../protocol/admin_messages.ts";
 import { INVITATION_TOKEN_BYTES } from "../protocol/invitation.ts";
 import {
-  deletedWithCertificates,
   entriesToRedact,
   findInvitationByNumber,
   forgetEntries,
   isIdTaken,
   listAccounts,
   listInvitations,
+  unfinishedDeletions,
 } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificate_list.ts";
 import { idTaken } from "./accounts.ts";
 import type { Directory } from "./directory.ts";
 import { hashToken } from "./passwords.ts";
 
-/** Certificates of one account that are revoked together. */
-const REVOKED_AT_ONCE_MAX = 10_000;
+/** Certificates of one account that are revoked together; there may be more of them. */
+const REVOKED_AT_ONCE_MAX = 1000;
 /** Rows of one answer in bytes; a frame has 65,536. */
 const ROWS_BYTES_MAX = 60_000;
 
@@ -199,14 +199,17 @@ async function endSessions(directory: Directory, id: string, why: string): Promi
 /** Returns how many. */
 async function revokeAll(directory: Directory, id: string): Promise<number> {
   const { options: { state: { database } }, nowMs } = directory;
-  const good = listCertificates(database, {
-    id,
-    state: "valid",
-    nowMs,
-    limit: REVOKED_AT_ONCE_MAX,
-  });
-  if (good.length > 0) await directory.revocation.revoke(good, "cessationOfOperation");
-  return good.length;
+  for (let revoked = 0;;) {
+    const good = listCertificates(database, {
+      id,
+      state: "valid",
+      nowMs,
+      limit: REVOKED_AT_ONCE_MAX,
+    });
+    if (good.length === 0) return revoked;
+    await directory.revocation.revoke(good, "cessationOfOperation");
+    revoked += good.length;
+  }
 }
 
 /** Takes private parts of deleted accounts out of the log; returns of how many entries. */
@@ -222,7 +225,7 @@ async function redactDeleted({ options: { state, log, onChange } }: Directory): 
 /** Ends deletions that a crash has cut short. */
 export async function finishDeletions(directory: Directory): Promise<void> {
   const { state } = directory.options;
-  for (const id of deletedWithCertificates(state.database, directory.nowMs)) {
+  for (const id of unfinishedDeletions(state.database, directory.nowMs)) {
     await revokeAll(directory, id);
     directory.options.removeCopy(id);
   }

@@ -77,6 +77,8 @@ interface PendingRegistration extends PendingPassword {
 
 interface PendingLogin {
   readonly id: string;
+  /** Of the account, if there is one: of the password that is being tried. */
+  readonly credential: string | undefined;
   readonly state: string;
   readonly wasNoGuess: () => void;
 }
@@ -152,7 +154,7 @@ export class LoginDialogue {
       request,
       parties: this.#partiesOf(id),
     });
-    this.#login = { id, state, wasNoGuess };
+    this.#login = { id, credential: account?.credential, state, wasNoGuess };
     return { response, suite: OPAQUE_SUITE };
   }
 
@@ -174,7 +176,12 @@ export class LoginDialogue {
       throw new PkiError("refused", "cannot log in: the id or the password is wrong");
     }
     pending.wasNoGuess();
-    checkEnabled(pending.id, this.#options.find(pending.id));
+    const account = this.#options.find(pending.id);
+    checkEnabled(pending.id, account);
+    // Who knows the password before must not have begun in time to come in with it.
+    if (account?.credential !== pending.credential) {
+      throw new PkiError("refused", "cannot log in: the password was changed a moment ago");
+    }
     return pending.id;
   }
 

@@ -121,7 +121,7 @@ export class DirectorySession {
 
   /** @throws {PkiError} what goes back to the client as an error */
   async handle(request: Request): Promise<Answer> {
-    this.#checkGoesOn();
+    this.checkGoesOn();
     this.#running++;
     try {
       const answer = await this.#carryOut(request);
@@ -215,7 +215,8 @@ export class DirectorySession {
     }
   }
 
-  #checkGoesOn(): void {
+  /** @throws {PkiError} `refused` once it was ended from here */
+  checkGoesOn(): void {
     if (this.#end) throw new PkiError("refused", "cannot do this: this session has ended");
   }
 
@@ -338,7 +339,7 @@ export class DirectorySession {
       id,
       csr: parseBase64(csr),
     });
-    this.#checkGoesOn(); // ended meanwhile: then nothing of it is recorded
+    this.checkGoesOn(); // ended meanwhile: then nothing of it is recorded
     const certificate = encodeBase64(der);
     const index = await this.#directory.commit({
       type: "issued",

@@ -37,15 +37,21 @@ export class Passwords {
     { id, invitation: token }: Pick<RequestBody<"REGISTER">, "id" | "invitation">,
   ): Admission {
     const invitation = token === undefined ? undefined : this.#find(token);
+    // Whether somebody has an id, no stranger is told who could not have it anyway.
+    if (token === undefined) this.#checkOpen(id);
+    else if (!invitation) this.#check(invitation, id);
     const isTaken = isIdTaken(this.#directory.options.state.database, id);
     // Whoever comes again with a line that was used up is told that the id is theirs already.
     if (isTaken && !invitation?.isReset) throw idTaken(id);
-    if (token !== undefined) {
-      const good = this.#check(invitation, id);
-      if (good.isReset && !this.#directory.options.state.account(id)) throw idTaken(id);
-      return { invitation: good.number, isReset: good.isReset };
-    }
-    if (this.registration === "open") return { isReset: false };
+    if (token === undefined) return { isReset: false };
+    const good = this.#check(invitation, id);
+    if (good.isReset && !this.#directory.options.state.account(id)) throw idTaken(id);
+    return { invitation: good.number, isReset: good.isReset };
+  }
+
+  /** @throws {PkiError} `refused` if nobody registers without an invitation */
+  #checkOpen(id: string): void {
+    if (this.registration === "open") return;
     throw new PkiError(
       "refused",
       this.registration === "invite"
@@ -93,8 +99,8 @@ export class Passwords {
         public: admission.invitation === undefined ? {} : { invitation: admission.invitation },
         private: { ...chosen, address },
       });
+      if (admission.isReset) this.#endSessions(id);
     });
-    if (admission.isReset) this.#endSessions(id);
   }
 
   /** An invitation is used as often as it may be, by whoever comes first. */
@@ -104,7 +110,10 @@ export class Passwords {
     change: () => Promise<void>,
   ): Promise<void> {
     await this.#directory.inTurn(id, async () => {
-      if (invitation === undefined) return await change();
+      if (invitation === undefined) {
+        this.#checkOpen(id); // it may have been closed since the dialogue began
+        return await change();
+      }
       // No id has a colon. Always in this order, so nobody waits for each other.
       await this.#directory.inTurn(`invitation:${invitation}`, async () => {
         const { state } = this.#directory.options;
@@ -122,14 +131,18 @@ export class Passwords {
   ): Promise<Answer> {
     const { id } = chosen;
     await this.#directory.inTurn(id, async () => {
-      if (!this.#directory.options.state.account(id)) throw idTaken(id);
+      // Whoever waited for a turn may have been shut out by the one before.
+      session.checkGoesOn();
+      if (!this.#directory.options.state.account(id)) {
+        throw new PkiError("refused", `cannot change the password: there is no account "${id}"`);
+      }
       await this.#directory.commit({
         type: "credentials",
         public: {},
         private: { ...chosen, address },
       });
+      this.#endSessions(id, session);
     });
-    this.#endSessions(id, session);
     return {};
   }
 

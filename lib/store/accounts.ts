@@ -95,12 +95,17 @@ export function listAccounts(
   ).all(nowMs, nowMs, id ?? after, limit);
 }
 
-/** Deleted accounts whose certificates are still good: a crash came between. */
-export function deletedWithCertificates(database: Database, nowMs: number): readonly string[] {
+/**
+ * Deleted accounts with certificates that are still good, or with entries that are not redacted, which
+ * is what a deletion does last: a crash came between.
+ */
+export function unfinishedDeletions(database: Database, nowMs: number): readonly string[] {
   return database.query<[string], [number]>(
-    `SELECT id FROM accounts WHERE deleted_ms IS NOT NULL AND EXISTS (
-       SELECT 1 FROM certificates INDEXED BY certificates_by_id
-       WHERE certificates.id = accounts.id AND revoked_ms IS NULL AND not_after_ms >= ?)`,
+    `SELECT id FROM accounts WHERE deleted_ms IS NOT NULL AND (
+       EXISTS (SELECT 1 FROM account_entries WHERE account_entries.id = accounts.id) OR
+       EXISTS (
+         SELECT 1 FROM certificates INDEXED BY certificates_by_id
+         WHERE certificates.id = accounts.id AND revoked_ms IS NULL AND not_after_ms >= ?))`,
   ).values(nowMs).flat() as string[];
 }
 

@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64, encodeHex, parseBase64, sha256 } from "../../lib/base/bytes.ts";
 import type { AdminAnswer, AdminBody } from "../../lib/protocol/admin_messages.ts";
+import { finishDeletions } from "../../lib/server/account_orders.ts";
 import { carryOut } from "../../lib/server/directory_orders.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import type { DirectoryOrder } from "../../lib/server/ports.ts";
+import { entriesToRedact } from "../../lib/store/accounts.ts";
+import { listCertificates } from "../../lib/store/certificate_list.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
@@ -291,14 +294,84 @@ test("PASSWD changes the password, and ends what the old one had opened", async 
   await assertFails(ask(world.open(), "PASSWD", { request: "AAAA" }), "refused", /log in first$/);
 });
 
-test("two sessions of one user that change the password at once end, and nobody waits", async () => {
+test("of two sessions of one user that change the password at once the first does, and stays", async () => {
   const world = await worldOf("open");
   const sessions = [await openAs(world, "alice"), await openAs(world, "alice")] as const;
   const finishes = [
     await startChanging(sessions[0], { id: "alice", password: "first", root }),
     await startChanging(sessions[1], { id: "alice", password: "second", root }),
   ];
-  const ended = await Promise.allSettled(finishes.map((finish) => finish()));
-  assert.equal(ended.filter(({ status }) => status === "fulfilled").length, 2);
-  assert.equal(await logsIn(world, "alice", "second"), true);
+  const ended = finishes.map((finish) => finish());
+  assert.deepEqual(await ended[0], {});
+  const late = "cannot do this: this session has ended";
+  await assertFails(ended[1] ?? assert.fail(), "refused", late);
+  assert.ok(await logsIn(world, "alice", "first"));
+  await assertFails(ask(sessions[0], "CERTREQ", { id: "bob" }), "not-found", /./);
+});
+
+test("a login that began with the password before does not end behind its change", async () => {
+  const world = await worldOf("open");
+  const session = await openAs(world, "alice");
+  const early = world.open();
+  const finish = await startLoggingIn(early, { id: "alice", root });
+  assert.ok(finish);
+  await (await startChanging(session, { id: "alice", password: "new horse", root }))();
+  const message = "cannot log in: the password was changed a moment ago";
+  await assertFails(ask(early, "LOGIN_FINISH", finish), "refused", message);
+});
+
+test("a password that is changed while its account is deleted comes too late", async () => {
+  const world = await worldOf("open");
+  const session = await openAs(world, "bob");
+  const finish = await startChanging(session, { id: "bob", password: "new horse", root });
+  const deleted = order(world, "USER", { id: "bob", action: "delete" });
+  await assertFails(finish(), "refused", 'cannot change the password: there is no account "bob"');
+  assert.equal((await deleted).user.deletedMs, NOW_MS);
+  assert.ok(!await logsIn(world, "bob", "new horse"));
+});
+
+test("whether an id is taken, nobody is told who could not register it anyway", async () => {
+  const world = await worldOf("open");
+  await openAs(world, "alice");
+  const invitation = encodeBase64(new Uint8Array(16));
+  const foreign = "cannot use the invitation: this server has not made it";
+  const rows = [
+    ["invite", {}, 'cannot register "alice": this server wants an invitation'],
+    ["closed", {}, 'cannot register "alice": this server registers nobody'],
+    ["open", { invitation }, foreign],
+    ["invite", { invitation }, foreign],
+    ["closed", { invitation }, foreign],
+  ] as const;
+  for (const [registration, given, message] of rows) {
+    world.directory.passwords.registration = registration;
+    const asked = ask(world.open(), "REGISTER", { id: "alice", request: "AAAA", ...given });
+    await assertFails(asked, "refused", message);
+  }
+});
+
+test("a registration that began while everybody could register ends with that", async () => {
+  const world = await worldOf("open");
+  const finish = await startRegistering(world.open(), { id: "alice", root });
+  world.directory.passwords.registration = "invite";
+  const message = 'cannot register "alice": this server wants an invitation';
+  await assertFails(finish(), "refused", message);
+});
+
+test("finishDeletions() does what a crash has left of a deletion, whatever that is", async () => {
+  const world = await worldOf("open");
+  for (const id of ["alice", "bob", "carol"]) await certify(await openAs(world, id), id);
+  const deleteOnly = (id: string) =>
+    world.directory.commit({ type: "deleted", public: {}, private: { id } });
+  const good = listCertificates(world.state.database, { id: "bob", nowMs: NOW_MS, limit: 9 });
+  await world.directory.revocation.revoke(good, "cessationOfOperation");
+  await deleteOnly("alice");
+  await deleteOnly("bob"); // whose certificates are revoked: only copy and private parts are left
+  await finishDeletions(world.directory);
+  assert.deepEqual([...world.copies.keys()], ["carol"]);
+  assert.deepEqual(entriesToRedact(world.state.database), []);
+  const { users } = await order(world, "USERS", {});
+  assert.deepEqual(users.map(({ id, valid }) => [id, valid]), [["alice", 0], ["bob", 0], [
+    "carol",
+    1,
+  ]]);
 });
