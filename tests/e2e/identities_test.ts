@@ -249,72 +249,24 @@ async function exportedPem(): Promise<void> {
 
 const pass = (password: string) => `pass:${password}`;
 
+/** The built program does all of its rounds; every kind of key and password is tried in `tests/referees`. */
 async function openedByOthers(): Promise<void> {
-  const info = await openssl(
-    "pkcs12",
-    "-in",
-    "alice.p12",
-    "-info",
-    "-noout",
-    "-passin",
-    pass(FILE_PASSWORD),
-  );
-  assert.match(info.output, /^MAC: sha256, Iteration 600000$/m);
+  const read = ["pkcs12", "-in", "alice.p12", "-info", "-noout", "-passin", pass(FILE_PASSWORD)];
+  const { output } = await openssl(...read);
+  assert.match(output, /^MAC: sha256, Iteration 600000$/m);
   const pbes2 = /PBES2, PBKDF2, AES-256-CBC, Iteration 600000, PRF hmacWithSHA256$/gm;
-  assert.equal([...info.output.matchAll(pbes2)].length, 2);
-  assert.equal([...info.output.matchAll(/^Certificate bag$/gm)].length, 3);
-  const wrong = await tool(
-    world,
-    "openssl",
-    "pkcs12",
-    "-in",
-    "alice.p12",
-    "-noout",
-    "-passin",
-    pass("wrong"),
-  );
-  assert.notEqual(wrong.code, 0);
-
-  if (hasProgram("keytool")) {
-    const args = ["-list", "-v", "-keystore", "alice.p12", "-storepass", FILE_PASSWORD];
-    const { stdout } = await toolWorks(world, "keytool", ...args);
-    assert.match(stdout, /Alias name: alice\n/);
-    assert.match(stdout, /Entry type: PrivateKeyEntry\nCertificate chain length: 3\n/);
-  }
-  if (hasProgram("certtool")) {
-    const args = ["--p12-info", "--inder", "--infile", "alice.p12", "--password", FILE_PASSWORD];
-    const { stdout } = await toolWorks(world, "certtool", ...args);
-    assert.match(stdout, /BEGIN ENCRYPTED PRIVATE KEY|BEGIN PRIVATE KEY/);
-    assert.equal([...stdout.matchAll(/Friendly name: alice/g)].length, 2);
-  }
+  assert.equal([...output.matchAll(pbes2)].length, 2);
+  assert.equal([...output.matchAll(/^Certificate bag$/gm)].length, 3);
   if (hasProgram("pk12util")) {
     await makeNssFolder("nss");
     await toolWorks(world, "pk12util", "-i", "alice.p12", "-d", "sql:nss", "-W", FILE_PASSWORD);
     const { stdout } = await toolWorks(world, "certutil", "-K", "-d", "sql:nss");
     assert.match(stdout, / alice$/m);
-    // What the export says: NSS has no Ed25519.
-    const carol = ["-i", "carol.p12", "-d", "sql:nss", "-W", FILE_PASSWORD];
-    assert.notEqual((await tool(world, "pk12util", ...carol)).code, 0);
   }
-
-  // A password that is not ASCII: all but Java.
   const unicode = writeSecret(world, "unicode.pass", UNICODE_PASSWORD);
   const { stderr } = await good(world.run(exportUnder(unicode, "alice", "unicode.p12")));
   assert.match(stderr, /^Java opens no file whose password is not ASCII/m);
   await openssl("pkcs12", "-in", "unicode.p12", "-noout", "-passin", pass(UNICODE_PASSWORD));
-  if (hasProgram("pk12util")) {
-    await makeNssFolder("nss2");
-    await toolWorks(
-      world,
-      "pk12util",
-      "-i",
-      "unicode.p12",
-      "-d",
-      "sql:nss2",
-      "-W",
-      UNICODE_PASSWORD,
-    );
-  }
 }
 
 async function makeNssFolder(name: string): Promise<void> {
@@ -599,14 +551,24 @@ const REFUSED: readonly RefusedRow[] = [
   },
 ];
 
+/** What is in the home, but for the server: a refusal changes nothing of it. */
+function readHome(): Readonly<Record<string, string>> {
+  const names = fs.readdirSync(world.home, { recursive: true }) as string[];
+  const files = names.filter((name) => !name.startsWith("server"))
+    .filter((name) => fs.statSync(join(world.home, name)).isFile()).sort();
+  return Object.fromEntries(
+    files.map((name) => [name, fs.readFileSync(join(world.home, name), "utf8")]),
+  );
+}
+
 async function checkRefused({ args, code, error, hint }: RefusedRow): Promise<void> {
-  const before = await list(world);
+  const before = readHome();
   const finished = await world.run(args());
   assert.match(finished.stderr, new RegExp(`^pki: error: ${error.source}`, "m"));
   if (hint) assert.match(finished.stderr, new RegExp(`^pki: hint: .*${hint.source}`, "m"));
   assert.equal(finished.code, code);
   assert.equal(finished.stdout, "");
-  assert.deepEqual(await list(world), before);
+  assert.deepEqual(readHome(), before);
   for (const name of ["x.p12", "x.pem"]) assert.equal(fs.existsSync(world.path(name)), false);
 }
 
