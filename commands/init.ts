@@ -200,7 +200,9 @@ async function tell(
   const fingerprint = fingerprintOf(loadRoot(serverFiles(folder)).der);
   surroundings.result(
     { event: "ready", folder, domain, fingerprint },
-    `${what} for ${domain}\n  folder       ${folder}\n  fingerprint  ${fingerprint}`,
+    `${what} for ${domain}\n  folder       ${folder}\n  fingerprint  ${
+      surroundings.paint.mark(fingerprint)
+    }`,
   );
 }
 

@@ -275,7 +275,7 @@ function announce(
       ...(invitation ? { invitation: invitation.line } : {}),
     },
     `pki server for ${domain}, ready\n  address      ${formatAddress({ host, port })}\n` +
-      `  fingerprint  ${fingerprint}`,
+      `  fingerprint  ${surroundings.paint.mark(fingerprint)}`,
   );
   if (!invitation || isLogged) return;
   surroundings.note(
