@@ -35,9 +35,9 @@ export interface FoundIdentity {
   readonly certificates: readonly Bytes[];
 }
 
-/** A SEQUENCE, as every PKCS #12 file begins, and no text does. */
-function isPkcs12(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x30;
+/** A SEQUENCE of more than 127 bytes, as every PKCS #12 file is; in text, a second byte is ASCII. */
+function isPkcs12([tag, length = 0]: Uint8Array): boolean {
+  return tag === 0x30 && length >= 0x80;
 }
 
 function readPemKey(text: string, what: string): KeyObject {

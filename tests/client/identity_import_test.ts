@@ -60,6 +60,7 @@ test("readIdentity() reads PEM, whatever stands around the blocks and in which o
   const pem = encodeCertificatesPem([ROOT, ALICE.certificate.der]);
   assertAlice(await read(keyPem() + pem));
   assertAlice(await read(pem + keyPem()));
+  assertAlice(await read(`0 is how DER begins, too\n${pem}${keyPem()}`));
   const latin1 = Uint8Array.of(0x23, 0xe9, 0x0a); // text that is not UTF-8
   assertAlice(
     await read(concatBytes(latin1, utf8(`Bag Attributes: <No Attributes>\n${pem}${keyPem()}`))),
