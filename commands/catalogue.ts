@@ -55,11 +55,6 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Say what is wrong, and what to do",
     load: async () => (await import("./doctor.ts")).doctorCommand,
   },
-  ping: {
-    group: "start",
-    brief: "Ask the server whether it is well",
-    load: async () => (await import("./ping.ts")).pingCommand,
-  },
   passwd: {
     group: "people",
     brief: "Change your password",
@@ -174,6 +169,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     group: "server",
     brief: "Look after the server's log",
     load: async () => (await import("./log_verify.ts")).logRoutes,
+  },
+  ping: {
+    group: "scripts",
+    brief: "Ask the server whether it is well",
+    load: async () => (await import("./ping.ts")).pingCommand,
   },
   completion: {
     group: "scripts",

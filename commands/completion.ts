@@ -6,6 +6,7 @@
 import { buildCommand } from "@stricli/core";
 import { join } from "node:path";
 import { PkiError } from "../lib/base/errors.ts";
+import { printable } from "../lib/base/printable.ts";
 import { splitPartialLine } from "../lib/base/words.ts";
 import { Home } from "../lib/client/home.ts";
 import { type Candidates, findCandidates } from "./candidates.ts";
@@ -121,7 +122,8 @@ async function findAnswer(words: readonly string[], context: PkiContext): Promis
   const { before: [first, ...others] } = typed;
   const isHelp = first === "help";
   const asked = isHelp ? { ...typed, before: others } : typed;
-  const { words: candidates, files } = await propose(asked, context);
+  const { words: found, files } = await propose(asked, context);
+  const candidates = found.filter((word) => printable(word) === word); // a line each, for a terminal
   if (candidates.length === 0) {
     return files === undefined ? "" : files === "any" ? "files\n" : "folders\n";
   }
@@ -164,7 +166,7 @@ export const completionCommand = buildCommand<GlobalFlags, [string], PkiContext>
     fullDescription:
       "Completes what is being typed with Tab: commands, options and their values, files,\n" +
       "and the names that your home folder knows. No server is asked. To have it always:\n\n" +
-      "  bash  in ~/.bashrc:  source <(pki completion bash)\n" +
+      "  bash  (4 or newer) in ~/.bashrc:  source <(pki completion bash)\n" +
       "  zsh   in ~/.zshrc, behind compinit:  source <(pki completion zsh)\n" +
       "  fish  pki completion fish > ~/.config/fish/completions/pki.fish\n\n" +
       "Examples:\n" +

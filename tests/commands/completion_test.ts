@@ -30,6 +30,12 @@ makeHome(
   ["alice", "bob"],
   JSON.stringify({ server: "ca.example.org", peers: { "[::1]:7450": "carol" } }),
 );
+/** Somebody wrote into the home what no address and no name is. */
+const STRANGE = makeHome(
+  "strange",
+  [],
+  JSON.stringify({ server: "a\nb", peers: { "c\u001b[31m:1": "d\te", "f$(id);:1": "g" } }),
+);
 const OTHER = makeHome("other", ["dave"], "{}");
 const BROKEN = makeHome("broken", ["erin"], "{");
 
@@ -101,6 +107,8 @@ const BASH: readonly (readonly [line: string, answer: readonly string[]])[] = [
   ["pki --home ~/other --id ", ["words", "dave"]],
   // What cannot be, is no fault and no prompt.
   [`pki --home ${BROKEN} connect `, []],
+  [`pki --home ${STRANGE} connect `, ["words", "f\\$\\(id\\)\\;:1"]],
+  [`pki --home ${STRANGE} request `, ["words", "g"]],
   ["pki --home /nonexistent --id ", []],
   ["pki --nonsense --id ", ["words", "alice", "bob"]],
   ["pki csr extra words --key", []],
