@@ -57,8 +57,8 @@ class InteractiveSession {
   readonly #editor = new LineEditor();
   readonly #history: History;
   #id: string | undefined;
-  /** Whether the server was out of reach when it was last needed. */
-  #isAway = false;
+  /** What was wrong with the server when it was last needed, as the prompt says it. */
+  #trouble: "offline" | "not trusted" | undefined;
 
   constructor(context: PkiContext, flags: SessionFlags, terminal: Terminal) {
     this.#context = { ...context, sitting: new Sitting() };
@@ -132,12 +132,12 @@ class InteractiveSession {
           const surroundings = new Surroundings(context, flags);
           (await openSession(surroundings, flags, { id, registration: "offer" })).close();
         });
-        this.#isAway = false;
+        this.#trouble = undefined;
         return;
       } catch (error) {
         if (!(error instanceof PkiError) || this.#context.signal.aborted) throw error;
         if (AWAY.includes(error.kind) && this.#home.pinnedRoot() !== undefined) {
-          this.#isAway = true;
+          this.#trouble = error.kind === "untrusted" ? "not trusted" : "offline";
           return this.#tell(error);
         }
         const canTryAgain = error.kind === "refused" && this.#home.hasKey(id) &&
@@ -154,17 +154,14 @@ class InteractiveSession {
     const nowMs = this.#context.now();
     const where = formatAddress(this.#surroundings.serverAddress());
     const standing = describeStanding(describeIdentity(this.#home, { id, nowMs }), nowMs);
-    return `${id} at ${where}${
-      this.#isAway ? " (not reached; what needs no server works)" : ""
-    }: ` +
-      standing;
+    const trouble = this.#trouble && ` (${this.#trouble}; what needs no server works)`;
+    return `${id} at ${where}${trouble ?? ""}: ${standing}`;
   }
 
   #prompt(): string {
     const id = this.#id ?? "";
     const identity = describeIdentity(this.#home, { id, nowMs: this.#context.now() });
-    const marks = [markStanding(identity), this.#isAway ? "offline" : undefined]
-      .filter((mark) => mark !== undefined);
+    const marks = [markStanding(identity), this.#trouble].filter((mark) => mark !== undefined);
     return `${id}${marks.length > 0 ? ` (${marks.join(", ")})` : ""}> `;
   }
 
@@ -278,9 +275,11 @@ class InteractiveSession {
 
   /** Whether the server is there, as the operation has found. */
   #noticeReach([name]: readonly string[], code: number): void {
-    const isOpen = this.#id !== undefined &&
-      this.#context.sitting.of(this.#home, this.#id).session !== undefined;
-    this.#isAway = !isOpen && (this.#isAway || (code === UNREACHABLE && name !== "connect"));
+    const open = this.#id === undefined
+      ? undefined
+      : this.#context.sitting.of(this.#home, this.#id).session?.address;
+    if (open === formatAddress(this.#surroundings.serverAddress())) this.#trouble = undefined;
+    else if (code === UNREACHABLE && name !== "connect") this.#trouble ??= "offline";
   }
 
   /** What the operation has changed about who one is, or may be. */

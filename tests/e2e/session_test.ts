@@ -146,7 +146,7 @@ test(
       const options = { env: { PKI_PASSWORD_FILE: world.passwordFile("alice") } };
       await inTerminal(world, ["--id", "alice"], async (terminal) => {
         await terminal.waitFor(
-          /^pki: error: cannot reach localhost:\d+[^]*^alice at localhost:\d+ \(not/m,
+          /^pki: error: cannot reach localhost:\d+[^]*^alice at localhost:\d+ \(offline; /m,
         );
         await terminal.waitFor(promptOf("alice (offline)"));
         assert.match(
@@ -173,10 +173,13 @@ test(
         assert.equal(await terminal.exitCode(), 0);
       }, options);
       const kept = fs.readFileSync(historyPath, "utf8");
-      await inTerminal(world, ["--id", "alice", "--no-history"], async (terminal) => {
-        await terminal.waitFor(promptOf("alice (offline)"));
+      // Another server is where the one with the pinned root was.
+      const other = await world.serve(["--data", join(world.folder, "other")]);
+      const elsewhere = ["--server", `localhost:${other.port}`];
+      await inTerminal(world, ["--id", "alice", "--no-history", ...elsewhere], async (terminal) => {
+        await terminal.waitFor(promptOf("alice (not trusted)"));
         await terminal.enter("who");
-        await terminal.waitFor(/> who\nalice at /);
+        await terminal.waitFor(/> who\nalice at [^ ]* \(not trusted; /);
         await terminal.press("C-d");
         assert.equal(await terminal.exitCode(), 0);
       }, options);
