@@ -92,7 +92,11 @@ function checkHome({ home, context }: Surroundings, { fingerprint }: Invitation)
     "untrusted",
     `cannot join: this home (${home.folder}) is for another server, whose root is ` +
       fingerprintOf(pinned.root.der),
-    { hint: "join with a home of its own for each server: pki join --home DIR …" },
+    {
+      hint:
+        "join with a home of its own for each server: pki join --home DIR …; if that root was " +
+        "trusted by mistake, pki trust replaces it",
+    },
   );
 }
 

@@ -3,7 +3,6 @@
 import { buildCommand } from "@stricli/core";
 import type { KeyObject } from "node:crypto";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
-import { writeFileAtomic } from "../lib/base/files.ts";
 import { checkNewPassword } from "../lib/client/new_password.ts";
 import { isSamePassword, preparePassword } from "../lib/client/password.ts";
 import { changePassword } from "../lib/client/server_connection.ts";
@@ -45,16 +44,23 @@ async function chooseNew(
   throw new PkiError("usage", "cannot change the password: the two are different");
 }
 
+/** A key, and the content of the file that it was opened from. */
+interface OpenKey {
+  readonly key: KeyObject;
+  readonly before: string;
+}
+
 /** The key, which must open with the old password before anything is changed. */
 async function openKey(
   { home }: Surroundings,
   keyring: Keyring,
-): Promise<KeyObject | undefined> {
+): Promise<OpenKey | undefined> {
   const { id } = keyring;
   if (!home.hasKey(id)) return undefined;
   const password = await keyring.password(`Password of ${id}, as it is now`);
   try {
-    return await decryptPrivateKey(home.loadKeyPem(id), password, `the key of "${id}"`);
+    const before = home.loadKeyPem(id);
+    return { key: await decryptPrivateKey(before, password, `the key of "${id}"`), before };
   } catch (error) {
     if (!(error instanceof PkiError) || error.kind !== "refused") throw error;
     throw new PkiError("refused", error.message, {
@@ -74,7 +80,7 @@ export async function passwd(context: PkiContext, flags: PasswdFlags): Promise<v
   const id = surroundings.identity();
   const keyring = new Keyring(surroundings, id);
   if (keyOnly) home.loadKeyPem(id); // before any question
-  const key = accountOnly ? undefined : await openKey(surroundings, keyring);
+  const opened = accountOnly ? undefined : await openKey(surroundings, keyring);
   const session = keyOnly
     ? undefined
     : await openSession(surroundings, { ...flags, withPassword: true }, { id, keyring });
@@ -82,13 +88,15 @@ export async function passwd(context: PkiContext, flags: PasswdFlags): Promise<v
     const { domain = DEFAULT_DOMAIN } = session?.anchor ?? home.loadAnchor(context.now()) ?? {};
     const password = await chooseNew(surroundings, flags, { id, domain });
     // Encrypted before the account changes: after that only a file is to be written.
-    const pem = key && await encryptPrivateKey(key, password);
+    const pem = opened && await encryptPrivateKey(opened.key, password);
     if (session) {
       const rootDer = session.anchor.root.der;
       await changePassword(session.connection, { id, password, rootDer });
       keyring.passwordWas(true, password);
     }
-    if (pem !== undefined) saveKey(surroundings, { id, pem, isAccountChanged: !!session });
+    if (opened && pem !== undefined) {
+      saveKey(surroundings, { id, pem, before: opened.before, isAccountChanged: !!session });
+    }
     surroundings.result({ id, account: !!session, key: pem !== undefined }, "");
     surroundings.note(
       `the password of "${id}" is changed` +
@@ -105,14 +113,18 @@ export async function passwd(context: PkiContext, flags: PasswdFlags): Promise<v
 
 function saveKey(
   { home }: Surroundings,
-  { id, pem, isAccountChanged }: {
+  { id, pem, before, isAccountChanged }: {
     readonly id: string;
     readonly pem: string;
+    readonly before: string;
     readonly isAccountChanged: boolean;
   },
 ): void {
   try {
-    writeFileAtomic(home.files(id).keyPathInUse, pem);
+    if (home.files(id).replaceKey(pem, before)) return;
+    throw new PkiError("conflict", `another command has replaced the key of "${id}" meanwhile`, {
+      hint: `change its password with: pki passwd --key-only --id ${id}`,
+    });
   } catch (error) {
     if (!isAccountChanged) throw error;
     throw new PkiError(

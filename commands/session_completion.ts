@@ -2,6 +2,7 @@
 
 import * as fs from "node:fs";
 import { basename, join } from "node:path";
+import { printable } from "../lib/base/printable.ts";
 import { quoteWord, splitPartialLine } from "../lib/base/words.ts";
 import type { Completion } from "../lib/client/line_editor.ts";
 import { CATALOGUE } from "./catalogue.ts";
@@ -63,6 +64,8 @@ function proposeFiles(typed: string, kind: "any" | "folders"): readonly string[]
   }
   return entries
     .filter(({ name }) => name.startsWith(begun) && (begun !== "" || !name.startsWith(".")))
+    // What a terminal would act on is not shown to it; who means such a file names it in a shell.
+    .filter(({ name }) => printable(name) === name)
     .map((entry) => ({ name: entry.name, isFolder: isFolder(folder, entry) }))
     .filter(({ isFolder }) => isFolder || kind === "any")
     .map(({ name, isFolder }) => `${option}${folder}${name}${isFolder ? "/" : ""}`)

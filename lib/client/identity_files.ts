@@ -120,6 +120,19 @@ export class IdentityFiles {
   }
 
   /**
+   * Replaces the file of the key in use by the same key, encrypted anew. Not where another content
+   * than `replaced` is there by now: another command may have replaced the key. Returns whether it was
+   * replaced. (Between the last look and the renaming nothing but a moment passes.)
+   * @throws {PkiError} `storage`
+   */
+  replaceKey(pem: string, replaced: string): boolean {
+    const path = this.keyPathInUse;
+    if (readTextIfThere(path) !== replaced) return false;
+    writeFileAtomic(path, pem);
+    return true;
+  }
+
+  /**
    * Checks that something can be stored here, before anybody is asked for it.
    * @throws {PkiError} `storage`
    */

@@ -9,6 +9,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import process from "node:process";
 import { encodeHex, utf8 } from "../base/bytes.ts";
 import { PkiError, systemCodeOf } from "../base/errors.ts";
 import {
@@ -18,6 +19,7 @@ import {
   syncFolder,
   writeFileAtomic,
 } from "../base/files.ts";
+import { printable } from "../base/printable.ts";
 import { createServerSetup, loadOpaque } from "../protocol/opaque.ts";
 import type { KeyType } from "../x509/algorithms.ts";
 import { encodeSpki, encryptPrivateKey, encryptText, generatePrivateKey } from "../x509/keys.ts";
@@ -118,14 +120,35 @@ function isPrepared(folder: string): boolean {
 }
 
 /**
+ * Checks that a folder is what {@link makeDataFolder} has put aside. Where others may make folders
+ * beside the data folder (in `/tmp`, say), theirs must not bring keys or settings into it.
+ * @throws {PkiError} `conflict`
+ */
+function checkAside(aside: string, folder: string): void {
+  const { uid } = fs.lstatSync(aside);
+  const owners = [process.getuid?.() ?? uid, fs.statSync(folder, { throwIfNoEntry: false })?.uid];
+  const odd = fs.readdirSync(aside).find((name) =>
+    !WRITTEN_BEFORE.includes(name) || fs.existsSync(join(folder, name))
+  );
+  const why = owners.includes(uid)
+    ? odd === undefined ? undefined : `it has "${printable(odd)}" in it`
+    : "it belongs to another user";
+  if (why === undefined) return;
+  throw new PkiError("conflict", `cannot put "${aside}" into "${folder}": ${why}`, {
+    hint: "no start of a server has left it like this: look at it, and take it away",
+  });
+}
+
+/**
  * Puts what was written before into the folder that was set up; also what a crash on the way there
  * has left aside. To be called before anything of the folder is read.
- * @throws {PkiError} `storage`
+ * @throws {PkiError} `storage`, `conflict` if something else is there
  */
 export function settleFolder(folder: string): void {
   const aside = asideOf(folder);
   if (!fs.existsSync(aside)) return;
   try {
+    checkAside(aside, folder);
     if (!fs.existsSync(folder)) return fs.renameSync(aside, folder);
     for (const name of fs.readdirSync(aside)) {
       fs.renameSync(join(aside, name), join(folder, name));

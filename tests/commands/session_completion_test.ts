@@ -89,7 +89,8 @@ test("completeLine() proposes files and folders, quoted as they have to be typed
   withHome(async (home) => {
     const folder = join(home.folder, "files");
     fs.mkdirSync(join(folder, "sub"), { recursive: true });
-    for (const name of ["a b.pem", "a'c.pem", ".hidden"]) fs.writeFileSync(join(folder, name), "");
+    const names = ["a b.pem", "a'c.pem", ".hidden", "a\x1b]0;title\x07.pem", "a\nb.pem"];
+    for (const name of names) fs.writeFileSync(join(folder, name), "");
     fs.symlinkSync("sub", join(folder, "link"));
     fs.symlinkSync("nowhere", join(folder, "lost"));
     assert.deepEqual(await complete(home, `inspect ${folder}/`), [

@@ -102,6 +102,20 @@ test("settleFolder() finishes what a crash has cut short, wherever it was", asyn
   settleFolder(behind);
   assert.equal(fs.readFileSync(join(behind, "pki.json"), "utf8"), "{}");
   assert.equal(fs.existsSync(aside(behind)), false);
+
+  // Nobody else brings anything into it from beside it, and nothing that is there is replaced.
+  const key = fs.readFileSync(serverFiles(behind).opaqueKey, "utf8");
+  for (const name of ["opaque.key", "pki.json", "x"]) {
+    fs.mkdirSync(aside(behind));
+    fs.writeFileSync(join(aside(behind), name), "{ }");
+    assert.throws(() => settleFolder(behind), {
+      kind: "conflict",
+      message: `cannot put "${aside(behind)}" into "${behind}": it has "${name}" in it`,
+    });
+    fs.rmSync(aside(behind), { recursive: true });
+  }
+  assert.equal(fs.readFileSync(serverFiles(behind).opaqueKey, "utf8"), key);
+  assert.equal(fs.readFileSync(join(behind, "pki.json"), "utf8"), "{}");
 });
 
 /** A root that is not ours. */
