@@ -171,7 +171,7 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     load: async () => (await import("./log_verify.ts")).logRoutes,
   },
   ping: {
-    group: "scripts",
+    group: "server",
     brief: "Ask the server whether it is well",
     load: async () => (await import("./ping.ts")).pingCommand,
   },
