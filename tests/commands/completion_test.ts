@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { after, test } from "node:test";
+import fc from "fast-check";
+import { CATALOGUE } from "../../commands/catalogue.ts";
 import { completionScript, SHELLS } from "../../commands/completion_scripts.ts";
 import type { PkiContext } from "../../commands/context.ts";
 import { runProgram } from "../../commands/program.ts";
@@ -155,6 +157,42 @@ for (const shell of ["zsh", "fish"]) {
     assert.deepEqual(await ask([shell]), await ask([shell, ""]));
   });
 }
+
+/** Words of real lines, words that mean something to a library or a shell, and anything at all. */
+const WORD = fc.oneof(
+  fc.constantFrom(
+    ...Object.keys(CATALOGUE),
+    "help",
+    "ls",
+    "use",
+    "add",
+    "--id",
+    "--home",
+    "--json",
+  ),
+  fc.constantFrom("--key-type=", "--state", "--allow", "--color", "-h", "-", "--", "--=", "=", ""),
+  fc.constantFrom("constructor", "--constructor", "--no-to-string", "__proto__", "--__proto__"),
+  fc.constantFrom("~", "~/other", OTHER, BROKEN, "$(id)", "`id`", "'", '"', "\\", ";", "|", "a\nb"),
+  fc.string({ maxLength: 8 }),
+  fc.string({ unit: "binary", maxLength: 8 }),
+);
+
+test("whatever is typed, a shell gets candidates or none, each on a line", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(WORD, { maxLength: 6 }), async (words) => {
+      const answers = [
+        await ask(["zsh", ...words]),
+        await ask(["bash", BREAKS, `pki ${words.join(" ")}`]),
+      ];
+      for (const [kind, ...lines] of answers) {
+        assert.ok([undefined, "words", "files", "folders"].includes(kind));
+        assert.equal(kind === "words", lines.length > 0);
+        for (const line of lines) assert.match(line, /^[^\p{Cc}\p{Zl}]*(?:\t[^\p{Cc}]*)?$/u);
+      }
+    }),
+    { seed: 5, numRuns: 300 },
+  );
+});
 
 test("completionScript() has one for each shell, which runs nothing that was typed", () => {
   for (const shell of SHELLS) {
