@@ -132,6 +132,10 @@ async function unknownBelow(word: string, target: RouteMap<PkiContext>): Promise
 }
 
 async function unknownWord(word: string): Promise<PkiError> {
+  // Not shown again: it is as good as a password until it is used.
+  if (/^pki1:/i.test(word)) {
+    return usageError("an invitation is no command", "join with it: pki join pki1:…");
+  }
   const hint = hintOfForeignWord(word);
   if (hint !== undefined) return usageError(`there is no command ${printableJson(word)}`, hint);
   return unknownCommand(word, await closestNames(word, Object.keys(CATALOGUE), DISTANCE));

@@ -168,12 +168,16 @@ async function run(
         supervisor,
       });
       try {
-        const invitation = server.hadAccounts || settings.registration === "closed"
-          ? undefined
-          : await makeInvitation((body) => server.order("INVITE", body), {
+        const isFirstWanted = !server.hadAccounts && settings.registration !== "closed";
+        const invitation = isFirstWanted && !isInJournal(env)
+          ? await makeInvitation((body) => server.order("INVITE", body), {
             fingerprint: server.fingerprint,
-          });
+          })
+          : undefined;
         announce(surroundings, { ...server, host, invitation, isLogged: log.format === "json" });
+        if (isFirstWanted && !invitation) {
+          surroundings.note("nobody is registered yet; pki invite makes the first invitation");
+        }
         tellReady(log, { ...server, host });
         supervisor.ready(statusOf({ ...server, host }));
         await Promise.race([fault.promise, stopped]);
@@ -191,6 +195,11 @@ async function run(
     await lock.release();
     await supervisor.close();
   }
+}
+
+/** What goes to systemd's journal (systemd.exec(5)), others may read, today and later. */
+function isInJournal(env: PkiContext["process"]["env"]): boolean {
+  return Boolean(env["JOURNAL_STREAM"]);
 }
 
 function warn(log: Log, message: string): void {

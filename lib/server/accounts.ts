@@ -175,11 +175,12 @@ export class LoginDialogue {
     if (!isFinished) {
       throw new PkiError("refused", "cannot log in: the id or the password is wrong");
     }
-    pending.wasNoGuess();
     const account = this.#options.find(pending.id);
-    checkEnabled(pending.id, account);
     // Who knows the password before must not have begun in time to come in with it.
-    if (account?.credential !== pending.credential) {
+    const isCurrent = account?.credential === pending.credential;
+    if (isCurrent) pending.wasNoGuess();
+    checkEnabled(pending.id, account);
+    if (!isCurrent) {
       throw new PkiError("refused", "cannot log in: the password was changed a moment ago");
     }
     return pending.id;

@@ -29,6 +29,7 @@ const ROWS: readonly (readonly [line: string, error: string, hint?: string])[] =
   ["issuer revok x", 'there is no command "revok": did you mean revoke?'],
   ["issuer constructor", 'there is no command "constructor"'],
   ["log verfy", 'there is no command "verfy": did you mean verify?'],
+  ["pki1:AbCd", "an invitation is no command", "join with it: pki join pki1:…"],
   [
     "register",
     'there is no command "register"',

@@ -158,6 +158,7 @@ test("a supervisor hears of ready, reload, watchdog and stop, and SIGHUP ends ot
         NOTIFY_SOCKET: socket,
         WATCHDOG_USEC: "400000",
         PKI_CA_PASSPHRASE: "not for others to see",
+        JOURNAL_STREAM: "8:12345",
       };
       const { running, port } = await world.serve(["--log-format", "json"], { env });
       await until(/READY=1.*STATUS=serving pki\.internal at 127\.0\.0\.1:/);
@@ -175,6 +176,9 @@ test("a supervisor hears of ready, reload, watchdog and stop, and SIGHUP ends ot
       assert.equal(code, 0);
       await until(/STOPPING=1/);
       assert.match(stdout, /"event":"ready"/);
+      // Others may read the journal.
+      assert.doesNotMatch(stdout + running.stderr, /pki1:|invitation\.made/);
+      assert.match(running.stderr, /"nobody is registered yet; pki invite makes the first invit/);
       const told = linesOf(running.stderr).map(({ event }) => event);
       assert.deepEqual(told.slice(-3), [
         "configuration.reloaded",

@@ -320,6 +320,18 @@ test("a login that began with the password before does not end behind its change
   await assertFails(ask(early, "LOGIN_FINISH", finish), "refused", message);
 });
 
+test("a login that ends behind the deletion of its account leaves nothing known of it", async () => {
+  const world = await worldOf("open");
+  await openAs(world, "bob");
+  const early = world.open();
+  const finish = await startLoggingIn(early, { id: "bob", root });
+  assert.ok(finish);
+  await order(world, "USER", { id: "bob", action: "delete" });
+  const message = 'cannot log in: there is no account "bob"';
+  await assertFails(ask(early, "LOGIN_FINISH", finish), "refused", message);
+  assert.equal(world.directory.guesses.knownAccounts, 0);
+});
+
 test("a password that is changed while its account is deleted comes too late", async () => {
   const world = await worldOf("open");
   const session = await openAs(world, "bob");
