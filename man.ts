@@ -19,17 +19,18 @@ const DATE = "2026-11-26";
 
 /** What the environment says; everything of it that a help text mentions is here. */
 export const ENVIRONMENT: Readonly<Record<string, string>> = {
-  PKI_HOME: "The home folder: keys, certificates and the pinned root. An option is --home.",
-  PKI_SERVER: "The server, as HOST:PORT. An option is --server.",
-  PKI_ID: "Who you are. An option is --id.",
-  PKI_PASSWORD_FILE: "A file with the password in its first line. An option is --password-file.",
+  PKI_HOME: "The home folder: keys, certificates and the pinned root. --home goes before it.",
+  PKI_SERVER: "The server, as HOST:PORT. --server goes before it.",
+  PKI_ID: "Who you are. --id goes before it.",
+  PKI_PASSWORD_FILE: "A file with the password in its first line. --password-file goes before it.",
   PKI_PASSWORD: "The password itself. It is not handed on to anything that pki starts.",
-  PKI_DATA: "The server's data folder. An option is --data.",
+  PKI_DATA: "The server's data folder. --data goes before it.",
   PKI_CA_PASSPHRASE: "The passphrase of the server's keys. It is not handed on either.",
-  PKI_SERVE_HOST: "An option of pki serve, here --host; and so for each of them.",
+  PKI_SERVE_HOST:
+    "A setting of pki serve, here --host, which goes before it; and so for each of them.",
   NO_COLOR: "Set to anything: no colour, unless --color asks for it.",
   FORCE_COLOR: "Set: colour, also where there is no terminal; 0: none. CLICOLOR_FORCE is the same.",
-  COLUMNS: "The width of the terminal, where it is not asked itself.",
+  COLUMNS: "The width of the terminal, whatever it says itself.",
 };
 
 const FILES: Readonly<Record<string, string>> = {
@@ -38,6 +39,7 @@ const FILES: Readonly<Record<string, string>> = {
   "~/.pki/config.json": "The server, the trust domain, and who answered at which address.",
   "~/.pki/ids/NAME/key.pem": "A private key, encrypted with the password.",
   "~/.pki/ids/NAME/cert.pem": "Its certificate, then the issuing CA's.",
+  "~/.pki/agent.sock": "Where pki unlock keeps keys at hand, for their owner only.",
   "~/.pki/server": "The data folder of pki serve, unless --data names another.",
   "~/.pki/server.passphrase": "The passphrase of the server's keys, where none was given.",
 };
@@ -182,8 +184,11 @@ export async function manPage(): Promise<string> {
     groups.join("") +
     `.SH OPTIONS\n.PP\nEvery command takes these, before or behind it.\n` +
     optionRows(GLOBAL_FLAGS) +
-    row(".BR \\-h , \\-\\-help", "Show help, of pki or of a command.") +
-    row(".BR \\-v , \\-\\-version", "Show version, commit and engine; with --json for programs.") +
+    row('.BR \\-h ", " \\-\\-help', "Show help, of pki or of a command.") +
+    row(
+      '.BR \\-v ", " \\-\\-version',
+      "Show version, commit and engine; with --json for programs.",
+    ) +
     `.SH ENVIRONMENT\n${table(ENVIRONMENT)}` +
     `.SH FILES\n${table(FILES)}` +
     `.SH "EXIT STATUS"\n${table(EXIT_STATUS)}` +
