@@ -350,7 +350,7 @@ test("pki serve does not need the root's key", () =>
     await first.running.end();
     assert.match(
       first.running.stderr,
-      /the root's key is ".*root\.key", and the server does not need/,
+      /the root's key is \\".*root\.key\\", and the server does not need/,
     );
     fs.renameSync(join(world.home, "server", "root.key"), world.path("root.key"));
     await world.withUsers("alice");
