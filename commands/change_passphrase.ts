@@ -29,7 +29,9 @@ async function findNewPassphrase(
   }
   const next = await terminal.askPassword("New passphrase");
   if (await terminal.askPassword("The same passphrase again") === next) return next;
-  throw new PkiError("usage", "cannot change the passphrase: the two are different");
+  throw new PkiError("usage", "cannot change the passphrase: the two are different", {
+    hint: "type the same twice",
+  });
 }
 
 export async function changePassphrase(

@@ -25,7 +25,9 @@ async function checkPeer(
 ): Promise<void> {
   const { home, context } = surroundings;
   if (expected !== undefined && id !== expected) {
-    throw new PkiError("untrusted", `"${id}" answers at ${where}, not "${expected}"`);
+    throw new PkiError("untrusted", `"${id}" answers at ${where}, not "${expected}"`, {
+      hint: `ask "${expected}" for the address, or say who is expected with --expect`,
+    });
   }
   const remembered = home.loadConfig().peers?.[where];
   if (remembered === id) return;

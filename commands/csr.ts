@@ -171,6 +171,7 @@ export async function csr(context: PkiContext, flags: CsrFlags): Promise<void> {
     throw new PkiError(
       "usage",
       "cannot make a key: with --csr it is the request's key that is certified",
+      { hint: "leave out --rekey and --key-type" },
     );
   }
   if (flags.csr === undefined && flags.out !== undefined) {

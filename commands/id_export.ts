@@ -50,7 +50,9 @@ async function chooseFilePassword(
   await checkNewPassword(password, use);
   const again = await terminal.askPassword("The same password again");
   if (isSamePassword(again ?? "", password)) return password;
-  throw new PkiError("usage", "cannot export: the two passwords are different");
+  throw new PkiError("usage", "cannot export: the two passwords are different", {
+    hint: "type the same twice",
+  });
 }
 
 function alreadyThere(path: string): PkiError {

@@ -97,7 +97,9 @@ async function chooseKeyPassword(
   if (hasGivenPassword || !terminal) return password;
   const again = await terminal.askPassword("The same password again");
   if (isSamePassword(again ?? "", password)) return password;
-  throw new PkiError("usage", "cannot import: the two passwords are different");
+  throw new PkiError("usage", "cannot import: the two passwords are different", {
+    hint: "type the same twice",
+  });
 }
 
 export async function importId(
@@ -128,6 +130,7 @@ export async function importId(
     throw new PkiError(
       "untrusted",
       `the certificate in ${what} is of "${id}", not of "${flags.id}"`,
+      { hint: `import it as "${id}": leave out --id` },
     );
   }
   await confirmReplacing(surroundings, judged);

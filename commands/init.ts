@@ -33,7 +33,10 @@ function usage(message: string, hint?: string): PkiError {
 function checkFlags(flags: InitFlags): void {
   const { rootCert, rootKey, withoutRootKey, issuingCsr, issuingCert, keyType, domain } = flags;
   if (issuingCsr !== undefined && issuingCert !== undefined) {
-    throw usage("cannot take a certificate and make a request for it at once");
+    throw usage(
+      "cannot take a certificate and make a request for it at once",
+      "first --issuing-csr, then, with what came back, --issuing-cert",
+    );
   }
   if (issuingCsr !== undefined && (rootCert !== undefined || rootKey !== undefined)) {
     throw usage(
@@ -43,12 +46,18 @@ function checkFlags(flags: InitFlags): void {
   }
   if (issuingCert !== undefined) {
     if (rootKey !== undefined || keyType !== undefined || domain !== undefined) {
-      throw usage("cannot use --root-key, --key-type or --domain with --issuing-cert");
+      throw usage(
+        "cannot use --root-key, --key-type or --domain with --issuing-cert",
+        "leave them out: the request has settled them",
+      );
     }
     return;
   }
   if ((rootCert === undefined) !== (rootKey === undefined)) {
-    throw usage("cannot use a root of your own: it takes both --root-cert and --root-key");
+    throw usage(
+      "cannot use a root of your own: it takes both --root-cert and --root-key",
+      "where somebody else has its key, begin with --issuing-csr",
+    );
   }
   if (withoutRootKey && rootKey === undefined) {
     throw usage(

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { type Bytes, concatAll, parseUtf8 } from "../lib/base/bytes.ts";
 import { PkiError, systemCodeOf } from "../lib/base/errors.ts";
-import { storageError } from "../lib/base/files.ts";
+import { CHECK_PATH, storageError } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { parsePem } from "../lib/x509/pem.ts";
 import type { PkiContext } from "./context.ts";
@@ -19,7 +19,9 @@ export function inputName(path: string): string {
 }
 
 function tooLarge(path: string, bytesMax: number): PkiError {
-  return new PkiError("malformed", `cannot read ${inputName(path)}: more than ${bytesMax} bytes`);
+  return new PkiError("malformed", `cannot read ${inputName(path)}: more than ${bytesMax} bytes`, {
+    hint: "see whether it is the right file",
+  });
 }
 
 /**
@@ -46,7 +48,9 @@ export async function readInput(
     }
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") {
-      throw new PkiError("not-found", `cannot read ${inputName(path)}: there is no such file`);
+      throw new PkiError("not-found", `cannot read ${inputName(path)}: there is no such file`, {
+        hint: CHECK_PATH,
+      });
     }
     throw storageError(`cannot read ${inputName(path)}`, error);
   } finally {
@@ -86,5 +90,7 @@ export function readBlocks(
   const text = Buffer.from(bytes).toString("latin1");
   const blocks = parsePem(text).filter(({ label }) => labels.includes(label));
   if (blocks.length > 0) return blocks.map(({ der }) => der);
-  throw new PkiError("malformed", `cannot read ${inputName(path)}: there is no ${what} in it`);
+  throw new PkiError("malformed", `cannot read ${inputName(path)}: there is no ${what} in it`, {
+    hint: `PEM or DER of a ${what} is needed; pki inspect says what a file holds`,
+  });
 }

@@ -34,7 +34,9 @@ const WHAT = "cannot invite";
 function checkFlags({ id, reset, list, withdraw, expires, uses, address }: InviteFlags): void {
   const makes = [id, reset, expires, uses, address].some((value) => value !== undefined);
   if ([makes, list === true, withdraw !== undefined].filter(Boolean).length > 1) {
-    throw new PkiError("usage", `${WHAT}: make one, --list or --withdraw, one at a time`);
+    throw new PkiError("usage", `${WHAT}: make one, --list or --withdraw, one at a time`, {
+      hint: "give the command once for each",
+    });
   }
   if (reset && id === undefined) {
     throw new PkiError("usage", `${WHAT}: --reset is for one person`, {
@@ -42,7 +44,7 @@ function checkFlags({ id, reset, list, withdraw, expires, uses, address }: Invit
     });
   }
   if (reset && uses !== undefined && uses > 1) {
-    throw new PkiError("usage", `${WHAT}: --reset is used once`);
+    throw new PkiError("usage", `${WHAT}: --reset is used once`, { hint: "leave out --uses" });
   }
 }
 

@@ -50,7 +50,9 @@ function findHolder({ profile, name, dns = [], address = [] }: IssueFlags): Hold
   switch (profile) {
     case "server":
       if (name !== undefined) {
-        throw new PkiError("usage", "cannot use --name: a server is named with --dns");
+        throw new PkiError("usage", "cannot use --name: a server is named with --dns", {
+          hint: "leave out --name, or issue for --profile service",
+        });
       }
       return { profile, dns: [...dns], addresses: [...address] };
     case "service":
@@ -58,6 +60,7 @@ function findHolder({ profile, name, dns = [], address = [] }: IssueFlags): Hold
         throw new PkiError(
           "usage",
           "cannot use --dns or --address: a service is named with --name",
+          { hint: "leave them out, or issue for --profile server" },
         );
       }
       if (name === undefined) {
@@ -74,6 +77,10 @@ function findHolder({ profile, name, dns = [], address = [] }: IssueFlags): Hold
       throw new PkiError(
         "usage",
         `cannot issue for profile ${JSON.stringify(profile)}: it is none of server, service`,
+        {
+          hint:
+            "use --profile server for what people connect to, --profile service for what logs in",
+        },
       );
   }
 }
@@ -143,7 +150,9 @@ function choosePlaces({ out, keyOut }: IssueFlags, name: string): Places {
 /** Before anything is certified: a certificate that cannot be kept would be one too many. */
 function checkPlaces(places: Places, force: boolean): void {
   if (places.key === places.certificate) {
-    throw new PkiError("usage", "cannot write key and certificate into the same file");
+    throw new PkiError("usage", "cannot write key and certificate into the same file", {
+      hint: "name another file with --key-out",
+    });
   }
   for (const path of [places.certificate, places.key]) {
     if (fileExists(path) && !force) {
@@ -177,7 +186,9 @@ async function encodeKey(
   if (!surroundings.hasGivenPassword) {
     const again = await terminal?.askPassword("The same password again");
     if (!isSamePassword(again ?? "", password)) {
-      throw new PkiError("usage", "cannot encrypt the key: the two passwords are different");
+      throw new PkiError("usage", "cannot encrypt the key: the two passwords are different", {
+        hint: "type the same twice",
+      });
     }
   }
   return await encryptPrivateKey(key, password);
@@ -191,7 +202,11 @@ function readIssued(
   const [der, issuerDer] = [parseBase64(certificate), parseBase64(issuing)];
   const leaf = parseCertificate(der);
   const isOurs = isEqualBytes(leaf.spki, spki) && isIssuedBy(leaf, parseCertificate(issuerDer));
-  if (!isOurs) throw new PkiError("untrusted", "the server certified something else");
+  if (!isOurs) {
+    throw new PkiError("untrusted", "the server certified something else", {
+      hint: "see with pki log verify whether the data folder is whole, and run pki doctor",
+    });
+  }
   return { leaf, pem: encodeCertificatesPem([der, issuerDer]) };
 }
 
@@ -203,7 +218,9 @@ function savePair(
   // The key first: a certificate without its key would be worth nothing.
   if (force) writeFileAtomic(key, keyPem);
   else if (!writeFileOnce(key, keyPem)) {
-    throw new PkiError("conflict", `cannot write "${key}": there is such a file by now`);
+    throw new PkiError("conflict", `cannot write "${key}": there is such a file by now`, {
+      hint: "name another with --out and --key-out, or replace it with --force",
+    });
   }
   writeFileAtomic(certificate, pem, { mode: PUBLIC_MODE });
 }
@@ -217,6 +234,7 @@ export async function issue(context: PkiContext, flags: IssueFlags): Promise<voi
     throw new PkiError(
       "usage",
       "cannot make a key: with --csr it is the request's key that is certified",
+      { hint: "leave out --key-type, --key-out and --plain-key" },
     );
   }
   const request = isForeign ? await readRequest(context, csr, holder) : undefined;

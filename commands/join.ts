@@ -27,7 +27,9 @@ async function findLine(
   given: string | undefined,
 ): Promise<string> {
   if (given !== undefined && inviteFile !== undefined) {
-    throw new PkiError("usage", "cannot join: the invitation is given twice");
+    throw new PkiError("usage", "cannot join: the invitation is given twice", {
+      hint: "give it as the argument, or with --invite-file",
+    });
   }
   if (given !== undefined && given !== STDIN) return given;
   const { terminal, process: { stdin } } = surroundings.context;
@@ -46,7 +48,9 @@ async function findLine(
 async function chooseId(surroundings: Surroundings, { id }: Invitation): Promise<string> {
   const given = surroundings.givenId();
   if (id !== undefined && given !== undefined && given !== id) {
-    throw new PkiError("usage", `cannot join as "${given}": the invitation is for "${id}"`);
+    throw new PkiError("usage", `cannot join as "${given}": the invitation is for "${id}"`, {
+      hint: "leave out --id (and $PKI_ID), or ask for an invitation of your own",
+    });
   }
   const known = id ?? given;
   if (known !== undefined) return known;

@@ -71,7 +71,9 @@ export async function ls(context: PkiContext, flags: LsFlags): Promise<void> {
   const { user, serial, profile, state, expiring, limit = Infinity } = flags;
   if (user !== undefined) checkId(user);
   if (expiring !== undefined && state !== undefined && state !== "valid") {
-    throw new PkiError("usage", `cannot list: what is ${state} is not expiring any more`);
+    throw new PkiError("usage", `cannot list: what is ${state} is not expiring any more`, {
+      hint: "leave out --state or --expiring",
+    });
   }
   const nowMs = context.now();
   const filter = {

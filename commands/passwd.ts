@@ -41,7 +41,9 @@ async function chooseNew(
   await check(chosen);
   const again = await terminal.askPassword("The new password again") ?? "";
   if (isSamePassword(again, chosen)) return chosen;
-  throw new PkiError("usage", "cannot change the password: the two are different");
+  throw new PkiError("usage", "cannot change the password: the two are different", {
+    hint: "type the same twice",
+  });
 }
 
 /** A key, and the content of the file that it was opened from. */
@@ -73,7 +75,9 @@ async function openKey(
 export async function passwd(context: PkiContext, flags: PasswdFlags): Promise<void> {
   const { keyOnly = false, accountOnly = false } = flags;
   if (keyOnly && accountOnly) {
-    throw new PkiError("usage", "cannot change the password: --key-only or --account-only");
+    throw new PkiError("usage", "cannot change the password: --key-only or --account-only", {
+      hint: "give one of the two; without both, the password of both is changed",
+    });
   }
   const surroundings = new Surroundings(context, flags);
   const { home } = surroundings;

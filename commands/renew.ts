@@ -16,7 +16,9 @@ import { LOGIN_FLAGS } from "./sign_in.ts";
 
 function checkFlags({ keyType, rekey }: RenewFlags): void {
   if (keyType === undefined || rekey) return;
-  throw new PkiError("usage", "cannot use --key-type: it goes with --rekey");
+  throw new PkiError("usage", "cannot use --key-type: it goes with --rekey", {
+    hint: "add --rekey for a new key of this type",
+  });
 }
 
 export async function renew(context: PkiContext, flags: RenewFlags): Promise<void> {

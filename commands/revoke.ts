@@ -45,7 +45,9 @@ async function confirm({ context, flags }: Surroundings, { id, leaf }: Target): 
     `The certificate ${leaf.serial} of "${id}" is good until ${until}.\n` +
       "Revoking it cannot be undone. Revoke it?",
   );
-  if (!isWanted) throw new PkiError("refused", "nothing was revoked");
+  if (!isWanted) {
+    throw new PkiError("refused", "nothing was revoked");
+  }
 }
 
 /** What is to be revoked: the file named, the certificate in the home, the one that is published. */

@@ -60,7 +60,9 @@ async function confirm(
   const count = next ? `these and more certificates` : `${rows.length} certificates`;
   const what = rows.length === 1 ? "this certificate" : count;
   const isWanted = await terminal?.confirm(`Revoke ${what}? This cannot be undone.`);
-  if (!isWanted) throw new PkiError("refused", "nothing was revoked");
+  if (!isWanted) {
+    throw new PkiError("refused", "nothing was revoked");
+  }
 }
 
 interface Revoked {

@@ -37,7 +37,9 @@ function checkFlags(flags: RotateFlags): void {
   const { issuingCsr, issuingCert, revokeOld, rootKey, rootPassphraseFile, keyType } = flags;
   if (issuingCsr === undefined && issuingCert === undefined) return;
   if (issuingCsr !== undefined && issuingCert !== undefined) {
-    throw new PkiError("usage", "cannot take a certificate and make a request for it at once");
+    throw new PkiError("usage", "cannot take a certificate and make a request for it at once", {
+      hint: "first --issuing-csr, then, with what came back, --issuing-cert",
+    });
   }
   if (revokeOld ?? rootKey ?? rootPassphraseFile) {
     throw new PkiError("usage", "cannot use the root's key with a root that is somebody else's", {
@@ -45,7 +47,9 @@ function checkFlags(flags: RotateFlags): void {
     });
   }
   if (issuingCert !== undefined && keyType !== undefined) {
-    throw new PkiError("usage", "cannot choose the key with --issuing-cert: it is in the request");
+    throw new PkiError("usage", "cannot choose the key with --issuing-cert: it is in the request", {
+      hint: "leave out --key-type",
+    });
   }
 }
 

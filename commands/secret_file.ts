@@ -40,6 +40,7 @@ async function readLine(
         throw new PkiError(
           "malformed",
           `cannot read ${what} from standard input: more than ${LIMITS.fileBytesMax} bytes`,
+          { hint: "write only the secret, with an end of line behind it" },
         );
       }
       if (part.includes(0x0a)) break;

@@ -255,6 +255,7 @@ function checkRootKeyUse({ acceptLoss, rootKey, rootPassphraseFile }: ServeFlags
   throw new PkiError(
     "usage",
     "cannot use the root's key: the server needs it to accept a loss only",
+    { hint: "leave out --root-key and --root-passphrase-file" },
   );
 }
 

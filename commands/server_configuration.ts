@@ -89,6 +89,7 @@ export function parseConfiguration(json: string, path: string): GivenSettings {
     throw new PkiError(
       "malformed",
       `cannot use "${path}": more than ${FILE_CHARACTERS_MAX} characters`,
+      { hint: "a configuration has a line for each setting: see pki serve --print-config" },
     );
   }
   let value: unknown;
@@ -96,10 +97,15 @@ export function parseConfiguration(json: string, path: string): GivenSettings {
     value = JSON.parse(json);
   } catch (cause) {
     const why = printable(messageOf(cause)).slice(0, 200);
-    throw new PkiError("malformed", `cannot use "${path}": not JSON: ${why}`, { cause });
+    throw new PkiError("malformed", `cannot use "${path}": not JSON: ${why}`, {
+      cause,
+      hint: "pki serve --print-config shows what a good one looks like",
+    });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new PkiError("malformed", `cannot use "${path}": not an object`);
+    throw new PkiError("malformed", `cannot use "${path}": not an object`, {
+      hint: "pki serve --print-config shows what a good one looks like",
+    });
   }
   const given: Partial<Record<SettingName, unknown>> = {};
   for (const [key, entry] of Object.entries(value)) {
@@ -111,6 +117,7 @@ export function parseConfiguration(json: string, path: string): GivenSettings {
     } catch (error) {
       throw new PkiError("malformed", `cannot use "${path}": ${name}: ${messageOf(error)}`, {
         cause: error,
+        hint: "pki serve --help says what each setting may be",
       });
     }
   }
@@ -131,6 +138,7 @@ function readEnvironment(
     } catch (error) {
       throw new PkiError("usage", `cannot use $${variableOf(name)}: ${messageOf(error)}`, {
         cause: error,
+        hint: "unset it, or give it another value; pki serve --help says which",
       });
     }
   }

@@ -269,6 +269,9 @@ async function openByPassword(
         throw new PkiError(
           "refused",
           `cannot log in: somebody has the id "${id}", with another password`,
+          {
+            hint: "choose another id; if it is yours, log in without --register, with its password",
+          },
         );
       }
       await offerRegistration(surroundings, connection, credentials);
@@ -295,7 +298,9 @@ async function confirmNewPassword(
   if (!terminal || hasGivenPassword) return;
   const again = await terminal.askPassword("The same password again");
   if (isSamePassword(again, password)) return;
-  throw new PkiError("usage", "cannot register: the two passwords are different");
+  throw new PkiError("usage", "cannot register: the two passwords are different", {
+    hint: "type the same twice",
+  });
 }
 
 /**

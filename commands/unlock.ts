@@ -43,7 +43,9 @@ export async function unlock(context: PkiContext, flags: UnlockFlags): Promise<v
   const surroundings = new Surroundings(context, flags);
   if (flags.list) {
     if (flags.for === undefined) return await showUnlocked(surroundings);
-    throw new PkiError("usage", "cannot use --for: with --list nothing is unlocked");
+    throw new PkiError("usage", "cannot use --for: with --list nothing is unlocked", {
+      hint: "leave out one of the two",
+    });
   }
   const id = surroundings.identity();
   const { home } = surroundings;

@@ -48,6 +48,7 @@ export async function publishIdentity(
     throw new PkiError(
       "refused",
       `cannot publish: the certificate is of "${judged.id}", not of "${id}"`,
+      { hint: `publish it as "${judged.id}": --id ${judged.id}` },
     );
   }
   const key = keyPath === undefined
@@ -70,7 +71,9 @@ export async function publishIdentity(
 
 export async function upload(context: PkiContext, flags: UploadFlags): Promise<void> {
   if ((flags.cert === undefined) !== (flags.key === undefined)) {
-    throw new PkiError("usage", "cannot publish: --cert and --key go together");
+    throw new PkiError("usage", "cannot publish: --cert and --key go together", {
+      hint: "name both files, or neither to publish the certificate in the home",
+    });
   }
   const surroundings = new Surroundings(context, flags);
   const id = surroundings.identity();

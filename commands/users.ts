@@ -113,7 +113,9 @@ async function confirmDeletion({ context, flags }: Surroundings, id: string): Pr
     `Deleting "${id}" revokes all certificates of this id, and nobody ever gets it again. ` +
       "It cannot be undone. Delete it?",
   );
-  if (!isWanted) throw new PkiError("refused", "nothing was deleted");
+  if (!isWanted) {
+    throw new PkiError("refused", "nothing was deleted");
+  }
 }
 
 async function change(

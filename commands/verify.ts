@@ -282,7 +282,11 @@ function report(surroundings: Surroundings, { chain, results }: Verification): v
 
 function hintOf({ hint }: PkiError, check: CheckResult["check"]): { readonly hint?: string } {
   if (hint !== undefined) return { hint };
-  if (check !== "revocation") return {};
+  if (check !== "revocation") {
+    return {
+      hint: "do not rely on it for what it was checked for; pki inspect shows what it says",
+    };
+  }
   return { hint: "a list from a file is taken with --crl; --offline leaves this check out" };
 }
 

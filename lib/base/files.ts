@@ -15,7 +15,13 @@ export const SECRET_MODE = 0o600;
 export const PUBLIC_MODE = 0o644;
 export const FOLDER_MODE = 0o700;
 
+/** What to do about a file that is not there. */
+export const CHECK_PATH = "see whether the path is right, from the folder that this runs in";
+
 const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: "make the folder first, or name another",
+  ENOTDIR: "name another folder: this one is a file",
+  EISDIR: "name a file, not a folder",
   ENOSPC: "free some space and try again",
   EDQUOT: "free some space and try again",
   EACCES: "check who owns the folder, and its mode",
@@ -30,7 +36,9 @@ const HINTS: Readonly<Record<string, string>> = {
 export function storageError(what: string, cause: unknown, otherHint?: string): PkiError {
   if (cause instanceof PkiError) return cause;
   const hint = HINTS[systemCodeOf(cause) ?? ""] ?? otherHint;
-  return new PkiError("storage", `${what}: ${messageOf(cause)}`, {
+  // Which call it was, and of what file beside the one that is named, is of no use to anybody.
+  const why = messageOf(cause).replace(/, [a-z]+ '[^']*'(?: -> '[^']*')?$/, "");
+  return new PkiError("storage", `${what}: ${why}`, {
     cause,
     ...(hint === undefined ? {} : { hint }),
   });
@@ -175,7 +183,9 @@ function readBounded(descriptor: number, path: string): Uint8Array {
     if (read === 0) return buffer.slice(0, length);
     length += read;
   }
-  throw new PkiError("malformed", `cannot read "${path}": more than ${LIMITS.fileBytesMax} bytes`);
+  throw new PkiError("malformed", `cannot read "${path}": more than ${LIMITS.fileBytesMax} bytes`, {
+    hint: "see whether it is the right file",
+  });
 }
 
 /** The first line of a file: how passwords and passphrases are kept. @throws {PkiError} as {@link readText} */
@@ -191,7 +201,9 @@ export function firstLineOf(text: string): string {
 export function readText(path: string): string {
   const text = readTextIfThere(path);
   if (text === undefined) {
-    throw new PkiError("not-found", `cannot read "${path}": there is no such file`);
+    throw new PkiError("not-found", `cannot read "${path}": there is no such file`, {
+      hint: CHECK_PATH,
+    });
   }
   return text;
 }

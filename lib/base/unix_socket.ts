@@ -31,7 +31,9 @@ function openPath(folder: string, name: string): { path: string; close: () => vo
     return { path, close: () => {} };
   }
   if (process.platform !== "linux") {
-    throw new PkiError("storage", `cannot use "${path}": too long for the path of a socket`);
+    throw new PkiError("storage", `cannot use "${path}": too long for the path of a socket`, {
+      hint: "use a folder with a shorter path",
+    });
   }
   const descriptor = fs.openSync(folder, "r");
   return { path: `/proc/self/fd/${descriptor}/${name}`, close: () => fs.closeSync(descriptor) };

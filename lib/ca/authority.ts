@@ -153,6 +153,7 @@ function checkDays(days: number, { name, daysMax }: LeafProfile): void {
     throw new PkiError(
       "refused",
       `cannot certify: ${days} days asked for, at most ${daysMax} by profile "${name}"`,
+      { hint: "ask for fewer with --days, or change the profile: docs/profiles.md" },
     );
   }
 }

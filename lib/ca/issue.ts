@@ -83,12 +83,16 @@ function constrainOutside(
   { dns, addresses }: NonNullable<IssueRequest["permitted"]> = { dns: [], addresses: [] },
 ) {
   if (dns.length + addresses.length === 0) {
-    throw new PkiError("usage", "cannot make the CA: it needs a DNS name or an address");
+    throw new PkiError("usage", "cannot make the CA: it needs a DNS name or an address", {
+      hint: "name one with --dns NAME or --address ADDRESS[/BITS]",
+    });
   }
   const names = dns.map((name) => name.toLowerCase());
   const odd = names.find((name) => !isHost(name));
   if (odd !== undefined) {
-    throw new PkiError("usage", `cannot make the CA: ${JSON.stringify(odd)} is not a DNS name`);
+    throw new PkiError("usage", `cannot make the CA: ${JSON.stringify(odd)} is not a DNS name`, {
+      hint: "a name looks like example.org, without a star or a dot in front",
+    });
   }
   return constrainToNames({ domain, dns: names, ranges: addresses.map(parseAddressRange) });
 }

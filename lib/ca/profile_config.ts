@@ -156,7 +156,10 @@ function parseJson(json: string): unknown {
   try {
     return JSON.parse(json);
   } catch (cause) {
-    throw new PkiError("malformed", "cannot use the profiles: not JSON", { cause });
+    throw new PkiError("malformed", "cannot use the profiles: not JSON", {
+      cause,
+      hint: "docs/profiles.md says how it is written",
+    });
   }
 }
 

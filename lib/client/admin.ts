@@ -69,7 +69,12 @@ function exchange<T extends AdminType>(
     const awaitAnswer = () => {
       clearTimeout(timer);
       timer = setTimeout(
-        () => reject(new PkiError("timeout", `the server does not answer ${type}`)),
+        () =>
+          reject(
+            new PkiError("timeout", `the server does not answer ${type}`, {
+              hint: "see in its log whether it is busy; if it hangs, start it again",
+            }),
+          ),
         silenceMs,
       );
     };
@@ -88,7 +93,11 @@ function exchange<T extends AdminType>(
       }
     });
     socket.once("close", () => {
-      reject(new PkiError("truncated", `the server closed the connection before it answered`));
+      reject(
+        new PkiError("truncated", `the server closed the connection before it answered`, {
+          hint: "see in its log why, and try again",
+        }),
+      );
     });
     onAbort = () => reject(new PkiError("interrupted", "interrupted"));
     if (signal?.aborted) return onAbort();

@@ -43,7 +43,9 @@ function untrusted(path: string, why: string): PkiError {
  */
 export function checkAgentFolder(folder: string): void {
   if (!CAN_HAVE_AGENT) {
-    throw new PkiError("usage", "cannot keep a key: this system has no sockets with owners");
+    throw new PkiError("usage", "cannot keep a key: this system has no sockets with owners", {
+      hint: "do without: commands ask for the password, or take it with --password-file",
+    });
   }
   const found = fs.statSync(folder, { throwIfNoEntry: false });
   if (!found) return; // there will be one, for its owner alone
@@ -85,6 +87,7 @@ export async function askAgent<T extends AgentType>(
     if (error instanceof PkiError) throw error;
     throw new PkiError("unreachable", `cannot ask the agent: ${messageOf(error)}`, {
       cause: error,
+      hint: "end the agent with pki lock, or say the password with --password-file",
     });
   }
   try {
@@ -99,7 +102,12 @@ function exchange(socket: Socket, request: AgentRequest): Promise<Uint8Array> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   return new Promise<Uint8Array>((resolve, reject) => {
     timer = setTimeout(
-      () => reject(new PkiError("timeout", "the agent does not answer")),
+      () =>
+        reject(
+          new PkiError("timeout", "the agent does not answer", {
+            hint: "end it with pki lock, and unlock the key again",
+          }),
+        ),
       LIMITS.agentSilenceMs,
     );
     socket.on("data", (chunk: Uint8Array) => {
@@ -112,7 +120,11 @@ function exchange(socket: Socket, request: AgentRequest): Promise<Uint8Array> {
       }
     });
     socket.once("close", () => {
-      reject(new PkiError("truncated", "the agent hung up before it answered"));
+      reject(
+        new PkiError("truncated", "the agent hung up before it answered", {
+          hint: "unlock the key again with: pki unlock",
+        }),
+      );
     });
     socket.write(encodeAgentRequest(request));
   }).finally(() => clearTimeout(timer));
@@ -165,7 +177,10 @@ export async function fetchKey(
   try {
     return createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
   } catch (cause) {
-    throw new PkiError("protocol", "cannot read the agent's answer: it is no key", { cause });
+    throw new PkiError("protocol", "cannot read the agent's answer: it is no key", {
+      cause,
+      hint: "end the agent with pki lock, and unlock the key again",
+    });
   } finally {
     der.fill(0);
   }

@@ -54,7 +54,12 @@ function startAgent(home: Home, first: AgentBody<"ADD">): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   return new Promise<void>((resolve, reject) => {
     const fail = (why: string, cause?: unknown) =>
-      reject(new PkiError("unreachable", `cannot start the agent: ${why}`, { cause }));
+      reject(
+        new PkiError("unreachable", `cannot start the agent: ${why}`, {
+          cause,
+          hint: "do without: commands ask for the password, or take it with --password-file",
+        }),
+      );
     timer = setTimeout(() => {
       child.kill("SIGKILL");
       fail("it does not come to listen");

@@ -64,6 +64,7 @@ export class ConfigFile {
     } catch (cause) {
       throw new PkiError("malformed", `cannot read "${this.#path}": not as it should be`, {
         cause,
+        hint: "put a good copy in its place, or start over with another home folder (--home)",
       });
     }
   }

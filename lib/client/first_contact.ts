@@ -40,7 +40,9 @@ const FINGERPRINT = /^[0-9a-f]{64}$/;
 export function parseFingerprint(text: string): string {
   const fingerprint = text.replaceAll(":", "").toLowerCase();
   if (FINGERPRINT.test(fingerprint)) return fingerprint;
-  throw new PkiError("usage", "cannot use the fingerprint: 64 hexadecimal digits are needed");
+  throw new PkiError("usage", "cannot use the fingerprint: 64 hexadecimal digits are needed", {
+    hint: "pki serve shows it when it starts, and pki doctor on its machine",
+  });
 }
 
 /** The root in the server's data folder under the same home, if this machine has one. */
@@ -81,7 +83,9 @@ export async function findAnchor(options: FirstContactOptions): Promise<FoundAnc
   }
   const { rootDer, domain } = await greetUnknownServer(address, signal);
   if (!isDomain(domain)) {
-    throw new PkiError("protocol", "the server names an impossible trust domain");
+    throw new PkiError("protocol", "the server names an impossible trust domain", {
+      hint: "it is no server of pki, or a broken one: tell whoever runs it",
+    });
   }
   const root = checkRoot(rootDer, nowMs);
   await checkVouchedFor(rootDer, options);
@@ -112,6 +116,8 @@ async function checkVouchedFor(rootDer: Uint8Array, options: FirstContactOptions
     );
   }
   if (!await ask(found, where)) {
-    throw new PkiError("untrusted", `the root of ${where} was not trusted`);
+    throw new PkiError("untrusted", `the root of ${where} was not trusted`, {
+      hint: "compare the fingerprint with what whoever runs the server tells you, and try again",
+    });
   }
 }

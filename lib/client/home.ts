@@ -315,7 +315,10 @@ export class Home {
       return true;
     } catch (cause) {
       if (cause instanceof PkiError) throw cause;
-      throw new PkiError("storage", `cannot write "${this.checkpointPath}"`, { cause });
+      throw new PkiError("storage", `cannot write "${this.checkpointPath}"`, {
+        cause,
+        hint: "see whether the disk is full, and who owns the folder",
+      });
     } finally {
       fs.rmSync(temporary, { force: true });
     }

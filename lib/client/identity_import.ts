@@ -73,7 +73,9 @@ export async function readIdentity(
     : readPemKey(text, what);
   const sorted = putCertificateFirst(certificates, key);
   if (sorted) return { key, certificates: sorted };
-  throw new PkiError("malformed", `cannot use ${what}: it holds no certificate for its key`);
+  throw new PkiError("malformed", `cannot use ${what}: it holds no certificate for its key`, {
+    hint: "export it together with its certificate, or have the key certified",
+  });
 }
 
 /** Who the certificate says that it is, and under which root that was found. */
@@ -122,7 +124,9 @@ async function findAnchor(
   if (await isVouchedFor(found, pinned !== undefined)) {
     return { anchor, isNewAnchor: pinned === undefined };
   }
-  throw new PkiError("untrusted", `the root ${found} was not trusted`);
+  throw new PkiError("untrusted", `the root ${found} was not trusted`, {
+    hint: "compare the fingerprint with what whoever runs the server tells you, and try again",
+  });
 }
 
 export interface JudgeOptions {

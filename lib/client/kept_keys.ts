@@ -57,7 +57,9 @@ export class KeptKeys {
   add({ id, key, pemHash, forMs }: AgentBody<"ADD">): AgentAnswer<"ADD"> {
     this.prune();
     if (this.#kept.size >= LIMITS.unlockedKeysMax && !this.#kept.has(id)) {
-      throw new PkiError("busy", `cannot keep more than ${LIMITS.unlockedKeysMax} keys`);
+      throw new PkiError("busy", `cannot keep more than ${LIMITS.unlockedKeysMax} keys`, {
+        hint: "have one forgotten with: pki lock --id NAME",
+      });
     }
     this.#forget(id);
     const { now, elapsed } = this.#options;
@@ -75,7 +77,11 @@ export class KeptKeys {
   find(id: string): AgentAnswer<"KEY"> {
     this.prune();
     const kept = this.#kept.get(id);
-    if (!kept) throw new PkiError("not-found", `the key of "${id}" is not unlocked`);
+    if (!kept) {
+      throw new PkiError("not-found", `the key of "${id}" is not unlocked`, {
+        hint: `unlock it with: pki unlock --id ${id}`,
+      });
+    }
     const { key, pemHash, untilMs } = kept;
     return { key: encodeBase64(key), pemHash, untilMs };
   }

@@ -35,6 +35,7 @@ function judgeAnswer(
     throw new PkiError(
       "untrusted",
       `the server answered with a certificate of "${judged.id}", not of "${id}"`,
+      { hint: "it may be hostile or broken: tell whoever runs it" },
     );
   }
   return { ...judged, ders };
@@ -65,7 +66,11 @@ export async function certify(
   const answer = await connection.request("CSR", { csr: encodeBase64(csr) });
   const certified = judgeAnswer(answer, asking);
   if (!isEqualBytes(certified.leaf.spki, spki)) {
-    throw new PkiError("untrusted", "the server certified another key than the one in the request");
+    throw new PkiError(
+      "untrusted",
+      "the server certified another key than the one in the request",
+      { hint: "it may be hostile or broken: tell whoever runs it" },
+    );
   }
   await checkLogged(certified, { index: answer.index, log: asking.log });
   return { ...certified, ignored: answer.ignored };

@@ -46,6 +46,7 @@ export function parseOwnCertificate(
     throw new PkiError(
       "untrusted",
       `the certificate in "${what}" is of "${judged.id}", not of "${id}"`,
+      { hint: `get one for "${id}" with: pki csr --id ${id}` },
     );
   }
   return { id, pem, leaf: judged.leaf, issuing: judged.issuing };

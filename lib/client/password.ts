@@ -27,12 +27,17 @@ export function preparePassword(given: string): string {
     throw new PkiError(
       "usage",
       `cannot use the password: more than ${LIMITS.passwordCharactersMax} characters`,
+      { hint: "see whether the right file was named; the password is its first line" },
     );
   }
   const prepared = enforceOpaqueString(given);
   if (typeof prepared === "string") return prepared;
   const { what, position } = prepared;
-  if (position === 0) throw new PkiError("usage", "cannot use the password: it is empty");
+  if (position === 0) {
+    throw new PkiError("usage", "cannot use the password: it is empty", {
+      hint: "see whether the right file was named; the password is its first line",
+    });
+  }
   throw new PkiError("usage", `cannot use the password: character ${position} is ${what}`, {
     hint: "letters, digits, signs and spaces of every script can be in it, on one line",
   });

@@ -52,7 +52,7 @@ export async function ping(options: PingOptions): Promise<Pong> {
     throw new PkiError(
       "timeout",
       `cannot reach ${formatAddress(address)}: it does not answer within ${seconds} s`,
-      { cause: error },
+      { cause: error, hint: "see with pki doctor what is in between; --timeout waits longer" },
     );
   }
 }

@@ -96,6 +96,7 @@ export async function certifyAndStore(
     throw new PkiError(
       "conflict",
       `cannot keep the new certificate of "${id}": another command has stored one meanwhile`,
+      { hint: "run one of them at a time; what the other has stored is there" },
     );
   }
   return certified;

@@ -20,7 +20,11 @@ export async function revokeOwn(
 ): Promise<number> {
   const answer = await connection.request("REVOKE", { serial, reason });
   if (answer.serial !== serial) {
-    throw new PkiError("protocol", "the server has revoked another certificate than was asked for");
+    throw new PkiError(
+      "protocol",
+      "the server has revoked another certificate than was asked for",
+      { hint: "it may be hostile or broken: tell whoever runs it" },
+    );
   }
   return Date.parse(answer.time);
 }

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { type Bytes, encodeBase64, isEqualBytes, parseBase64, sha256 } from "../base/bytes.ts";
-import { kindOfWireCode, PkiError } from "../base/errors.ts";
+import { type ErrorReport, kindOfWireCode, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 import { shownCertificates } from "../base/tls.ts";
@@ -28,6 +28,7 @@ import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";
 import { serverDns } from "../x509/names.ts";
 import { learnIssuers, serialsIn, type Succession } from "../x509/succession.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { hintOfAnswer } from "./answer_hints.ts";
 import { downloadCrl } from "./crl.ts";
 import { dial, type TlsIdentity } from "./dial.ts";
 import { judgeLogKey, type LogKey } from "./log_key.ts";
@@ -46,6 +47,12 @@ const ANSWERED = new WeakSet<PkiError>();
 /** Whether an error is what the server answered, not what is thought of the server here. */
 export function isAnswer(error: unknown): error is PkiError {
   return error instanceof PkiError && ANSWERED.has(error);
+}
+
+function answerError({ code, message }: ErrorReport): PkiError {
+  const kind = kindOfWireCode(code);
+  const hint = hintOfAnswer(kind, message);
+  return new PkiError(kind, `the server says: ${printable(message)}`, hint ? { hint } : {});
 }
 
 interface Waiting {
@@ -75,7 +82,11 @@ export class ServerConnection {
     socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
     socket.on("error", () => {}); // "close" follows
     socket.on("close", () => {
-      this.#fail(new PkiError("truncated", "the server closed the connection before it answered"));
+      this.#fail(
+        new PkiError("truncated", "the server closed the connection before it answered", {
+          hint: "try again; if it goes on, ask whoever runs the server to look into its log",
+        }),
+      );
     });
   }
 
@@ -97,17 +108,23 @@ export class ServerConnection {
 
   #answered(body: Uint8Array): void {
     const answer = parseAnswer(body);
-    const error = answer.ok ? undefined : new PkiError(
-      kindOfWireCode(answer.error.code),
-      `the server says: ${printable(answer.error.message)}`,
-    );
+    const error = answer.ok ? undefined : answerError(answer.error);
     if (error) ANSWERED.add(error);
     if (answer.seq === 0) {
-      return this.#fail(error ?? new PkiError("protocol", "the server answers what was not asked"));
+      return this.#fail(
+        error ??
+          new PkiError("protocol", "the server answers what was not asked", {
+            hint: "it may be hostile or broken: tell whoever runs it",
+          }),
+      );
     }
     const waiting = this.#waiting.get(answer.seq);
     if (!waiting) {
-      return this.#fail(new PkiError("protocol", "the server answers what was not asked"));
+      return this.#fail(
+        new PkiError("protocol", "the server answers what was not asked", {
+          hint: "it may be hostile or broken: tell whoever runs it",
+        }),
+      );
     }
     this.#waiting.delete(answer.seq);
     if (error) waiting.reject(error);
@@ -130,7 +147,12 @@ export class ServerConnection {
       this.#waiting.set(seq, { resolve, reject });
     });
     const timer = setTimeout(
-      () => this.#fail(new PkiError("timeout", `the server does not answer ${type}`)),
+      () =>
+        this.#fail(
+          new PkiError("timeout", `the server does not answer ${type}`, {
+            hint: "try again later; pki ping says whether it is well",
+          }),
+        ),
       LIMITS.answerMs,
     );
     this.#socket.write(frame);
@@ -155,10 +177,14 @@ export class ServerConnection {
     const { root, versions, log, successions, registration } = await this.request("HELLO", {});
     this.#registration = registration;
     if (!isEqualBytes(parseBase64(root), known.root.der)) {
-      throw new PkiError("untrusted", "the server names another root than the one that is pinned");
+      throw new PkiError("untrusted", "the server names another root than the one that is pinned", {
+        hint: "it may be hostile or broken: tell whoever runs it",
+      });
     }
     if (!versions.includes(PROTOCOL)) {
-      throw new PkiError("protocol", `the server does not speak ${PROTOCOL}`);
+      throw new PkiError("protocol", `the server does not speak ${PROTOCOL}`, {
+        hint: "use a version of pki that is as old, or as new, as the server",
+      });
     }
     const learn = (anchor: TrustAnchor) => {
       const issuers = learnIssuers({ anchor, successions, current, nowMs });
@@ -200,6 +226,7 @@ export class ServerConnection {
       }
       throw new PkiError("untrusted", `cannot use the root's revocation list: ${error.message}`, {
         cause: error,
+        hint: "it may be hostile or broken: tell whoever runs it",
       });
     }
   }
@@ -333,7 +360,9 @@ export interface Credentials {
 
 function checkSuite(suite: string): void {
   if (suite !== OPAQUE_SUITE) {
-    throw new PkiError("protocol", "the server asks for other password parameters than ours");
+    throw new PkiError("protocol", "the server asks for other password parameters than ours", {
+      hint: "use a version of pki that is as old, or as new, as the server",
+    });
   }
 }
 
@@ -401,7 +430,10 @@ export async function tryLogIn(
 
 /** The server does not tell which of the two it is. */
 export function wrongPassword(): PkiError {
-  return new PkiError("refused", "cannot log in: the id or the password is wrong");
+  return new PkiError("refused", "cannot log in: the id or the password is wrong", {
+    hint:
+      "see whether both are typed right; a forgotten password is replaced with an invitation: pki invite --id NAME --reset, by whoever runs the server",
+  });
 }
 
 /** @throws {PkiError} `refused` if the id or the password is wrong */
@@ -420,7 +452,9 @@ export async function logInByCertificate(
 ): Promise<void> {
   const answer = await connection.request("LOGIN_CERTIFICATE", { checkpoint });
   if (answer.id !== id) {
-    throw new PkiError("protocol", `the server takes "${id}" for "${answer.id}"`);
+    throw new PkiError("protocol", `the server takes "${id}" for "${answer.id}"`, {
+      hint: "it may be hostile or broken: tell whoever runs it",
+    });
   }
 }
 

@@ -43,7 +43,9 @@ export async function trustAnew(options: TrustOptions): Promise<Trusted> {
   const before = home.pinnedRoot();
   const { rootDer, domain } = await greetUnknownServer(address, signal);
   if (!isDomain(domain)) {
-    throw new PkiError("protocol", "the server names an impossible trust domain");
+    throw new PkiError("protocol", "the server names an impossible trust domain", {
+      hint: "it is no server of pki, or a broken one: tell whoever runs it",
+    });
   }
   const found = fingerprintOf(rootDer);
   const pinned = before && fingerprintOf(before);
@@ -53,7 +55,11 @@ export async function trustAnew(options: TrustOptions): Promise<Trusted> {
         hint: "give the root's fingerprint, which pki serve shows, with --fingerprint",
       });
     }
-    if (!await ask(found, pinned)) throw new PkiError("untrusted", "the root was not trusted");
+    if (!await ask(found, pinned)) {
+      throw new PkiError("untrusted", "the root was not trusted", {
+        hint: "compare the fingerprint with what whoever runs the server tells you, and try again",
+      });
+    }
   } else if (found !== fingerprint) throw mismatch(found, fingerprint);
   const root = checkRoot(rootDer, nowMs);
   // What this root has revoked stays so, whoever answers at the address.

@@ -48,6 +48,7 @@ export function findIdentity(
     throw new PkiError(
       "untrusted",
       `the certificate in "${certificatePath}" is of "${certifiedId}"`,
+      { hint: "get another certificate with: pki csr" },
     );
   }
   return { id, anchor, leaf, issuing };

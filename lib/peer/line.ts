@@ -225,7 +225,11 @@ export class Line {
   }
 
   #failCut(): void {
-    this.#fail(new PkiError("truncated", "the line was cut before everything was confirmed"));
+    this.#fail(
+      new PkiError("truncated", "the line was cut before everything was confirmed", {
+        hint: "what arrived may be incomplete: send it again",
+      }),
+    );
   }
 
   #fail(error: PkiError): void {
@@ -259,5 +263,6 @@ export class Line {
 function asStorage(error: unknown): PkiError {
   return new PkiError("storage", `cannot write what arrived: ${messageOf(error)}`, {
     cause: error,
+    hint: "free some space, or write to another file; then have it sent again",
   });
 }

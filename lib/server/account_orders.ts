@@ -45,7 +45,9 @@ export async function invite(
   const { registration } = directory.passwords;
   if (isReset) {
     if (id === undefined || !state.account(id)) {
-      throw new PkiError("not-found", `cannot invite: there is no account "${id ?? ""}"`);
+      throw new PkiError("not-found", `cannot invite: there is no account "${id ?? ""}"`, {
+        hint: "invite without --reset, or see with pki users who there is",
+      });
     }
   } else {
     if (registration === "closed") {
@@ -159,7 +161,9 @@ export async function changeUser(
 }
 
 function already(id: string, state: string): PkiError {
-  return new PkiError("conflict", `nothing to do: the account "${id}" is ${state}`);
+  return new PkiError("conflict", `nothing to do: the account "${id}" is ${state}`, {
+    hint: "see who is disabled with: pki users",
+  });
 }
 
 function findUser(

@@ -241,7 +241,9 @@ async function openSource(options: BackupOptions): Promise<Source> {
     const file = await openIfThere(diskFiles, join(folder, name), "read");
     if (!file) {
       if (!isNeeded) return;
-      throw new PkiError("storage", `cannot back up "${folder}": "${name}" is missing`);
+      throw new PkiError("storage", `cannot back up "${folder}": "${name}" is missing`, {
+        hint: "see with pki log verify what else is damaged, and restore an earlier backup",
+      });
     }
     opened.push(file);
     members.push(memberOf(name, file, await file.size()));
@@ -425,7 +427,9 @@ export async function readBackup(path: string, onMember?: TakeMember): Promise<{
     for await (const chunk of content) manifestBytes.push(new Uint8Array(chunk));
   }, { isAllowed: isBackupName });
   if (!places.has(MANIFEST_NAME)) {
-    throw new PkiError("malformed", `${what}: it is not a backup of pki`);
+    throw new PkiError("malformed", `${what}: it is not a backup of pki`, {
+      hint: "name a file that pki backup has written",
+    });
   }
   const manifest = parseManifest(concatBytes(...manifestBytes), what);
   const found = [...places].filter(([name]) => name !== MANIFEST_NAME)

@@ -167,18 +167,28 @@ function findMeant(
   }
   if (serial !== undefined) {
     const issued = directory.options.state.issued(serial);
-    if (!issued) throw new PkiError("not-found", `cannot revoke ${serial}: no such certificate`);
+    if (!issued) {
+      throw new PkiError("not-found", `cannot revoke ${serial}: no such certificate`, {
+        hint: "see its serial number with: pki ls",
+      });
+    }
     if (issued.profile === "issuing") {
-      throw new PkiError("refused", `cannot revoke ${serial}: only the root's key revokes a CA`);
+      throw new PkiError("refused", `cannot revoke ${serial}: only the root's key revokes a CA`, {
+        hint: "revoke it with: pki issuer revoke NAME",
+      });
     }
     if (issued.revokedMs !== null) {
-      throw new PkiError("conflict", `cannot revoke ${serial}: it is revoked already`);
+      throw new PkiError("conflict", `cannot revoke ${serial}: it is revoked already`, {
+        hint: "nothing needs to be done; pki ls --serial shows when it was",
+      });
     }
     return [issued];
   }
   const meant = id === undefined ? [] : findValid(directory, id);
   if (meant.length === 0) {
-    throw new PkiError("not-found", `cannot revoke: "${id}" has no valid certificate`);
+    throw new PkiError("not-found", `cannot revoke: "${id}" has no valid certificate`, {
+      hint: "see what there is with: pki ls --user NAME",
+    });
   }
   return meant;
 }

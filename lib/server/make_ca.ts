@@ -99,7 +99,7 @@ export async function tryIssuing(
     throw new PkiError(
       "refused",
       `cannot use the root: nobody would trust certificates under it: ${whyOf(error)}`,
-      { cause: error },
+      { cause: error, hint: "bring another root along, or have pki init make one" },
     );
   }
 }

@@ -52,6 +52,7 @@ function checkName(name: string): void {
     "usage",
     `cannot call the CA ${JSON.stringify(name)}: 1 to ${COMMON_NAME_CHARACTERS_MAX} characters ` +
       "of ASCII needed",
+    { hint: "leave --name out for a name that is made, or choose a shorter one" },
   );
 }
 

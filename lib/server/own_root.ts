@@ -10,7 +10,10 @@ import { parsePemBlock } from "../x509/pem.ts";
 import { whyOf } from "./make_ca.ts";
 
 function unusable(path: string, why: string, cause?: unknown): PkiError {
-  return new PkiError("refused", `cannot use "${path}" as root: ${why}`, { cause });
+  return new PkiError("refused", `cannot use "${path}" as root: ${why}`, {
+    cause,
+    hint: "a root is self-signed, a CA, and may sign certificates: pki inspect shows what it is",
+  });
 }
 
 /**

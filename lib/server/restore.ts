@@ -10,6 +10,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { encodeHex } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import {
+  CHECK_PATH,
   FOLDER_MODE,
   makeFolder,
   SECRET_MODE,
@@ -50,7 +51,9 @@ export async function restore(path: string, options: RestoreOptions): Promise<Re
   const folder = resolve(options.folder);
   checkEmpty(folder);
   if (!fs.existsSync(path)) {
-    throw new PkiError("not-found", `cannot restore "${path}": there is no such file`);
+    throw new PkiError("not-found", `cannot restore "${path}": there is no such file`, {
+      hint: CHECK_PATH,
+    });
   }
   const temporary = `${folder}.new-${encodeHex(randomBytes(6))}`;
   try {

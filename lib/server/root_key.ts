@@ -77,5 +77,7 @@ async function decryptRootKey(
 export function checkKeyOf(certificate: Certificate, key: KeyObject, path: string): void {
   keyTypeOf(key);
   if (isEqualBytes(encodeSpki(createPublicKey(key)), certificate.spki)) return;
-  throw new PkiError("conflict", `cannot use "${path}": it is not the certificate's key`);
+  throw new PkiError("conflict", `cannot use "${path}": it is not the certificate's key`, {
+    hint: "name the file of the right key with --root-key",
+  });
 }

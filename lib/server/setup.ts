@@ -210,5 +210,9 @@ export function checkPassphrase(passphrase: string): void {
   throw new PkiError(
     "usage",
     `cannot use the passphrase: it is shorter than ${PASSPHRASE_BYTES_MIN} characters`,
+    {
+      hint:
+        `make one with more than ${PASSPHRASE_BYTES_MIN} characters, or leave the file out at the first start: then one is made`,
+    },
   );
 }

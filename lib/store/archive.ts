@@ -264,7 +264,10 @@ class ArchiveReader {
   }
 
   #malformed(why: string, cause?: unknown): PkiError {
-    return new PkiError("malformed", `${this.#what}: ${why}`, { cause });
+    return new PkiError("malformed", `${this.#what}: ${why}`, {
+      cause,
+      hint: "see whether it is a whole file that pki backup has written; else take an earlier one",
+    });
   }
 
   async readAll(unpacker: Extract): Promise<void> {

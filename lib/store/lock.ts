@@ -208,5 +208,7 @@ export async function takeLock(folder: string): Promise<Lock> {
     if (lock) return lock;
     await wait(Math.random() * LOOK_AGAIN_MS);
   }
-  throw new PkiError("conflict", `cannot lock "${folder}": other processes are trying the same`);
+  throw new PkiError("conflict", `cannot lock "${folder}": other processes are trying the same`, {
+    hint: "try again",
+  });
 }

@@ -176,7 +176,10 @@ async function decryptSecret(der: Uint8Array, passphrase: string, what: string):
 }
 
 function wrongPassphrase(what: string, cause: unknown): PkiError {
-  return new PkiError("refused", `cannot open ${what}: the password does not fit`, { cause });
+  return new PkiError("refused", `cannot open ${what}: the password does not fit`, {
+    cause,
+    hint: "it has the password that it was last encrypted with, which may be an earlier one",
+  });
 }
 
 /** A private key as PEM, encrypted; opens with `openssl pkey`. */

@@ -40,6 +40,7 @@ export function parsePemBlock(text: string, labels: readonly string[], what: str
     throw new PkiError(
       "malformed",
       `cannot read ${what}: no PEM block ${labels.join(" or ")} in it`,
+      { hint: "pki inspect shows what the file holds" },
     );
   }
   return block.der;
@@ -49,7 +50,9 @@ export function parsePemBlock(text: string, labels: readonly string[], what: str
 export function parseCertificatesPem(text: string, what: string): readonly Bytes[] {
   const ders = parsePem(text).filter(({ label }) => label === "CERTIFICATE").map(({ der }) => der);
   if (ders.length === 0) {
-    throw new PkiError("malformed", `cannot read ${what}: no PEM block CERTIFICATE in it`);
+    throw new PkiError("malformed", `cannot read ${what}: no PEM block CERTIFICATE in it`, {
+      hint: "pki inspect shows what the file holds",
+    });
   }
   return ders;
 }

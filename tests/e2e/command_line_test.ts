@@ -248,6 +248,7 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     args: ["csr", "--fingerprint", "3f7a", ...ALICE],
     code: 2,
     error: "cannot use the fingerprint: 64 hexadecimal digits are needed",
+    hint: "pki serve shows it when it starts, and pki doctor on its machine",
   },
   {
     does: "nobody in particular",
@@ -261,12 +262,14 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     args: ["upload", "--cert", "x.pem", ...ALICE],
     code: 2,
     error: "cannot publish: --cert and --key go together",
+    hint: "name both files, or neither to publish the certificate in the home",
   },
   {
     does: "--key without --cert",
     args: ["upload", "--key", "x.key", ...ALICE],
     code: 2,
     error: "cannot publish: --cert and --key go together",
+    hint: "name both files, or neither to publish the certificate in the home",
   },
   {
     does: "--out without --csr",
@@ -280,6 +283,7 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     args: ["csr", "--csr", "x.csr", ...options, ...ALICE],
     code: 2,
     error: "cannot make a key: with --csr it is the request's key that is certified",
+    hint: "leave out --rekey and --key-type",
   })),
   {
     does: "a server that is not there",
@@ -344,18 +348,21 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     args: ["request", "bob", "--id", "alice", "--password-file", "/dev/null"],
     code: 2,
     error: "cannot use the password: it is empty",
+    hint: "see whether the right file was named; the password is its first line",
   },
   {
     does: "a password file whose first line is empty",
     args: ["request", "bob", "--id", "alice", "--password-file", "{folder}/second-line.pass"],
     code: 2,
     error: "cannot use the password: it is empty",
+    hint: "see whether the right file was named; the password is its first line",
   },
   {
     does: "a password file that is not there",
     args: ["request", "bob", "--id", "alice", "--password-file", "{folder}/none"],
     code: 5,
     error: 'cannot read "{folder}/none": there is no such file',
+    hint: "see whether the path is right, from the folder that this runs in",
   },
   {
     does: "a password of 1025 characters",
@@ -363,6 +370,7 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     env: { PKI_PASSWORD: "x".repeat(1025) },
     code: 2,
     error: "cannot use the password: more than 1024 characters",
+    hint: "see whether the right file was named; the password is its first line",
   },
   {
     does: "a short password at --register",
@@ -387,6 +395,8 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     ],
     code: 4,
     error: "cannot log in: the id or the password is wrong",
+    hint:
+      "see whether both are typed right; a forgotten password is replaced with an invitation: pki invite --id NAME --reset, by whoever runs the server",
   },
   {
     does: "a wrong password of the account, with csr",
@@ -410,48 +420,57 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     ],
     code: 4,
     error: 'cannot log in: somebody has the id "alice", with another password',
+    hint: "choose another id; if it is yours, log in without --register, with its password",
   },
   {
     does: "a wrong password for the key",
     args: ["listen", "--id", "alice", "--password-file", "{folder}/bob.pass"],
     code: 4,
     error: 'cannot open the key of "alice": the password does not fit',
+    hint: "it has the password that it was last encrypted with, which may be an earlier one",
   },
   {
     does: "somebody who is not there",
     args: ["request", "carol", ...ALICE],
     code: 5,
     error: 'the server says: cannot find "carol": nobody has published a certificate under this id',
+    hint: "see whether the id is right; whoever it is publishes with: pki upload",
   },
   {
     does: "a request that is not there",
     args: ["csr", "--csr", "{folder}/none.csr", ...ALICE],
     code: 5,
     error: 'cannot read "{folder}/none.csr": there is no such file',
+    hint: "see whether the path is right, from the folder that this runs in",
   },
   {
     does: "a request that is garbage",
     args: ["csr", "--csr", "{folder}/alice.pass", ...ALICE],
     code: 3,
     error: 'cannot read "{folder}/alice.pass": there is no certificate request in it',
+    hint: "PEM or DER of a certificate request is needed; pki inspect says what a file holds",
   },
   {
     does: "a request that is a folder",
     args: ["csr", "--csr", "{folder}", ...ALICE],
     code: 9,
     error: 'cannot read "{folder}": EISDIR: illegal operation on a directory, read',
+    hint: "name a file, not a folder",
   },
   {
     does: "a garbage request of somebody new registers nobody",
     args: ["csr", "--register", "--csr", "{folder}/alice.pass", "--id", "erin", ...PASSWORD],
     code: 3,
     error: 'cannot read "{folder}/alice.pass": there is no certificate request in it',
+    hint: "PEM or DER of a certificate request is needed; pki inspect says what a file holds",
   },
   {
     does: "erin, whom nobody has registered",
     args: ["upload", "--cert", "x", "--key", "y", "--id", "erin", ...PASSWORD],
     code: 4,
     error: "cannot log in: the id or the password is wrong",
+    hint:
+      "see whether both are typed right; a forgotten password is replaced with an invitation: pki invite --id NAME --reset, by whoever runs the server",
   },
   {
     does: "upload of somebody without a certificate",
@@ -468,6 +487,7 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     ],
     code: 4,
     error: 'cannot publish: the certificate is of "bob", not of "alice"',
+    hint: 'publish it as "bob": --id bob',
   },
   {
     does: "the key of another certificate",
@@ -527,6 +547,7 @@ const REFUSED_WITH_SERVER: readonly RefusedRow[] = [
     args: ["serve", "--port", "0", "--passphrase-file", "{folder}/none"],
     code: 5,
     error: 'cannot read "{folder}/none": there is no such file',
+    hint: "see whether the path is right, from the folder that this runs in",
   },
   {
     does: "a folder that another server uses",

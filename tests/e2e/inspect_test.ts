@@ -112,7 +112,13 @@ test("pki inspect refuses what it cannot read, and says why", async () => {
       "shown; keys never are\n";
     const { key } = ca.issuing;
     const rows: readonly (readonly [string, string | Uint8Array | undefined, number, string])[] = [
-      ["none", undefined, 5, 'pki: error: cannot read "{}": there is no such file\n'],
+      [
+        "none",
+        undefined,
+        5,
+        'pki: error: cannot read "{}": there is no such file\n' +
+        "pki: hint: see whether the path is right, from the folder that this runs in\n",
+      ],
       ["empty", "", 3, `pki: error: cannot show "{}": it is empty\n${show}`],
       [
         "text",
@@ -196,7 +202,10 @@ test("pki inspect reads a bounded amount, and stops when it is told to", async (
   await inWorld(async (world) => {
     const large = await world.run(["inspect", "/dev/zero"]);
     assert.equal(large.code, 3);
-    assert.match(large.stderr, /^pki: error: cannot read "\/dev\/zero": more than \d+ bytes\n$/);
+    assert.match(
+      large.stderr,
+      /^pki: error: cannot read "\/dev\/zero": more than \d+ bytes\npki: hint: /,
+    );
     const waiting = world.start(["inspect", "-"], { keepStdin: true });
     // More than a pipe holds: once it is written the program has begun to read.
     await new Promise((resolve) => waiting.child.stdin?.write("x".repeat(1 << 20), resolve));
