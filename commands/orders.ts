@@ -3,7 +3,9 @@
  * its socket in the folder; where none runs, by opening the folder as a server would, under its lock.
  */
 
+import * as fs from "node:fs";
 import { hostname } from "node:os";
+import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
 import { askServer } from "../lib/client/admin.ts";
 import type {
@@ -55,6 +57,25 @@ export async function findDataFolder(
   throw new PkiError("not-found", `${what}: there is no data folder "${folder}"`, {
     hint: "name it with --data, on the machine of the server",
   });
+}
+
+/**
+ * Refuses to write into a folder whose server could not read it afterwards: root can, and would make
+ * files there that are its own.
+ * @param uid of this process; `undefined` where there are none
+ * @throws {PkiError} `conflict`
+ */
+export function checkFolderOwner(
+  folder: string,
+  { what, uid }: { readonly what: string; readonly uid: number | undefined },
+): void {
+  const owner = fs.statSync(folder).uid;
+  if (uid === undefined || uid === owner) return;
+  throw new PkiError(
+    "conflict",
+    `${what}: no server runs on "${folder}", which belongs to another user (${owner})`,
+    { hint: "start the server, or do it as that user" },
+  );
 }
 
 /** Opens the folder as a server would; the lock is let go again if that fails. */
@@ -113,6 +134,7 @@ export async function withOrders<R>(
         hint: "try again",
       });
     }
+    checkFolderOwner(folder, { what, uid: process.getuid?.() });
     const { takeLock } = await import("../lib/store/lock.ts");
     // A server that is starting or stopping answers nobody, and has the lock.
     const lock = await takeLock(folder);

@@ -222,7 +222,7 @@ async function openByCertificate(
         hint: "the password may: give it with --password-file",
       });
     }
-    surroundings.note(`${why}; the password does`);
+    surroundings.note(`${why}; trying the password`);
     return undefined;
   }
 }

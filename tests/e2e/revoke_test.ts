@@ -188,7 +188,7 @@ test("revoke a second time changes nothing, and says since when", () =>
     const own = ownOf(world);
     const again = await world.ok("alice", ["revoke", "--yes", "--json"]);
     assert.deepEqual(resultOf(again.stdout), first);
-    assert.match(again.stderr, /"the certificate opens no session .*; the password does"/);
+    assert.match(again.stderr, /"the certificate opens no session .*; trying the password"/);
     assert.equal(await statusOf(world, own), "revoked: superseded");
   }));
 
