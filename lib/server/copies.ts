@@ -40,6 +40,8 @@ export class CertificateCopies {
   readonly #recent = new Set<string>();
   /** What has come since then for one of those. */
   readonly #waiting = new Map<string, readonly Uint8Array[]>();
+  /** Who is no more since we run. */
+  readonly #removed = new Set<string>();
   #isClosed = false;
   #isMending = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -65,6 +67,7 @@ export class CertificateCopies {
   remove(id: string): void {
     this.#waiting.delete(id);
     this.#missing.delete(id);
+    this.#removed.add(id);
     try {
       fs.rmSync(certificateCopy(this.#options.files, id), { force: true });
     } catch (error) {
@@ -133,6 +136,7 @@ export class CertificateCopies {
     for (const [at, id] of ids.entries()) {
       if (at % MENDED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
       if (this.#isClosed) return;
+      if (this.#removed.has(id)) continue; // since the list was made
       try {
         const certificates = this.#certificatesOf(id);
         const isThere =

@@ -196,3 +196,15 @@ test("CertificateCopies.mend() also looks at what the system may not have writte
     assert.equal(read("alice"), pem);
     copies.close();
   }));
+
+test("CertificateCopies.mend() brings no copy back that was removed while it went on", () =>
+  inFolder(async ({ copies, issue, read, path, warnings }) => {
+    const chains = await Promise.all(["alice", "bob"].map(issue));
+    const mended = copies.mend(0);
+    copies.remove("alice");
+    await mended;
+    assert.equal(fs.existsSync(path("alice")), false);
+    assert.equal(read("bob"), chains[1]?.pem);
+    assert.deepEqual(warnings, []);
+    copies.close();
+  }));
