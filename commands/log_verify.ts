@@ -21,7 +21,8 @@ async function verifyData(
 ): Promise<Verified> {
   const folder = surroundings.dataFolder(data);
   const { isSetUp } = await import("../lib/server/setup.ts");
-  const { defaultWitness, serverFiles } = await import("../lib/server/files.ts");
+  const { serverFiles } = await import("../lib/server/files.ts");
+  const { findWitness } = await import("./server_configuration.ts");
   const { measureLog, verifyFolder } = await import("../lib/server/verify.ts");
   const { diskFiles } = await import("../lib/store/disk.ts");
   if (!fs.existsSync(folder) || (!isSetUp(folder) && fs.readdirSync(folder).length === 0)) {
@@ -35,7 +36,7 @@ async function verifyData(
     verifyFolder({
       files: diskFiles,
       paths,
-      witness: witness ?? defaultWitness(folder),
+      witness: findWitness(folder, witness, surroundings.context.process.env),
       askDurable: () => askDurable(folder, surroundings.context.signal),
       onBytes: untilInterrupted(onBytes, surroundings.context.signal),
     }));

@@ -19,9 +19,9 @@ export async function restoreBackup(
 ): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const folder = surroundings.dataFolder(flags.data);
-  const { defaultWitness } = await import("../lib/server/files.ts");
+  const { findWitness } = await import("./server_configuration.ts");
   const { restore } = await import("../lib/server/restore.ts");
-  const witness = flags.witness ?? defaultWitness(folder);
+  const witness = findWitness(folder, flags.witness, context.process.env);
   const total = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   const { verified, manifest, loss, missing } = await withProgress(
     surroundings,

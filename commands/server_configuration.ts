@@ -241,6 +241,16 @@ export function reconfigure(
   return { configuration: { ...written, given, settings }, fixed };
 }
 
+/** Where the server of a data folder remembers its newest checkpoint. @throws {PkiError} as above */
+export function findWitness(
+  folder: string,
+  given: string | undefined,
+  env: ConfigurationInput["env"],
+): string {
+  const options = given === undefined ? {} : { witness: given };
+  return resolveConfiguration({ folder, options, env, hostName: "" }).settings.witness;
+}
+
 /**
  * What `--print-config` prints; `settings` of it is a good `pki.json`.
  * @param isLine whether it is to be one line, for a program

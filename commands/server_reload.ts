@@ -5,6 +5,7 @@
 
 import { messageOf } from "../lib/base/errors.ts";
 import type { LiveOptions } from "../lib/server/core.ts";
+import { guessAddress } from "../lib/server/reachable.ts";
 import type { Log } from "../lib/server/log.ts";
 import {
   type Configuration,
@@ -36,7 +37,12 @@ export class Reloader {
 
   constructor(options: ReloaderOptions) {
     this.#options = options;
-    this.#configuration = options.configuration;
+    const { configuration, input: { hostName }, port } = options;
+    const { settings } = configuration;
+    // By now it is known, also where the system has chosen the port.
+    const publicAddress = settings.publicAddress ??
+      guessAddress({ host: settings.host, port }, hostName);
+    this.#configuration = { ...configuration, settings: { ...settings, publicAddress } };
   }
 
   /** Reloads; whoever asks while it does so has it done once more. Never rejects. */

@@ -75,6 +75,13 @@ test("a server takes its settings from pki.json, which may be there before the f
       },
     });
     assert.equal((await running.end()).code, 0);
+    // Whoever looks after the log knows the witness, too.
+    const kept = fs.readFileSync(join(world.home, "elsewhere.witness"));
+    fs.writeFileSync(join(world.home, "elsewhere.witness"), "not a checkpoint\n");
+    const verified = await world.run(["log", "verify"]);
+    assert.equal(verified.code, 9, verified.stderr);
+    assert.match(verified.stderr, /elsewhere\.witness/);
+    fs.writeFileSync(join(world.home, "elsewhere.witness"), kept);
     // The passphrase itself, in the environment, goes before the file that pki.json names.
     const wrong = await world.run(["serve", "--port", "0"], {
       env: { PKI_CA_PASSPHRASE: "this is not the passphrase" },

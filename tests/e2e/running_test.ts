@@ -122,6 +122,34 @@ exec '${PKI}' "$@" 2>"$0.pipe"
     assert.equal((await running.end()).code, 0);
   }));
 
+/** Runs a server at a terminal, has it reload, closes the terminal; prints how the server ends. */
+const AT_A_TERMINAL = `
+import os, pty, signal, sys
+signal.alarm(50)
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+def until(text):
+    seen = b""
+    while text not in seen:
+        seen += os.read(terminal, 4096)
+until(b"makes the next invitation")
+os.kill(pid, signal.SIGHUP)
+until(b"no setting has changed")
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+test("a server at a terminal reloads when it is told to, and ends well when that is closed", {
+  ...needs("python3"),
+}, () =>
+  inWorld(async (world) => {
+    const args = ["-c", AT_A_TERMINAL, PKI, "serve", "--port", "0"];
+    const { code, stdout, stderr } = await world.run(args, { program: "python3" });
+    assert.deepEqual([code, stdout], [0, "0\n"], stderr);
+    assert.ok(fs.existsSync(join(world.home, "server", "state.db")), "it has taken a snapshot");
+  }));
+
 /** Listens as a supervisor does, and prints one line of JSON a datagram. */
 const RECEIVER = `
 import json, socket, sys
@@ -148,8 +176,13 @@ test("a supervisor hears of ready, reload, watchdog and stop, and SIGHUP ends ot
       look();
     });
     const until = (pattern: RegExp) =>
-      new Promise<void>((resolve) => {
-        look = () => heard.some((line) => pattern.test(line)) && resolve();
+      new Promise<void>((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error(`no ${pattern} in ${heard}`)), 60_000);
+        look = () => {
+          if (!heard.some((line) => pattern.test(line))) return;
+          clearTimeout(timer);
+          resolve();
+        };
         look();
       });
     try {
