@@ -52,7 +52,7 @@ export async function changePassphrase(
       hint: "name it with --data, on the machine of the server",
     });
   }
-  const old = await findPassphrase(surroundings, flags);
+  const old = await findPassphrase(surroundings, flags, folder);
   const next = await findNewPassphrase(surroundings, flags);
   checkPassphrase(next);
   const lock = await takeLock(folder);

@@ -179,7 +179,7 @@ async function complete(
 ): Promise<void> {
   const { completeSetUp } = await import("../lib/server/outside_root.ts");
   const { issuingCert = "", rootCert } = flags;
-  const passphrase = await findPassphrase(surroundings, flags);
+  const passphrase = await findPassphrase(surroundings, flags, folder);
   const { domain } = await completeSetUp(folder, {
     passphrase,
     nowMs: surroundings.context.now(),

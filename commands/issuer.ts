@@ -73,7 +73,7 @@ function describe({ role, name, certificate, revoked }: ListedCa) {
 export async function addIssuer(context: PkiContext, flags: AddFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const folder = await findFolder(surroundings, flags);
-  const passphrase = await findPassphrase(surroundings, flags);
+  const passphrase = await findPassphrase(surroundings, flags, folder);
   const { addIssuer: add } = await import("../lib/server/outside_issuer.ts");
   const { issuerName } = await import("../lib/server/issuers.ts");
   const { dns = [], address = [], name, keyType = "p256" } = flags;
@@ -124,7 +124,7 @@ export async function revokeIssuer(
 ): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const folder = await findFolder(surroundings, flags);
-  const passphrase = await findPassphrase(surroundings, flags);
+  const passphrase = await findPassphrase(surroundings, flags, folder);
   const { revokeIssuer: revoke } = await import("../lib/server/outside_issuer.ts");
   const { reason = "unspecified" } = flags;
   const { result: certificate } = await changeFolder(

@@ -93,7 +93,7 @@ async function open(
     const { settings } = resolveConfiguration({ folder, options, env, hostName: hostname() });
     return await openOffline({
       folder,
-      passphrase: await findPassphrase(surroundings, flags),
+      passphrase: await findPassphrase(surroundings, flags, folder),
       witness: settings.witness,
       registration: settings.registration,
       log: new Log({ stream: stderr, format: "text", level: "notice", now }),

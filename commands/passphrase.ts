@@ -8,6 +8,7 @@ import {
   readTextIfThere,
   writeFileOnce,
 } from "../lib/base/files.ts";
+import type { PkiContext } from "./context.ts";
 import { type Surroundings, textFlag } from "./globals.ts";
 
 /** The option that names it, for every command that opens the server's keys. */
@@ -22,13 +23,17 @@ export interface PassphraseFlags {
 
 /**
  * The passphrase of the server's keys, from wherever it is kept; asked for where it is not.
+ * @param folder the data folder, whose `pki.json` may name a file; absent where that was looked at
  * @throws {PkiError} `usage` where nobody can be asked, `not-found` if a file that was named is not there
  */
 export async function findPassphrase(
   surroundings: Surroundings,
-  { passphraseFile }: PassphraseFlags,
+  flags: PassphraseFlags,
+  folder?: string,
 ): Promise<string> {
   const { home, context } = surroundings;
+  const passphraseFile = flags.passphraseFile ??
+    (folder === undefined ? undefined : await configuredFile(folder, context.process.env));
   if (passphraseFile !== undefined) {
     const what = "the passphrase of the server's keys";
     return await surroundings.readSecret(passphraseFile, { what, option: "--passphrase-file" });
@@ -43,6 +48,14 @@ export async function findPassphrase(
   throw new PkiError("usage", "cannot open the server's keys: there is no passphrase", {
     hint: "give it with --passphrase-file or $PKI_CA_PASSPHRASE",
   });
+}
+
+async function configuredFile(
+  folder: string,
+  env: PkiContext["process"]["env"],
+): Promise<string | undefined> {
+  const { findPassphraseFile } = await import("./server_configuration.ts");
+  return findPassphraseFile(folder, env);
 }
 
 /** For new keys: the one that is given, or else a new one, which is kept in the home. */

@@ -57,7 +57,7 @@ export async function rotate(context: PkiContext, flags: RotateFlags): Promise<v
   const surroundings = new Surroundings(context, flags);
   checkFlags(flags);
   const folder = await findFolder(surroundings, flags);
-  const passphrase = await findPassphrase(surroundings, flags);
+  const passphrase = await findPassphrase(surroundings, flags, folder);
   if (flags.issuingCsr !== undefined) {
     return await request(surroundings, flags, { folder, passphrase, path: flags.issuingCsr });
   }

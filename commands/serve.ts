@@ -32,6 +32,7 @@ import { readRootPassphrase, ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_ke
 import { attend, type Place, type Run, statusOf } from "./server_attendance.ts";
 import {
   type Configuration,
+  passphraseFileOf,
   printConfiguration,
   resolveConfiguration,
 } from "./server_configuration.ts";
@@ -67,16 +68,6 @@ function givenSettings(flags: ServeFlags): GivenSettings {
   return Object.fromEntries(
     SETTING_NAMES.flatMap((name) => flags[name] === undefined ? [] : [[name, flags[name]]]),
   );
-}
-
-/** A passphrase in the environment goes before a file that only `pki.json` names. */
-function passphraseFlags(
-  { settings, sources }: Configuration,
-  env: PkiContext["process"]["env"],
-): PassphraseFlags {
-  const { passphraseFile } = settings;
-  const isOutranked = sources.passphraseFile === "file" && Boolean(env["PKI_CA_PASSPHRASE"]);
-  return passphraseFile === undefined || isOutranked ? {} : { passphraseFile };
 }
 
 /** How the server speaks: notes are lines of the log where a program reads that. */
@@ -220,7 +211,8 @@ async function prepareFolder(
   checkRootKeyUse(flags);
   const isFirstStart = !isSetUp(folder);
   if (isFirstStart) checkNoWitness(folder, witness);
-  const where = passphraseFlags(configuration, context.process.env);
+  const passphraseFile = passphraseFileOf(configuration, context.process.env);
+  const where = passphraseFile === undefined ? {} : { passphraseFile };
   const passphrase = isFirstStart
     ? await choosePassphrase(surroundings, where)
     : await findPassphrase(surroundings, where);

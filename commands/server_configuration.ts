@@ -27,6 +27,9 @@ import {
 /** Of `pki.json`: ten settings take less than 1 KB, the rest is room for long paths. */
 const FILE_CHARACTERS_MAX = 16_384;
 
+/** Stands for stdin wherever a file with a secret is named. */
+const STDIN = "-";
+
 export const SOURCES = ["option", "environment", "file", "default"] as const;
 export type Source = typeof SOURCES[number];
 
@@ -199,7 +202,8 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     const [source, layer] = found;
     sources[name] = source;
     const value = layer[name];
-    given[name] = SETTINGS[name].isPath ? resolve(String(value)) : value;
+    // A secret may come from stdin, where it is not the file that says so.
+    given[name] = SETTINGS[name].isPath && value !== STDIN ? resolve(String(value)) : value;
   }
   const settings = fillDefaults(given as GivenSettings, input);
   for (const name of SETTING_NAMES) {
@@ -239,6 +243,26 @@ export function reconfigure(
   ) as GivenSettings;
   const settings = fillDefaults(given, input, port);
   return { configuration: { ...written, given, settings }, fixed };
+}
+
+/**
+ * The file with the passphrase of the server's keys, if a setting names one. A passphrase in the
+ * environment goes before a file that only `pki.json` names.
+ */
+export function passphraseFileOf(
+  { settings, sources }: Configuration,
+  env: ConfigurationInput["env"],
+): string | undefined {
+  const isOutranked = sources.passphraseFile === "file" && Boolean(env["PKI_CA_PASSPHRASE"]);
+  return isOutranked ? undefined : settings.passphraseFile;
+}
+
+/** The same for a data folder whose server is not started here. @throws {PkiError} as above */
+export function findPassphraseFile(
+  folder: string,
+  env: ConfigurationInput["env"],
+): string | undefined {
+  return passphraseFileOf(resolveConfiguration({ folder, options: {}, env, hostName: "" }), env);
 }
 
 /** Where the server of a data folder remembers its newest checkpoint. @throws {PkiError} as above */

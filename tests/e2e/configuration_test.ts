@@ -82,6 +82,14 @@ test("a server takes its settings from pki.json, which may be there before the f
     assert.equal(verified.code, 9, verified.stderr);
     assert.match(verified.stderr, /elsewhere\.witness/);
     fs.writeFileSync(join(world.home, "elsewhere.witness"), kept);
+    // Also commands that open the folder themselves find the passphrase, and stdin is none of files.
+    const offline = await world.run(["users", "--json"]);
+    assert.equal(offline.code, 0, offline.stderr);
+    const stdin = world.start(["serve", "--port", "0", "--json", "--passphrase-file", "-"], {
+      input: "a passphrase of its own\n",
+    });
+    await stdin.waitFor(/"event":"ready"/);
+    assert.equal((await stdin.end()).code, 0);
     // The passphrase itself, in the environment, goes before the file that pki.json names.
     const wrong = await world.run(["serve", "--port", "0"], {
       env: { PKI_CA_PASSPHRASE: "this is not the passphrase" },
