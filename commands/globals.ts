@@ -174,7 +174,7 @@ export class Surroundings {
         : `cannot tell who you are: the home has several identities (${ids.join(", ")})`,
       {
         hint: isEmpty
-          ? "name yourself with --id"
+          ? "name yourself with --id, or join with an invitation: pki join pki1:…"
           : "name yourself with --id, or choose one for good with: pki id use NAME",
       },
     );

@@ -121,7 +121,7 @@ export async function join(
   const session = await openSession(
     surroundings,
     { ...flags, server, fingerprint, withPassword: true },
-    { id, keyring, registration: "always", invitation: invitation.token },
+    { id, keyring, registration: "always", invitation },
   );
   try {
     // The key that is there has the password that was forgotten.

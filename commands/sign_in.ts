@@ -27,6 +27,7 @@ import {
   wrongPassword,
 } from "../lib/client/server_connection.ts";
 import { checkNewPassword } from "../lib/client/new_password.ts";
+import type { Invitation } from "../lib/protocol/invitation.ts";
 import { isSamePassword } from "../lib/client/password.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import { type GlobalFlags, type Surroundings, switchFlag, textFlag } from "./globals.ts";
@@ -98,8 +99,8 @@ export interface OpenOptions {
   readonly id: string;
   /** `always`: register, or log in if the account exists; `offer`: ask at a terminal; `never`. */
   readonly registration?: "always" | "offer" | "never";
-  /** Token of an invitation to register with. */
-  readonly invitation?: Uint8Array;
+  /** What an invitation has for registering, or for a new password. */
+  readonly invitation?: Pick<Invitation, "token" | "isReset">;
   /** Where the command has unlocked something before. */
   readonly keyring?: Keyring;
   /** Whether the password may be used where the server does not trust the certificate. */
@@ -248,7 +249,7 @@ async function openByPassword(
   { keyring, registration, invitation }: {
     readonly keyring: Keyring;
     readonly registration: "always" | "offer" | "never";
-    readonly invitation: Uint8Array | undefined;
+    readonly invitation: OpenOptions["invitation"];
   },
 ): Promise<KeptSession> {
   const { id } = keyring;
@@ -312,7 +313,7 @@ async function registerUnlessTaken(
   connection: ServerConnection,
   { credentials, invitation }: {
     readonly credentials: Credentials;
-    readonly invitation: Uint8Array | undefined;
+    readonly invitation: OpenOptions["invitation"];
   },
 ): Promise<PkiError | undefined> {
   const { id, password } = credentials;
@@ -321,8 +322,8 @@ async function registerUnlessTaken(
   if (invitation) await checkNewPassword(password, { name: id, domain });
   else await confirmNewPassword(surroundings, { id, password, domain });
   try {
-    await register(connection, credentials, invitation);
-    surroundings.note(`registered "${id}"`);
+    await register(connection, credentials, invitation?.token);
+    surroundings.note(invitation?.isReset ? `"${id}" has a new password` : `registered "${id}"`);
     return undefined;
   } catch (error) {
     if (!isAnswer(error)) throw error;

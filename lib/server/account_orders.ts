@@ -27,7 +27,6 @@ import {
   unfinishedDeletions,
 } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificate_list.ts";
-import { idTaken } from "./accounts.ts";
 import type { Directory } from "./directory.ts";
 import { hashToken } from "./passwords.ts";
 
@@ -55,7 +54,12 @@ export async function invite(
         hint: "start it with --registration invite",
       });
     }
-    if (id !== undefined && isIdTaken(state.database, id)) throw idTaken(id);
+    if (id !== undefined && isIdTaken(state.database, id)) {
+      throw new PkiError("conflict", `cannot invite "${id}": somebody has this id already`, {
+        hint:
+          "for a new password there is --reset; an id that was deleted is never handed out again",
+      });
+    }
   }
   const token = randomBytes(INVITATION_TOKEN_BYTES);
   const expiresMs = directory.nowMs + forMs;

@@ -255,7 +255,7 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     args: ["csr", ...PASSWORD],
     code: 2,
     error: "cannot tell who you are: there is no identity in the home yet",
-    hint: "name yourself with --id",
+    hint: "name yourself with --id, or join with an invitation: pki join pki1:…",
   },
   {
     does: "--cert without --key",

@@ -180,6 +180,7 @@ test("an account is disabled, gets a new password, and is deleted for good", {
     const line = await invite(world, "--id", "bob", "--reset");
     const reset = await joinAs(world, { id: "carol", line, home: "bob-again" });
     assert.equal(reset.code, 0, reset.stderr);
+    assert.match(reset.stderr, /^"bob" has a new password$/m);
     assert.equal((await asBob(["request", "alice", "--with-password"])).code, 4);
 
     const before = countCredentials(world);
@@ -196,7 +197,7 @@ test("an account is disabled, gets a new password, and is deleted for good", {
     assert.match(gone.stderr, /cannot log in: the id or the password is wrong/);
     await fails(world, ["invite", "--id", "bob"], {
       code: 5,
-      says: /somebody has this id already/,
+      says: /cannot invite "bob": somebody has this id already\npki: hint: .*--reset/,
     });
 
     // All of it is in the log alone, too.
