@@ -117,6 +117,8 @@ export async function join(
   checkHome(surroundings, invitation);
   const id = await chooseId(surroundings, invitation);
   const keyring = new Keyring(surroundings, id);
+  // Whoever comes for a new password is asked for it, whatever the sitting has unlocked.
+  if (isReset) keyring.passwordWas(false);
   await choosePassword(surroundings, keyring);
   const session = await openSession(
     surroundings,

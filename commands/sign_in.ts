@@ -120,7 +120,8 @@ export async function openSession(
   const { id, registration = "never", isPasswordEnough = true, invitation } = options;
   const { context } = surroundings;
   const keyring = options.keyring ?? new Keyring(surroundings, id);
-  const kept = findKeptSession(surroundings, flags, keyring);
+  // An invitation is for a dialogue of its own, which a session that is open cannot have any more.
+  const kept = invitation ? undefined : findKeptSession(surroundings, flags, keyring);
   if (kept) return { ...kept, id, keyring, close: kept.connection.endOn(context.signal) };
   const opened = await openByCertificate(surroundings, flags, { keyring, isPasswordEnough }) ??
     await openByPassword(surroundings, flags, { keyring, registration, invitation });

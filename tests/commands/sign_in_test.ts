@@ -38,7 +38,7 @@ class World {
   }
 
   /** Opens a session as a command does; another one than the kept one is never reached. */
-  open(flags: LoginFlags = {}, id = "alice") {
+  open(flags: LoginFlags = {}, id = "alice", invitation?: { readonly token: Uint8Array }) {
     const stream = new PassThrough();
     const context: PkiContext = {
       process: { stdin: stream, stdout: stream, stderr: stream, env: {} },
@@ -49,7 +49,8 @@ class World {
       sitting: this.sitting,
     };
     const all = { ...flags, home: this.#home.folder };
-    return openSession(new Surroundings(context, all), all, { id });
+    const options = { id, ...(invitation ? { invitation } : {}) };
+    return openSession(new Surroundings(context, all), all, options);
   }
 
   /** Whether it takes the session that is open, and does not go to the network. */
@@ -115,4 +116,12 @@ test("openSession() does not take the open session for another root", () =>
     );
     home.replacePins(OTHER, SERVER, NOW_MS); // pinned since, by another command
     assert.equal(await world.takes(), false);
+  }));
+
+test("openSession() does not take the open session where an invitation is to be used", () =>
+  inHome(async (home) => {
+    const world = new World(home, "password");
+    world.interruption.abort();
+    const opened = world.open({ withPassword: true }, "alice", { token: new Uint8Array(16) });
+    await assert.rejects(opened, { kind: "interrupted" });
   }));
