@@ -17,6 +17,7 @@ import { SETTING_NAMES, variableOf } from "./server_settings.ts";
 
 interface DoctorFlags extends GlobalFlags {
   readonly offline?: boolean;
+  readonly fix?: boolean;
 }
 
 /** The widest verdict, and space behind it. */
@@ -80,6 +81,7 @@ async function look(surroundings: Surroundings, address: Address): Promise<Serve
 async function examine(surroundings: Surroundings, flags: DoctorFlags): Promise<Patient> {
   const { home, context } = surroundings;
   const { askServer } = await import("../lib/client/admin.ts");
+  const { askAgent } = await import("../lib/client/agent.ts");
   const address = findAddress(surroundings);
   return {
     home,
@@ -93,6 +95,7 @@ async function examine(surroundings: Surroundings, flags: DoctorFlags): Promise<
     sight: flags.offline || address instanceof PkiError
       ? undefined
       : await look(surroundings, address),
+    findUnlocked: async () => (await askAgent(home.folder, "LIST", {}))?.kept ?? [],
     isServed: async (folder) =>
       await askServer(folder, "STATUS", {}, { signal: context.signal }) !== undefined,
   };
@@ -113,6 +116,12 @@ function show({ verdict, message, hint }: Diagnosed, paint: Paint): string {
 export async function doctor(context: PkiContext, flags: DoctorFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const { diagnose, worstOf } = await import("../lib/client/doctor.ts");
+  if (flags.fix) {
+    const { fixModes } = await import("../lib/client/doctor_home.ts");
+    for (const path of fixModes(surroundings.home)) {
+      surroundings.note(`nobody else can read "${path}" any more`);
+    }
+  }
   const found = await diagnose(await examine(surroundings, flags));
   const count = (verdict: Verdict) => found.filter((one) => one.verdict === verdict).length;
   const problems = count("problem");
@@ -142,19 +151,20 @@ export const doctorCommand = buildCommand<DoctorFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
+      fix: switchFlag("First take from others what they can read or change in the home"),
       offline: switchFlag("Ask no server, and say what could not be checked"),
       ...GLOBAL_FLAGS,
     },
   },
   docs: {
-    customUsage: ["[--offline] [options]"],
+    customUsage: ["[--offline] [--fix] [options]"],
     brief: "Say what is wrong, and what to do",
     fullDescription:
       "Looks at the home folder and who can read it, the configuration, the environment,\n" +
       "the pinned root, each identity and its certificate, the server (can it be reached,\n" +
       "is it the trusted one, does its clock agree), and a data folder in the home. It\n" +
-      "changes nothing and asks for no password; with one given (--password-file) it also\n" +
-      "sees whether keys fit their certificates.\n\n" +
+      "changes nothing (but modes, with --fix) and asks for no password; with one given\n" +
+      "(--password-file) it also sees whether keys fit their certificates.\n\n" +
       "Exit codes: 0 nothing is wrong; else that of the worst problem: 6 something must not\n" +
       "be trusted; 9, 3 files or their modes are bad; 2, 5 something named is wrong or\n" +
       "missing; 7, 8 the server is not as it should be or away.\n\n" +

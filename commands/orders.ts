@@ -96,7 +96,12 @@ async function open(
       passphrase: await findPassphrase(surroundings, flags, folder),
       witness: settings.witness,
       registration: settings.registration,
-      log: new Log({ stream: stderr, format: "text", level: "notice", now }),
+      log: new Log({
+        stream: stderr,
+        format: surroundings.flags.json ? "json" : "text",
+        level: surroundings.flags.quiet ? "warning" : "notice",
+        now,
+      }),
     });
   } catch (error) {
     await lock.release();

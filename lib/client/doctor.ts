@@ -17,7 +17,7 @@ import {
   checkLeftovers,
   checkModes,
 } from "./doctor_home.ts";
-import { checkIdentities, checkPinnedRoot } from "./doctor_identity.ts";
+import { checkAgent, checkIdentities, checkPinnedRoot } from "./doctor_identity.ts";
 import {
   checkAddress,
   checkClock,
@@ -38,6 +38,7 @@ export const CHECKS: readonly Check[] = [
   { name: "leftovers", run: checkLeftovers },
   { name: "pinned-root", run: checkPinnedRoot },
   { name: "identity", run: checkIdentities },
+  { name: "agent", run: checkAgent },
   { name: "address", run: checkAddress },
   { name: "reach", run: checkReach },
   { name: "server-root", run: checkServerRoot },

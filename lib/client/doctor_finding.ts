@@ -35,6 +35,10 @@ export interface Patient {
   readonly isAddressNamed: boolean;
   /** What a look at the server has shown; without one where nobody was to be asked. */
   readonly sight: ServerSight | undefined;
+  /** What an agent keeps unlocked for this home. @throws {PkiError} */
+  readonly findUnlocked: () => Promise<
+    readonly { readonly id: string; readonly untilMs: number }[]
+  >;
   /** Whether a server runs on a data folder of this machine. @throws {PkiError} */
   readonly isServed: (folder: string) => Promise<boolean>;
 }

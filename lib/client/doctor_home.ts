@@ -4,9 +4,11 @@ import * as fs from "node:fs";
 import { platform } from "node:os";
 import { join, relative } from "node:path";
 import { systemCodeOf } from "../base/errors.ts";
+import { storageError } from "../base/files.ts";
 import { printable } from "../base/printable.ts";
 import { parseAddress } from "./address.ts";
 import type { Finding, Patient } from "./doctor_finding.ts";
+import type { Home } from "./home.ts";
 import { isId } from "../x509/names.ts";
 
 const READABLE_BY_OTHERS = 0o044;
@@ -110,6 +112,26 @@ function findModeFault({ path, name, stats }: Entry): Finding | undefined {
     message: `others can read the secret in "${path}" (mode ${mode})`,
     hint: `${fix}; if somebody may have read it, get a new key: pki csr --rekey`,
   };
+}
+
+/**
+ * Takes from others what they can read or change in the home; not in a server's folder there.
+ * @returns the paths whose mode was changed
+ * @throws {PkiError} `storage`
+ */
+export function fixModes(home: Home): readonly string[] {
+  if (platform() === "win32" || !fs.existsSync(home.folder)) return [];
+  const { folder, serverFolder } = home;
+  const all = [{ path: folder, stats: fs.statSync(folder) }, ...listEntries(folder, serverFolder)];
+  return all.filter(({ stats }) => !stats.isSymbolicLink() && (stats.mode & 0o077) !== 0)
+    .map(({ path, stats }) => {
+      try {
+        fs.chmodSync(path, stats.mode & 0o700);
+      } catch (error) {
+        throw storageError(`cannot change the mode of "${path}"`, error);
+      }
+      return path;
+    });
 }
 
 /** Whether anybody else can read secrets, or change whom you trust. */

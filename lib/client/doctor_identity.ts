@@ -145,3 +145,12 @@ export async function checkIdentities(patient: Patient): Promise<readonly Findin
   }
   return found;
 }
+
+/** What is unlocked: whoever sits at this terminal can use it. */
+export async function checkAgent({ findUnlocked }: Patient): Promise<readonly Finding[]> {
+  const unlocked = await findUnlocked();
+  return unlocked.map(({ id, untilMs }) => ({
+    verdict: "ok",
+    message: `the key of "${id}" is unlocked until ${new Date(untilMs).toISOString()}`,
+  }));
+}

@@ -10,6 +10,7 @@ import {
   checkFolder,
   checkLeftovers,
   checkModes,
+  fixModes,
 } from "../../lib/client/doctor_home.ts";
 import type { Home } from "../../lib/client/home.ts";
 import { NOW_MS } from "../fakes/ca.ts";
@@ -88,6 +89,26 @@ test(
         ["ok: nobody else can read or change what is in it"],
         "the server's folder is looked at by another check",
       );
+    }),
+);
+
+test(
+  "fixModes() closes the home to others, and leaves a server's folder alone",
+  NO_MODES,
+  () =>
+    inHome((home) => {
+      assert.deepEqual(fixModes(home), [], "there is no home");
+      furnish(home);
+      const key = home.keyPath("alice");
+      fs.chmodSync(home.folder, 0o755);
+      fs.chmodSync(key, 0o444);
+      fs.mkdirSync(home.serverFolder, { mode: 0o750 });
+      fs.symlinkSync("/etc/passwd", join(home.folder, "elsewhere"));
+      assert.deepEqual(fixModes(home), [home.folder, key]);
+      const modeOf = (path: string) => fs.statSync(path).mode & 0o777;
+      assert.deepEqual([modeOf(home.folder), modeOf(key)], [0o700, 0o400]);
+      assert.equal(modeOf(home.serverFolder), 0o750);
+      assert.deepEqual(fixModes(home), []);
     }),
 );
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { test } from "node:test";
-import { checkIdentities, checkPinnedRoot } from "../../lib/client/doctor_identity.ts";
+import { checkAgent, checkIdentities, checkPinnedRoot } from "../../lib/client/doctor_identity.ts";
 import type { Home } from "../../lib/client/home.ts";
+import { PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { encryptPrivateKey } from "../../lib/x509/keys.ts";
@@ -28,6 +29,19 @@ function putAlice(home: Home, shown = alice.shown): void {
   putKey(home, "alice", keyPem);
   fs.writeFileSync(home.certificatePath("alice"), encodeCertificatesPem(shown));
 }
+
+test("checkAgent() says what is unlocked, and what is wrong with the agent", () =>
+  inHome(async (home) => {
+    const unlocked = [{ id: "alice", untilMs: NOW_MS }];
+    const found = (findUnlocked: () => Promise<typeof unlocked>) =>
+      checkAgent(patientOf(home, { findUnlocked }));
+    assert.deepEqual(await found(() => Promise.resolve([])), []);
+    assert.deepEqual(linesOf(await found(() => Promise.resolve(unlocked))), [
+      'ok: the key of "alice" is unlocked until 2026-11-01T12:00:00.000Z',
+    ]);
+    const foreign = new PkiError("untrusted", "others can connect to it");
+    await assert.rejects(found(() => Promise.reject(foreign)), { kind: "untrusted" });
+  }));
 
 test("checkPinnedRoot() says whether a root is pinned, and until when it is good", () =>
   inHome((home) => {

@@ -15,6 +15,7 @@ export function patientOf(home: Home, more: Partial<Patient> = {}): Patient {
     address: { host: "ca.example.org", port: 7443 },
     isAddressNamed: true,
     sight: undefined,
+    findUnlocked: () => Promise.resolve([]),
     isServed: () => Promise.resolve(false),
     ...more,
   };

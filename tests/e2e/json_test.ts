@@ -41,8 +41,18 @@ function checkStderr(stderr: string): void {
   }
 }
 
+/** Where commands are told to be quiet; they are, but for errors. */
+const quietWorlds = new WeakSet<World>();
+
+async function run(world: World, args: readonly string[]): Promise<Finished> {
+  const isQuiet = quietWorlds.has(world);
+  const finished = await world.run([...args, "--json", ...(isQuiet ? ["--quiet"] : [])]);
+  if (isQuiet && finished.code === 0) assert.equal(finished.stderr, "", args.join(" "));
+  return finished;
+}
+
 async function print(world: World, heading: string, args: readonly string[], code = 0) {
-  const finished = await world.run([...args, "--json"]);
+  const finished = await run(world, args);
   checkDocumented(heading, lineOf(finished, code));
   checkStderr(finished.stderr);
   return JSON.parse(finished.stdout);
@@ -50,7 +60,7 @@ async function print(world: World, heading: string, args: readonly string[], cod
 
 /** Of a command that prints an object a line. */
 async function printLines(world: World, heading: string, args: readonly string[]) {
-  const { code, stdout, stderr } = await world.run([...args, "--json"]);
+  const { code, stdout, stderr } = await run(world, args);
   assert.equal(code, 0, stderr);
   checkStderr(stderr);
   const lines = stdout.trimEnd().split("\n");
@@ -206,6 +216,7 @@ test(
   needs("openssl"),
   () =>
     inWorld(async (world) => {
+      quietWorlds.add(world);
       const away = world.path("away");
       await print(world, "pki init", ["init", "--data", away]);
       fs.writeFileSync(world.path("new.pass"), "a new passphrase for the keys\n", { mode: 0o600 });

@@ -239,5 +239,17 @@ test(
       }
       const certified = await world.as("alice", ["csr", "--csr", "-"], { input: csr.stdout });
       assert.match(certified.stdout, /^-----BEGIN CERTIFICATE-----\n/);
+      const invited = await world.run(["invite", "--id", "carol", "--quiet"]);
+      const joined = await world.run([
+        ...["join", "--invite-file", "-", "--home", world.path("carols")],
+        ...["--password-file", world.passwordFile("carol")],
+      ], { input: invited.stdout });
+      assert.equal(joined.code, 0, joined.stderr);
+      await world.server.running.end();
+      const listed = await world.run(["ls", "--passphrase-file", "-", "--json"], {
+        input: fs.readFileSync(join(world.home, "server.passphrase")),
+      });
+      assert.equal(listed.code, 0, listed.stderr);
+      assert.match(listed.stdout, /"id":"carol"/);
     }),
 );
