@@ -848,7 +848,8 @@ test("a damaged config.json is named, exit 3", () =>
     await world.withUsers("alice");
     const path = join(world.home, "config.json");
     const good = fs.readFileSync(path, "utf8");
-    const error = `pki: error: cannot read "${path}": not as it should be\n`;
+    const error = `pki: error: cannot read "${path}": not as it should be\n` +
+      "pki: hint: put a good copy in its place, or start over with another home folder (--home)\n";
     for (const [does, content] of DAMAGED_CONFIGS) {
       fs.writeFileSync(path, content);
       for (const args of [["request", "alice"], ["csr"], ["listen"], ["connect", "localhost:1"]]) {

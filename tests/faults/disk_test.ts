@@ -188,11 +188,12 @@ test(
       await withClient(RawClient.loggedIn(world, "alice"), async (again) => {
         for (const issued of acknowledged) assert.ok(await isLogged(again, issued));
         assert.equal((await again.ok("CERTREQ", { id: "alice" }))["index"], newest.index);
-        // And nothing of what was refused: the server's, two accounts, these, and what was published.
+        // And nothing of what was refused: the server's, the first invitation, two accounts,
+        // these, and what was published.
         const { checkpoint } = await again.ok("PROOF");
         assert.equal(
           String(checkpoint).split("\n")[1],
-          String(3 + acknowledged.length + publications),
+          String(4 + acknowledged.length + publications),
         );
       });
     }),
