@@ -2,8 +2,8 @@
 
 import * as fs from "node:fs";
 import { platform } from "node:os";
-import { join, relative } from "node:path";
-import { systemCodeOf } from "../base/errors.ts";
+import { join, relative, sep } from "node:path";
+import { PkiError, systemCodeOf } from "../base/errors.ts";
 import { storageError } from "../base/files.ts";
 import { printable } from "../base/printable.ts";
 import { parseAddress } from "./address.ts";
@@ -114,15 +114,30 @@ function findModeFault({ path, name, stats }: Entry): Finding | undefined {
   };
 }
 
+/** What commands put into a home; whatever else is there belongs to somebody who wanted it so. */
+const OWN_NAMES: readonly string[] = [
+  ...["agent.sock", "checkpoint", "config.json", "evidence", "history", "ids", "log.pub"],
+  ...["root.crt", "root.crt.old", "server.passphrase"],
+];
+
 /**
- * Takes from others what they can read or change in the home; not in a server's folder there.
+ * Takes from others what they can read or change in the home; not in a server's folder there, and not
+ * of what is no part of a home, so that a folder that was named by mistake (`/etc`) stays as it is.
  * @returns the paths whose mode was changed
- * @throws {PkiError} `storage`
+ * @throws {PkiError} `storage`, `conflict` for a folder that is no home
  */
 export function fixModes(home: Home): readonly string[] {
-  if (platform() === "win32" || !fs.existsSync(home.folder)) return [];
   const { folder, serverFolder } = home;
-  const all = [{ path: folder, stats: fs.statSync(folder) }, ...listEntries(folder, serverFolder)];
+  if (platform() === "win32" || !fs.existsSync(folder)) return [];
+  if (!["ids", "root.crt"].some((name) => fs.existsSync(join(folder, name)))) {
+    throw new PkiError("conflict", `cannot close "${folder}" to others: it is no home of pki`, {
+      hint: "name the home with --home or $PKI_HOME",
+    });
+  }
+  const own = [...listEntries(folder, serverFolder)].filter(({ path }) =>
+    OWN_NAMES.includes(relative(folder, path).split(sep)[0] ?? "")
+  );
+  const all = [{ path: folder, stats: fs.statSync(folder) }, ...own];
   return all.filter(({ stats }) => !stats.isSymbolicLink() && (stats.mode & 0o077) !== 0)
     .map(({ path, stats }) => {
       try {

@@ -104,13 +104,26 @@ test(
       fs.chmodSync(key, 0o444);
       fs.mkdirSync(home.serverFolder, { mode: 0o750 });
       fs.symlinkSync("/etc/passwd", join(home.folder, "elsewhere"));
+      const shared = join(home.folder, "shared.txt");
+      fs.writeFileSync(shared, "not ours", { mode: 0o644 });
       assert.deepEqual(fixModes(home), [home.folder, key]);
       const modeOf = (path: string) => fs.statSync(path).mode & 0o777;
       assert.deepEqual([modeOf(home.folder), modeOf(key)], [0o700, 0o400]);
-      assert.equal(modeOf(home.serverFolder), 0o750);
+      assert.deepEqual([modeOf(home.serverFolder), modeOf(shared)], [0o750, 0o644]);
       assert.deepEqual(fixModes(home), []);
     }),
 );
+
+test("fixModes() changes nothing in a folder that is no home", NO_MODES, () =>
+  inHome((home) => {
+    fs.mkdirSync(home.folder, { mode: 0o755 });
+    fs.writeFileSync(join(home.folder, "config.json"), "{}", { mode: 0o644 }); // of another program
+    assert.throws(() => fixModes(home), {
+      kind: "conflict",
+      message: `cannot close "${home.folder}" to others: it is no home of pki`,
+    });
+    assert.equal(fs.statSync(home.folder).mode & 0o777, 0o755);
+  }));
 
 test("checkConfiguration() says what is wrong with config.json", () =>
   inHome((home) => {
