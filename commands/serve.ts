@@ -1,6 +1,7 @@
 /** `pki serve`: the certificate authority and the directory. */
 
 import { buildCommand } from "@stricli/core";
+import * as fs from "node:fs";
 import { hostname } from "node:os";
 import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
@@ -188,9 +189,22 @@ async function run(
   }
 }
 
-/** What goes to systemd's journal (systemd.exec(5)), others may read, today and later. */
+/**
+ * Whether what is said goes to systemd's journal, where others may read it, today and later. The
+ * variable is inherited by what runs at a terminal, too, so the streams are compared with what it
+ * names (systemd.exec(5)).
+ */
 function isInJournal(env: PkiContext["process"]["env"]): boolean {
-  return Boolean(env["JOURNAL_STREAM"]);
+  const journal = env["JOURNAL_STREAM"];
+  if (!journal) return false;
+  return [1, 2].some((descriptor) => {
+    try {
+      const { dev, ino } = fs.fstatSync(descriptor, { bigint: true });
+      return `${dev}:${ino}` === journal;
+    } catch {
+      return false; // closed: nothing is said there
+    }
+  });
 }
 
 function warn(log: Log, message: string): void {
