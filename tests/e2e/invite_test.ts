@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { encodeInvitation, parseInvitation } from "../../lib/protocol/invitation.ts";
 import { fails, folderOf, json, ok } from "./administrator.ts";
-import { type Finished, inWorld, needs, runProgram, type World } from "./harness.ts";
+import { type Finished, inWorld, needs, runProgram, untilRead, type World } from "./harness.ts";
 import { inTerminal } from "./terminal.ts";
 
 const textOf = (result: Readonly<Record<string, unknown>>, name: string) => {
@@ -192,6 +192,10 @@ test("an account is disabled, gets a new password, and is deleted for good", {
     assert.equal(deleted["state"], "deleted");
     assert.ok(Number(deleted["revoked"]) >= 2);
     assert.equal(countCredentials(world), before - 3, "registered, changed, reset");
+    // A snapshot that knows of it is there at once, and the rest of the folder agrees.
+    const snapshot = join(folderOf(world), "state.db");
+    await untilRead([snapshot], (text) => text?.includes("pki state seal 1\n") ?? false);
+    await ok(world, ["log", "verify"]);
     assert.ok(!fs.existsSync(join(folderOf(world), "certs", "bob.pem")));
     const gone = await asBob(["request", "alice", "--with-password"]);
     assert.match(gone.stderr, /cannot log in: the id or the password is wrong/);
