@@ -4,6 +4,7 @@ import { parseBase64 } from "../lib/base/bytes.ts";
 import { PkiError } from "../lib/base/errors.ts";
 import type { AdminAnswer, AdminBody } from "../lib/protocol/admin_messages.ts";
 import { encodeInvitation } from "../lib/protocol/invitation.ts";
+import type { Order } from "./orders.ts";
 
 /** Long enough for mail to be read the next morning. */
 export const INVITATION_DEFAULT_HOURS = 24;
@@ -23,7 +24,7 @@ export interface Invited {
  * @throws {PkiError} `usage` if nobody knows where it is reached, and what the order fails with
  */
 export async function makeInvitation(
-  order: (body: AdminBody<"INVITE">) => Promise<AdminAnswer<"INVITE">>,
+  order: Order,
   { fingerprint, address, fallback, ...wanted }:
     & {
       readonly fingerprint: string;
@@ -33,7 +34,7 @@ export async function makeInvitation(
     }
     & Partial<AdminBody<"INVITE">>,
 ): Promise<Invited> {
-  const answer = await order({
+  const answer = await order("INVITE", {
     isReset: false,
     forMs: INVITATION_DEFAULT_HOURS * 3_600_000,
     uses: 1,
@@ -41,6 +42,7 @@ export async function makeInvitation(
   });
   const reachedAt = address ?? answer.address ?? fallback?.();
   if (reachedAt === undefined) {
+    await order("WITHDRAW", { number: answer.number }); // nobody has seen it
     throw new PkiError("usage", "cannot tell where the server is reached: it does not run", {
       hint: "name the address for the invitation with --address HOST:PORT",
     });

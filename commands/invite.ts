@@ -67,7 +67,7 @@ async function make(
     ? undefined
     : formatAddress(parseAddress(flags.address, DEFAULT_PORT));
   const { line, number, address, expiresMs, registration } = await makeInvitation(
-    (body) => order("INVITE", body),
+    order,
     {
       fingerprint: fingerprintOf(root.der),
       ...(given === undefined ? {} : { address: given }),

@@ -162,7 +162,7 @@ async function run(
       try {
         const isFirstWanted = !server.hadAccounts && settings.registration !== "closed";
         const invitation = isFirstWanted && !isInJournal(env)
-          ? await makeInvitation((body) => server.order("INVITE", body), {
+          ? await makeInvitation((type, body) => server.order(type, body), {
             fingerprint: server.fingerprint,
           })
           : undefined;

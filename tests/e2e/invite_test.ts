@@ -138,6 +138,13 @@ test("from an invitation to a published certificate, and what is refused on the 
 
     // Without a server: the folder is opened under its lock.
     await running.end();
+    fs.writeFileSync(join(folderOf(world), "pki.json"), '{"port":0}\n');
+    await fails(world, ["invite", "--id", "carol"], {
+      code: 2,
+      says: /cannot tell where the server is reached: .*\npki: hint: .*--address HOST:PORT/,
+    });
+    const left = await ok(world, ["invite", "--list", "--json"]);
+    assert.equal(left.stdout, "", "one that nobody has seen is withdrawn");
     const offline = await json(world, ["invite", "--id", "carol", "--address", "ca.test:1"]);
     assert.equal(parseInvitation(textOf(offline, "invitation")).address, "ca.test:1");
   });
