@@ -18,7 +18,7 @@ import { type Column, makeTable, styleOfState } from "./table.ts";
 const DATE_CHARACTERS = 10;
 
 /** How long a key is still unlocked; shown only where one is. */
-const UNLOCKED: Column = { head: "UNLOCKED", width: 8 };
+const UNLOCKED: Column = { head: "UNLOCKED", width: 9 };
 const COLUMNS: readonly Column[] = [
   { head: "", width: 1 },
   { head: "WHO" },
