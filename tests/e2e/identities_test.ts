@@ -176,7 +176,7 @@ async function shownUnlocked(): Promise<void> {
   const { stdout } = await good(world.run(["id"]));
   assert.match(
     stdout,
-    /^ {3}WHO .* KEY {6}UNLOCKED {2}FINGERPRINT\n {3}alice .* p256 {5}\S+ .*\n\* {2}carol /,
+    /^ {3}WHO .* KEY {6}UNLOCKED {3}FINGERPRINT\n {3}alice .* p256 {5}\S+ .*\n\* {2}carol /,
   );
   assert.match(
     (await good(world.run(["id", "show", "alice"]))).stdout,
