@@ -5,12 +5,8 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import {
-  connectServer,
-  logIn,
-  register,
-  type ServerConnection,
-} from "../lib/client/server_connection.ts";
+import { logIn, register } from "../lib/client/login.ts";
+import { connectServer, type ServerConnection } from "../lib/client/server_connection.ts";
 import { checkRoot, type TrustAnchor } from "../lib/x509/chain.ts";
 import { parsePemBlock } from "../lib/x509/pem.ts";
 

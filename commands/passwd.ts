@@ -5,7 +5,7 @@ import type { KeyObject } from "node:crypto";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { checkNewPassword } from "../lib/client/new_password.ts";
 import { isSamePassword, preparePassword } from "../lib/client/password.ts";
-import { changePassword } from "../lib/client/server_connection.ts";
+import { changePassword } from "../lib/client/login.ts";
 import { DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import { decryptPrivateKey, encryptPrivateKey } from "../lib/x509/keys.ts";
 import type { PkiContext } from "./context.ts";

@@ -18,14 +18,13 @@ import {
 import { type Reached, reachServer } from "../lib/client/reach.ts";
 import {
   type Credentials,
-  isAnswer,
   logIn,
   logInByCertificate,
   register,
-  type ServerConnection,
   tryLogIn,
   wrongPassword,
-} from "../lib/client/server_connection.ts";
+} from "../lib/client/login.ts";
+import { isAnswer, type ServerConnection } from "../lib/client/server_connection.ts";
 import { checkNewPassword } from "../lib/client/new_password.ts";
 import type { Invitation } from "../lib/protocol/invitation.ts";
 import { isSamePassword } from "../lib/client/password.ts";

@@ -16,11 +16,8 @@ import {
 } from "../../lib/client/own_identity.ts";
 import { certifyAndStore, isPublished, takeNewKey } from "../../lib/client/renewal.ts";
 import { checkRevoked, revokeOwn } from "../../lib/client/revocation.ts";
-import {
-  isAnswer,
-  logInByCertificate,
-  type ServerConnection,
-} from "../../lib/client/server_connection.ts";
+import { logInByCertificate } from "../../lib/client/login.ts";
+import { isAnswer, type ServerConnection } from "../../lib/client/server_connection.ts";
 import { encodeAnswer } from "../../lib/protocol/messages.ts";
 import {
   decryptPrivateKey,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { concatBytes, encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
-import { logIn, makeNonce, register } from "../../lib/client/server_connection.ts";
+import { logIn, register } from "../../lib/client/login.ts";
+import { makeNonce } from "../../lib/client/server_connection.ts";
 import { encodeFrame } from "../../lib/protocol/frame.ts";
 import { encodeAnswer, encodeError, OPAQUE_SUITE } from "../../lib/protocol/messages.ts";
 import { assertFails, makeCa, makeDirectory } from "../fakes/directory.ts";

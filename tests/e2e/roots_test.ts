@@ -6,7 +6,7 @@ import { watch } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
-import { logIn } from "../../lib/client/server_connection.ts";
+import { logIn } from "../../lib/client/login.ts";
 import { fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
 import { isCrlSignedBy, parseCrl } from "../../lib/x509/crl.ts";
 import { decryptPrivateKey, generatePrivateKey } from "../../lib/x509/keys.ts";

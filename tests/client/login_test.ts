@@ -5,12 +5,8 @@ import { test } from "node:test";
 import { encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
-import {
-  logIn,
-  register,
-  REVOKED_ISSUERS_MAX,
-  tryLogIn,
-} from "../../lib/client/server_connection.ts";
+import { logIn, register, tryLogIn } from "../../lib/client/login.ts";
+import { REVOKED_ISSUERS_MAX } from "../../lib/client/server_connection.ts";
 import { type Answer, encodeAnswer, encodeError, PROTOCOL } from "../../lib/protocol/messages.ts";
 import { createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { LoginDialogue } from "../../lib/server/accounts.ts";
