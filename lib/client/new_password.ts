@@ -22,9 +22,6 @@ const JUDGED_CHARACTERS = 64;
 /** Words of fewer characters are in too many others to be looked for. */
 const WORD_CHARACTERS_MIN = 3;
 
-/** Good advice that everybody has read, which made them bad passwords. */
-const FAMOUS = ["correct horse battery staple", "correcthorsebatterystaple"];
-
 /** Whose password it is, and for what. */
 export interface PasswordUse {
   /** The user's id, or the name that a key is for. */
@@ -49,7 +46,7 @@ const WARNINGS: Readonly<Record<string, string>> = {
   wordByItself: "it is a word",
   namesByThemselves: "it is a name",
   commonNames: "it is a name",
-  userInputs: "it says who you are, or is known to everybody",
+  userInputs: "it says who you are",
 };
 
 const HINT = "a few words that nobody else would put together make a good one";
@@ -107,7 +104,7 @@ export async function checkNewPassword(password: string, use: PasswordUse): Prom
   if (beside < Math.min(passwordCharactersMin, countBeside(password, []))) {
     throw refusal("it is easy to guess: it says who you are or what it is for, and little else");
   }
-  const { guessesLog10, feedback } = (await loadEstimator()).check(password, [...words, ...FAMOUS]);
+  const { guessesLog10, feedback } = (await loadEstimator()).check(password, [...words]);
   const isLong = length >= passwordCharactersLong;
   if (guessesLog10 > (isLong ? GUESSES_LONG : GUESSES_SHORT)) return;
   const why = WARNINGS[feedback.warning ?? ""];
