@@ -286,24 +286,6 @@ async function openByPassword(
   }
 }
 
-/** Checks a password that is chosen, and has a person who typed it do so once more. */
-async function confirmNewPassword(
-  { context: { terminal }, hasGivenPassword }: Surroundings,
-  { id, password, domain }: {
-    readonly id: string;
-    readonly password: string;
-    readonly domain: string;
-  },
-): Promise<void> {
-  await checkNewPassword(password, { name: id, domain });
-  if (!terminal || hasGivenPassword) return;
-  const again = await terminal.askPassword("The same password again");
-  if (isSamePassword(again, password)) return;
-  throw new PkiError("usage", "cannot register: the two passwords are different", {
-    hint: "type the same twice",
-  });
-}
-
 /**
  * Registers, where that is possible; returns why it was not, as whoever comes again with the same
  * invitation and password may be registered already.
@@ -318,9 +300,8 @@ async function registerUnlessTaken(
 ): Promise<PkiError | undefined> {
   const { id, password } = credentials;
   const { domain } = connection.anchor;
-  // Who was invited is asked one question; what is mistyped there the next invitation makes good.
-  if (invitation) await checkNewPassword(password, { name: id, domain });
-  else await confirmNewPassword(surroundings, { id, password, domain });
+  // A newcomer types one password once: who mistypes it is invited to choose another.
+  await checkNewPassword(password, { name: id, domain });
   try {
     await register(connection, credentials, invitation?.token);
     surroundings.note(invitation?.isReset ? `"${id}" has a new password` : `registered "${id}"`);
@@ -352,7 +333,13 @@ async function offerRegistration(
     `The server knows no "${id}" with this password. Register "${id}" as a new user?`,
   );
   if (!isWanted) throw refusal;
-  await confirmNewPassword(surroundings, { id, password, domain: connection.anchor.domain });
+  await checkNewPassword(password, { name: id, domain: connection.anchor.domain });
+  const again = await terminal.askPassword("The same password again");
+  if (!isSamePassword(again, password)) {
+    throw new PkiError("usage", "cannot register: the two passwords are different", {
+      hint: "type the same twice",
+    });
+  }
   await register(connection, credentials);
   surroundings.note(`registered "${id}"`);
 }

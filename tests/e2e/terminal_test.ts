@@ -110,25 +110,28 @@ test(
   () =>
     inWorld(async (world) => {
       await world.serve();
-      for (const options of [[], ["--register"]]) {
-        const args = ["csr", "--id", "alice", ...options, ...serverOf(world)];
-        await inTerminal(world, args, async (terminal) => {
-          await terminal.waitFor(/Password of alice/);
-          await terminal.enter(ALICE);
-          if (options.length === 0) {
-            await terminal.waitFor(/Register/);
-            await sayYes(terminal);
-          }
-          await terminal.waitFor(/◆ +The same password again/);
-          await terminal.enter(`${ALICE}!`);
-          assert.equal(await terminal.exitCode(), 2);
-          assert.match(
-            await terminal.screen(),
-            /^pki: error: cannot register: the two passwords are different$/m,
-          );
-        });
-      }
+      await inTerminal(world, ["csr", "--id", "alice", ...serverOf(world)], async (terminal) => {
+        await terminal.waitFor(/Password of alice/);
+        await terminal.enter(ALICE);
+        await terminal.waitFor(/Register/);
+        await sayYes(terminal);
+        await terminal.waitFor(/◆ +The same password again/);
+        await terminal.enter(`${ALICE}!`);
+        assert.equal(await terminal.exitCode(), 2);
+        assert.match(
+          await terminal.screen(),
+          /^pki: error: cannot register: the two passwords are different$/m,
+        );
+      });
       assert.equal((await world.as("alice", ["csr"])).code, 4, "nobody was registered");
+      // Whoever says beforehand that it is to register types the password once.
+      const args = ["csr", "--id", "alice", "--register", ...serverOf(world)];
+      await inTerminal(world, args, async (terminal) => {
+        await terminal.waitFor(/Password of alice/);
+        await terminal.enter(ALICE);
+        assert.equal(await terminal.exitCode(), 0);
+        assert.match(await terminal.screen(), /^"alice" is certified until .*, and published/m);
+      });
     }),
 );
 
