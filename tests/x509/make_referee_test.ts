@@ -257,6 +257,16 @@ test("whatever make.ts writes, @peculiar/x509 reads field by field", () => {
   );
 });
 
+/**
+ * openssl prints a name in place of an OID that it knows, as "directory services" for 2.5.8; it knows
+ * none with a last arc as large as this.
+ */
+const NAMELESS_ARC_MIN = 2 ** 20;
+
+function isNameless(oid: string): boolean {
+  return Number(oid.split(".").at(-1)) >= NAMELESS_ARC_MIN;
+}
+
 /** Some of openssl's words for what we wrote. */
 function wordsOf({ commonName, ca, ...template }: CertificateTemplate): readonly string[] {
   const { uris, dns, addresses = [], crl = [], ocsp = [], issuers = [], policies = [] } = template;
@@ -274,7 +284,7 @@ function wordsOf({ commonName, ca, ...template }: CertificateTemplate): readonly
     ...crl.map((value) => `URI:${value}`),
     ...ocsp.map((value) => `OCSP - URI:${value}`),
     ...issuers.map((value) => `CA Issuers - URI:${value}`),
-    ...policies.map((value) => `Policy: ${value}`),
+    ...policies.filter(isNameless).map((value) => `Policy: ${value}`),
     ...(commonName === undefined ? ["X509v3 Subject Alternative Name: critical"] : []),
   ];
 }
