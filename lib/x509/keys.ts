@@ -125,7 +125,8 @@ export type SignatureLabel =
   | "pki/1 CERTUP"
   | "pki/1 log key"
   | "pki/1 issuing CA"
-  | "pki/1 root";
+  | "pki/1 root"
+  | "pki/1 endorsement";
 
 function labelled(label: SignatureLabel, parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([utf8(`${label}\0`), ...parts]);
