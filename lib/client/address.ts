@@ -7,7 +7,7 @@ export interface Address {
   readonly port: number;
 }
 
-const ADDRESS = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/;
+const ADDRESS = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^\s:[\]@]+))(?::(\d{1,5}))?$/;
 
 /**
  * Reads `host:port`, `host` or `[::1]:port`.

@@ -59,6 +59,7 @@ const BAD: readonly string[] = [
   "[[::1]]:9",
   "a[::1]:9",
   "https://localhost:9",
+  "alice@localhost:9",
 ];
 
 for (const [text, host, port, formatted = text] of GOOD) {
