@@ -126,7 +126,9 @@ export type SignatureLabel =
   | "pki/1 log key"
   | "pki/1 issuing CA"
   | "pki/1 root"
-  | "pki/1 endorsement";
+  | "pki/1 endorsement"
+  | "pki/1 transcript signature"
+  | "pki/1 transcript file";
 
 function labelled(label: SignatureLabel, parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat([utf8(`${label}\0`), ...parts]);
