@@ -35,6 +35,10 @@ const TOOLS: Readonly<Record<string, string>> = {
   ocspclnt: "libnss3-tools",
   keytool: "openjdk-17-jre-headless",
   javac: "openjdk-17-jdk-headless",
+  ip: "iproute2",
+  tc: "iproute2",
+  nft: "nftables",
+  sysctl: "procps",
 };
 
 function step(title: string, command: string, args: readonly string[]): void {

@@ -43,7 +43,8 @@ export class Running {
 
   constructor(command: string, args: readonly string[], options: RunOptions) {
     // A process group and session of its own: no controlling terminal, so nothing can prompt.
-    this.child = spawn(command, [...args], {
+    const [first = command, ...rest] = [...(options.within ?? []), command, ...args];
+    this.child = spawn(first, rest, {
       cwd: options.cwd ?? tmpdir(),
       env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...options.env },
       detached: true,
@@ -75,6 +76,11 @@ export class Running {
 
   get stdout(): string {
     return Buffer.concat(this.#stdout).toString();
+  }
+
+  /** How much it has written to stdout so far. */
+  get stdoutLength(): number {
+    return this.#stdout.reduce((sum, { length }) => sum + length, 0);
   }
 
   get stderr(): string {
@@ -133,6 +139,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Another executable than `./pki`. */
   readonly program?: string;
+  /** What stands before the command, to run it elsewhere: on another host, see network.ts. */
+  readonly within?: readonly string[];
 }
 
 export interface Served {
@@ -293,6 +301,15 @@ export function hasProgram(name: string): boolean {
 export function needs(...names: readonly string[]): { skip?: string } {
   const missing = names.filter((name) => !hasProgram(name));
   return missing.length > 0 ? { skip: `needs ${missing.join(", ")}` } : {};
+}
+
+/** Waits until something holds that nothing tells of, looking again and again. */
+export async function until(isSo: () => boolean, what: string): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS;
+  while (!isSo()) {
+    if (performance.now() > endMs) throw new Error(`still not so: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** Waits until files, which are all in one folder, have the content that is wanted of each. */

@@ -1,0 +1,172 @@
+/**
+ * A line between two hosts on a bad network: packets are lost and late, the line is slow, and it
+ * breaks. Nothing is lost or cut short silently, and every end says what it knows.
+ */
+
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import * as fs from "node:fs";
+import { test } from "node:test";
+import { inWorld, type Running, type RunOptions, until, type World } from "./harness.ts";
+import { type Host, inNetwork, needsNetwork, type Network } from "./network.ts";
+
+function digest(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** The most memory that a program has had, in MiB. */
+function peakMemory({ child }: Running): number {
+  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(
+    fs.readFileSync(`/proc/${child.pid}/status`, "utf8"),
+  ) ?? [];
+  return Number(kib) / 1024;
+}
+
+/** What one of the hosts runs. */
+class Post {
+  readonly #world: World;
+  readonly host: Host;
+  readonly #id: string;
+
+  constructor(world: World, host: Host, id: string) {
+    this.#world = world;
+    this.host = host;
+    this.#id = id;
+  }
+
+  start(args: readonly string[], options: RunOptions = {}): Running {
+    return this.#world.startAs(this.#id, args, {
+      ...options,
+      within: this.host.within,
+      env: { PKI_SERVER: `${this.host.router}:${this.#world.server.port}` },
+    });
+  }
+
+  /** Starts `pki listen`; gives the address to call, too. */
+  async listen(args: readonly string[] = [], options: RunOptions = {}) {
+    const running = this.start(
+      ["listen", "--host", this.host.address, "--port", "0", "--json", ...args],
+      options,
+    );
+    const [, port] = await running.waitFor(/"event":"listening".*"port":(\d+)/);
+    return { running, where: `${this.host.address}:${port}` };
+  }
+}
+
+interface Posts {
+  readonly network: Network;
+  readonly world: World;
+  readonly alice: Post;
+  readonly bob: Post;
+}
+
+/** Two hosts, alice at one and bob at the other, and `pki serve` on the router between them. */
+async function withPosts(body: (posts: Posts) => Promise<void>): Promise<void> {
+  await inNetwork((network) =>
+    inWorld(async (world) => {
+      const options = { within: network.within };
+      await world.serve(["--host", "0.0.0.0", "--registration", "open"], options);
+      for (const id of ["alice", "bob"]) {
+        await world.ok(id, ["csr", "--register", "--no-publish"], options);
+      }
+      await body({
+        network,
+        world,
+        alice: new Post(world, network.left, "alice"),
+        bob: new Post(world, network.right, "bob"),
+      });
+    })
+  );
+}
+
+const NETWORK = needsNetwork();
+
+test(
+  "what is lost and late on the way arrives byte for byte, both ways",
+  NETWORK,
+  () =>
+    withPosts(async ({ network, alice, bob }) => {
+      await network.delay(25);
+      for (const percent of [2, 10]) {
+        network.lose(percent);
+        const [fromAlice, fromBob] = [randomBytes(400_000), randomBytes(300_001)];
+        const listener = await alice.listen(["--once"], { input: fromAlice });
+        const called = await bob.start(["connect", listener.where], { input: fromBob }).finished;
+        const listened = await listener.running.finished;
+        assert.equal(called.code, 0, called.stderr);
+        assert.equal(listened.code, 0, listened.stderr);
+        assert.equal(digest(called.stdoutBytes), digest(fromAlice));
+        assert.equal(digest(listened.stdoutBytes), digest(fromBob));
+      }
+    }),
+);
+
+/** Writes pieces of a stream to a program, no faster than it takes them. */
+class Writer {
+  readonly #running: Running;
+  readonly #hash = createHash("sha256");
+  readonly #piece = randomBytes(256 * 1024);
+  /** Bytes that the program has taken. */
+  taken = 0;
+
+  constructor(running: Running) {
+    this.#running = running;
+  }
+
+  /** Writes all pieces and ends the stream; gives the SHA-256 of it. */
+  async write(pieces: number): Promise<string> {
+    const { stdin } = this.#running.child;
+    assert.ok(stdin);
+    for (let at = 0; at < pieces; at++) {
+      this.#piece.writeUInt32BE(at);
+      this.#hash.update(this.#piece);
+      if (!stdin.write(Uint8Array.from(this.#piece))) await once(stdin, "drain");
+      this.taken += this.#piece.length;
+    }
+    stdin.end();
+    return this.#hash.digest("hex");
+  }
+}
+
+/** Waits until a program has written so much. */
+async function untilWritten(running: Running, bytes: number): Promise<void> {
+  const { stdout } = running.child;
+  assert.ok(stdout);
+  while (running.stdoutLength < bytes) await once(stdout, "data");
+}
+
+test(
+  "a slow line holds the writer back, and a broken one that is mended goes on",
+  NETWORK,
+  () =>
+    withPosts(async ({ network, alice, bob }) => {
+      const listener = await alice.listen(["--once"]);
+      const caller = bob.start(["connect", listener.where], { keepStdin: true });
+      await listener.running.waitFor(/"event":"connected"/);
+      network.limit(1000);
+      const memory = () => Math.max(peakMemory(listener.running), peakMemory(caller));
+      const before = memory();
+      const pieces = 48;
+      const writer = new Writer(caller);
+      const writing = writer.write(pieces);
+      await untilWritten(listener.running, 300_000);
+      const taken = writer.taken;
+      assert.ok(taken < 8 * 1024 * 1024, `${taken} bytes were taken while the line was slow`);
+
+      // Not a packet passes now; TCP has tried in vain before there is a way again.
+      network.limit();
+      network.cut();
+      const resent = network.resent(bob.host) + 2;
+      await until(() => network.resent(bob.host) >= resent, "TCP sends again what was lost");
+      network.mend();
+
+      const wanted = await writing;
+      const growth = memory() - before;
+      assert.ok(growth < 48, `${growth} MiB more`);
+      const [called, listened] = await Promise.all([caller.finished, listener.running.finished]);
+      assert.equal(called.code, 0, called.stderr);
+      assert.equal(listened.code, 0, listened.stderr);
+      assert.equal(digest(listened.stdoutBytes), wanted);
+    }),
+);
