@@ -98,7 +98,8 @@ export async function certifyOwn(
   const key = await chooseKey(home, session, flags);
   const certified = await certifyAndStore(
     connection,
-    { home, key, replaced },
+    // Whoever replaces a key this way may have lost it to somebody: it vouches for nothing.
+    { home, key, replaced, ...(flags.rekey ? { follows: { vouching: undefined } } : {}) },
     { id, anchor, log, nowMs: context.now() },
   );
   const published = !flags.noPublish;
@@ -229,7 +230,9 @@ export const csrCommand = buildCommand<CsrFlags, [], PkiContext>({
       "the same password, has it certified, and publishes the certificate, so that others\n" +
       "can look it up (not with --no-publish, nor with --csr). The certificate is checked\n" +
       "under the pinned root before it is kept. Run it again to renew; the key stays the\n" +
-      "same unless --rekey is given.\n\n" +
+      "same unless --rekey is given. The old key does not vouch for a new one made here,\n" +
+      "since it may be stolen: peers who know you are asked whether it is you. pki renew\n" +
+      "--rekey has it vouch.\n\n" +
       "Examples:\n" +
       "  pki csr --id alice\n" +
       "  pki csr --id alice --register --password-file alice.pass --fingerprint 3f7a…\n" +

@@ -80,11 +80,13 @@ export const renewCommand = buildCommand<RenewFlags, [], PkiContext>({
       "Gets a new certificate, for the same key or a new one (--rekey). The certificate\n" +
       "that is there opens the session, for which the password unlocks its key; where it\n" +
       "has expired, or with --with-password, the account's password does. If the old\n" +
-      "certificate was published, the new one is. --if-expiring does nothing while enough\n" +
-      "time is left, for use in cron. --watch stays, renews whenever it is due, waits for a\n" +
-      "server that is away, and ends with SIGTERM (exit code 0), with Ctrl-C, or when the\n" +
-      "certificate was revoked. With --json it writes a line for each event: waiting,\n" +
-      "renewed, replaced, failed.\n\n" +
+      "certificate was published, the new one is. The old key vouches for a new one, so\n" +
+      "that peers who know you take it for yours without a question; a key that may be\n" +
+      "stolen is replaced with pki csr --rekey instead. --if-expiring does nothing while\n" +
+      "enough time is left, for use in cron. --watch stays, renews whenever it is due,\n" +
+      "waits for a server that is away, and ends with SIGTERM (exit code 0), with Ctrl-C,\n" +
+      "or when the certificate was revoked. With --json it writes a line for each event:\n" +
+      "waiting, renewed, replaced, failed.\n\n" +
       "Exit codes: 0 renewed, or not due; 4 refused, or a wrong password; 5 no certificate\n" +
       "or no key; 6 revoked, or the server is not trusted; 8 the server is away; 9 nothing\n" +
       "can be stored.\n\n" +

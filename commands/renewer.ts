@@ -139,7 +139,12 @@ export class Renewer {
       : key;
     const certified = await certifyAndStore(
       connection,
-      { home, key: certifiedKey, replaced: own.pem },
+      {
+        home,
+        key: certifiedKey,
+        replaced: own.pem,
+        ...(rekey ? { follows: { vouching: key } } : {}),
+      },
       { id, anchor, log, nowMs: context.now() },
     );
     if (!isToBePublished) return { certified, published: false };

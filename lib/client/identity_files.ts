@@ -1,6 +1,6 @@
 /**
- * The two files of an identity, `key.pem` and `cert.pem`, and how both change together although a
- * crash may come between any two writes.
+ * The files of an identity, `key.pem` and `cert.pem`, and how both change together although a crash
+ * may come between any two writes. (`endorsements.json` beside them: `own_endorsements.ts`.)
  *
  * A new key is kept beside the old one, under a name made of its public key, before anybody is asked
  * to certify it: no certificate can come to be whose key is lost. Then the certificate is replaced:
@@ -23,6 +23,7 @@ import {
 } from "../base/files.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import { parseCertificatesPem } from "../x509/pem.ts";
+import { OwnEndorsements } from "./own_endorsements.ts";
 
 /** A new key's name has so many hex digits of its public key's SHA-256: enough to tell a few keys apart. */
 const NAME_DIGITS = 16;
@@ -42,6 +43,11 @@ export class IdentityFiles {
 
   get certificatePath(): string {
     return join(this.#folder, "cert.pem");
+  }
+
+  /** What the identity's keys have signed for the keys that followed. */
+  get endorsements(): OwnEndorsements {
+    return new OwnEndorsements(join(this.#folder, "endorsements.json"));
   }
 
   /** Where the key of the certificate is; with no certificate, the key. */

@@ -5,8 +5,9 @@
  */
 
 import type { KeyObject } from "node:crypto";
-import { encodeBase64 } from "../base/bytes.ts";
+import { type Bytes, encodeBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { endorse } from "../protocol/endorsement.ts";
 import type { KeyType } from "../x509/algorithms.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import {
@@ -74,23 +75,32 @@ export interface CertifyAndStore {
   readonly key: KeyObject;
   /** PEM of the certificate that the new one replaces; `undefined` where there was none. */
   readonly replaced: string | undefined;
+  /**
+   * Where the key is a new one: the key that it takes the place of, if that is to vouch for it. One that
+   * may be somebody else's by now must not.
+   */
+  readonly follows?: { readonly vouching: KeyObject | undefined };
 }
 
 /**
- * Has a key certified and stores the certificate once it was judged and found in the log.
+ * Has a key certified and stores the certificate once it was judged and found in the log. What vouches
+ * for a new key is stored before: see `own_endorsements.ts`.
  * @throws {PkiError} `conflict` if another command has stored a certificate meanwhile
  */
 export async function certifyAndStore(
   connection: ServerConnection,
-  { home, key, replaced }: CertifyAndStore,
+  { home, key, replaced, follows }: CertifyAndStore,
   asking: Asking,
 ): Promise<Certified> {
   const { makeCsr } = await import("../x509/make_csr.ts"); // slow to load
   const { id } = asking;
   const files = home.files(id);
   files.checkWritable();
+  const spki = encodeSpki(key);
+  files.endorsements.leadingTo(spki); // a file that cannot be read is noticed before anybody is asked
   const csr = await makeCsr(key, id);
-  const certified = await certify(connection, { csr, spki: encodeSpki(key) }, asking);
+  const certified = await certify(connection, { csr, spki }, asking);
+  if (follows) vouchFor(spki, { home, ...follows }, asking);
   const pem = encodeCertificatesPem(certified.ders);
   if (!files.replaceCertificate(pem, replaced)) {
     throw new PkiError(
@@ -100,6 +110,21 @@ export async function certifyAndStore(
     );
   }
   return certified;
+}
+
+/** Keeps the old key's word for a new one, or sees to it that there is none. */
+function vouchFor(
+  spki: Bytes,
+  { home, vouching }: { readonly home: Home; readonly vouching: KeyObject | undefined },
+  { id, anchor, nowMs }: Asking,
+): void {
+  const { endorsements } = home.files(id);
+  if (!vouching) return endorsements.drop(spki); // an earlier try may have made one
+  const scope = { root: anchor.root.der, id };
+  endorsements.add(
+    encodeSpki(vouching),
+    endorse(scope, { by: vouching, key: spki, timeMs: nowMs }),
+  );
 }
 
 /**

@@ -14,10 +14,16 @@ import {
   type OwnCertificate,
   parseOwnCertificate,
 } from "../../lib/client/own_identity.ts";
-import { certifyAndStore, isPublished, takeNewKey } from "../../lib/client/renewal.ts";
+import {
+  type CertifyAndStore,
+  certifyAndStore,
+  isPublished,
+  takeNewKey,
+} from "../../lib/client/renewal.ts";
 import { checkRevoked, revokeOwn } from "../../lib/client/revocation.ts";
 import { logInByCertificate } from "../../lib/client/login.ts";
 import { isAnswer, type ServerConnection } from "../../lib/client/server_connection.ts";
+import { endorse, followEndorsements } from "../../lib/protocol/endorsement.ts";
 import { encodeAnswer } from "../../lib/protocol/messages.ts";
 import {
   decryptPrivateKey,
@@ -123,6 +129,61 @@ test("certifyAndStore() changes key and certificate together", async () => {
     const renewed = load(home);
     assert.deepEqual(renewed.leaf.spki, encodeSpki(key));
     assert.equal(keyTypeOf(await unlock(home, renewed)), "ed25519");
+  });
+});
+
+test("certifyAndStore() keeps the word of the key before, or sees to it that there is none", async () => {
+  await withAlice(async (_world, home, { connection, asking }) => {
+    const { endorsements } = home.files("alice");
+    const change = async (follows: CertifyAndStore["follows"]) => {
+      const own = load(home);
+      const key = await takeNewKey(home, ALICE);
+      const storing = { home, key, replaced: own.pem, ...(follows ? { follows } : {}) };
+      await certifyAndStore(connection, storing, asking);
+      return { pinned: own.leaf.spki, key: load(home).leaf.spki };
+    };
+    const scope = { root: ANCHOR.root.der, id: "alice" };
+    const leads = (range: { readonly pinned: Uint8Array; readonly key: Uint8Array }) =>
+      followEndorsements(endorsements.leadingTo(range.key), { ...scope, ...range });
+
+    const old = await unlock(home, load(home));
+    const first = await change({ vouching: old });
+    assert.deepEqual(leads(first)?.map(({ timeMs }) => timeMs), [NOW_MS]);
+    const own = load(home);
+    const key = await unlock(home, own);
+    await certifyAndStore(connection, { home, key, replaced: own.pem }, asking);
+    assert.equal(leads(first)?.length, 1, "a renewal with the same key takes nothing away");
+
+    // A word for the key that comes next, of an earlier try that ended between two writes.
+    const next = await takeNewKey(home, ALICE);
+    endorsements.add(
+      encodeSpki(key),
+      endorse(scope, { by: key, key: encodeSpki(next), timeMs: 1 }),
+    );
+    const second = await change({ vouching: undefined });
+    assert.deepEqual(second.key, encodeSpki(next));
+    assert.equal(leads(second), undefined);
+    const third = await change({ vouching: await unlock(home, load(home)) });
+    assert.equal(leads(third)?.length, 1);
+    assert.equal(leads({ ...third, pinned: first.pinned }), undefined);
+  });
+});
+
+test("certifyAndStore() asks for nothing where endorsements cannot be read", async () => {
+  await withAlice(async (_world, home, { asking }) => {
+    const { socket, connection } = connect(LEAF);
+    fs.writeFileSync(`${home.folder}/ids/alice/endorsements.json`, "?");
+    const own = load(home);
+    await assertFails(
+      certifyAndStore(
+        connection,
+        { home, key: await unlock(home, own), replaced: own.pem },
+        asking,
+      ),
+      "malformed",
+      /endorsements.json": not as it should be$/,
+    );
+    assert.equal(socket.requests.length, 0);
   });
 });
 
