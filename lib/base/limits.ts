@@ -108,6 +108,8 @@ export const LIMITS = {
 
   /** Client: TCP and TLS to a server or a peer; one answer of the server. */
   connectMs: 10 * SECOND_MS,
+  /** Client: to the first of several addresses that takes a connection, names looked up included. */
+  reachMs: 15 * SECOND_MS,
   answerMs: 30 * SECOND_MS,
   /** Peers: from the TLS connection to a judged certificate. */
   peerJudgedMs: 15 * SECOND_MS,

@@ -7,7 +7,7 @@ import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import type { TrustAnchor } from "../x509/chain.ts";
 import type { OcspJudgement } from "../x509/ocsp_judge.ts";
 import type { Address } from "./address.ts";
-import { reasonOf } from "./dial.ts";
+import { reasonOf } from "./attempt.ts";
 import type { OwnCertificate } from "./own_identity.ts";
 import { connectServer, greetUnknownServer } from "./server_connection.ts";
 import { fetchStatus } from "./status.ts";
