@@ -79,6 +79,36 @@ export function shortenIgnored(phrases: readonly string[]): string[] {
     .map((phrase) => phrase.slice(0, IGNORED_MAX.characters).toWellFormed());
 }
 
+/** What a user may announce: so many addresses of so many characters, for so long. */
+export const ANNOUNCED = {
+  addressesMax: 8,
+  charactersMax: 262,
+  secondsMin: 60,
+  secondsMax: 3600,
+} as const;
+
+/**
+ * `host:port` or `[v6]:port` in ASCII, as `ANNOUNCE` carries it. An address of IPv6 has no zone, which
+ * means something on one machine alone.
+ */
+export function isAnnounceable(text: string): boolean {
+  const [, port] =
+    /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([1-9]\d{0,4})$/.exec(text) ??
+      [];
+  return port !== undefined && Number(port) <= 65_535;
+}
+
+const announced = v.pipe(
+  v.array(
+    v.pipe(
+      v.string(),
+      v.maxLength(ANNOUNCED.charactersMax),
+      v.check(isAnnounceable, "not host:port"),
+    ),
+  ),
+  v.maxLength(ANNOUNCED.addressesMax),
+);
+
 const ignored = v.pipe(
   v.array(v.pipe(v.string(), v.maxLength(IGNORED_MAX.characters))),
   v.maxLength(IGNORED_MAX.phrases),
@@ -143,6 +173,18 @@ const REQUESTS = {
     serial,
     reason: v.optional(v.picklist(OWNER_REASONS)),
   }),
+  ANNOUNCE: v.strictObject({
+    seq,
+    type: v.literal("ANNOUNCE"),
+    addresses: announced,
+    seconds: v.pipe(
+      v.number(),
+      v.safeInteger(),
+      v.minValue(ANNOUNCED.secondsMin),
+      v.maxValue(ANNOUNCED.secondsMax),
+    ),
+  }),
+  LOCATE: v.strictObject({ seq, type: v.literal("LOCATE"), id }),
 } as const;
 
 export type RequestType = keyof typeof REQUESTS;
@@ -203,6 +245,8 @@ const ANSWERS = {
     chunk: base64(0, LIMITS.crlChunkBytesMax),
   }),
   REVOKE: v.object({ serial, time }),
+  ANNOUNCE: v.object({}),
+  LOCATE: v.object({ addresses: announced, seconds: count }),
 } as const;
 
 export type AnswerOf<T extends RequestType> = v.InferOutput<(typeof ANSWERS)[T]>;
@@ -256,7 +300,7 @@ export function parseRequest(body: Uint8Array): ParsedRequest {
   const parsed = v.safeParse(REQUESTS[type as RequestType], value);
   if (parsed.success) return { ok: true, request: parsed.output };
   const [issue] = parsed.issues;
-  const field = issue.path?.map(({ key }) => String(key)).join(".") ?? "";
+  const field = String(issue.path?.[0].key ?? ""); // of a list, not which of its items
   return refuse(
     Object.hasOwn(REQUESTS[type as RequestType].entries, field)
       ? `cannot read ${type}: "${field}" is missing or not as it should be`

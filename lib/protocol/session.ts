@@ -69,6 +69,8 @@ export const STEPS: Readonly<Record<SessionState, Partial<Record<RequestType, St
     CERTUP_FINISH: OPEN,
     CERTREQ: OPEN,
     REVOKE: OPEN,
+    ANNOUNCE: OPEN,
+    LOCATE: OPEN,
     ...askIn("open"),
   },
 };

@@ -198,10 +198,12 @@ async function changeState(
 }
 
 async function endSessions(directory: Directory, id: string, why: string): Promise<void> {
-  await directory.endSessions(
+  const ended = directory.endSessions(
     ({ user }) => user === id,
     new PkiError("refused", `the session has ended: ${why}`),
   );
+  directory.announcements.forget(id); // nothing comes in any more that would bring it back
+  await ended;
 }
 
 /** Returns how many. */

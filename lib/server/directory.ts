@@ -19,6 +19,7 @@ import type { SignedLog } from "../store/signed_log.ts";
 import type { State } from "../store/state.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import type { PasswordSecrets } from "./accounts.ts";
+import { Announcements } from "./announcements.ts";
 import { DirectorySession } from "./directory_session.ts";
 import { GuessLimits } from "./guess_limits.ts";
 import type { Issuers } from "./issuers.ts";
@@ -90,6 +91,8 @@ export class Directory {
   readonly revocation: Revocation;
   readonly passwords: Passwords;
   readonly guesses: GuessLimits;
+  /** Where users are; forgotten when the server stops. */
+  readonly announcements: Announcements;
   readonly #now: () => number;
   readonly #sessions = new Set<DirectorySession>();
   #issuers: Issuers;
@@ -104,10 +107,12 @@ export class Directory {
     this.#successions = options.successions ?? [];
     this.revocation = new Revocation(this);
     this.passwords = new Passwords(this, options.registration ?? "closed");
-    this.guesses = new GuessLimits({
-      key: randomBytes(32),
-      // Not by the time of day, which may be set back.
-      now: options.now ?? (() => performance.now()),
+    // Not by the time of day, which may be set back.
+    const now = options.now ?? (() => performance.now());
+    this.guesses = new GuessLimits({ key: randomBytes(32), now });
+    this.announcements = new Announcements({
+      now,
+      isEnabled: (id) => options.state.account(id)?.disabledMs === null,
     });
   }
 

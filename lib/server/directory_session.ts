@@ -191,6 +191,12 @@ export class DirectorySession {
         return this.#lookUp(request);
       case "REVOKE":
         return await this.#directory.revocation.revokeOwn(this.#loggedIn(), request);
+      case "ANNOUNCE":
+        this.#directory.announcements.announce(this.#loggedIn(), request, this.shownSerial);
+        return {};
+      case "LOCATE":
+        this.#loggedIn();
+        return this.#locate(request);
     }
   }
 
@@ -359,7 +365,18 @@ export class DirectorySession {
     if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && id === DIRECTORY_FAULT_ID) {
       causeFault(id);
     }
-    const { state, log } = this.#directory.options;
+    const { log } = this.#directory.options;
+    const published = this.#findPublished(id);
+    return {
+      certificate: certificateOf(log.read(published.entry)),
+      issuing: encodeBase64(this.#issuerOf(published)),
+      index: published.entry,
+    };
+  }
+
+  /** @throws {PkiError} `not-found`, in the same words whether there is such an id or not */
+  #findPublished(id: string): IssuedCertificate {
+    const { state } = this.#directory.options;
     const published = state.published(id);
     const isGivenOut = published?.revokedMs === null && state.account(id)?.disabledMs === null;
     if (!published || !isGivenOut) {
@@ -368,11 +385,15 @@ export class DirectorySession {
         `cannot find "${id}": nobody has published a certificate under this id`,
       );
     }
-    return {
-      certificate: certificateOf(log.read(published.entry)),
-      issuing: encodeBase64(this.#issuerOf(published)),
-      index: published.entry,
-    };
+    return published;
+  }
+
+  /** Of an id that has announced nothing it says no more than `CERTREQ` does. */
+  #locate({ id }: RequestBody<"LOCATE">): Answer {
+    const announced = this.#directory.announcements.find(id);
+    if (announced) return announced;
+    this.#findPublished(id);
+    return { addresses: [], seconds: 0 };
   }
 
   #issuerOf({ issuerKeyId }: IssuedCertificate): Uint8Array {

@@ -80,6 +80,9 @@ export class Revocation {
       ({ shownSerial }) => shownSerial !== undefined && serials.has(shownSerial),
       new PkiError("untrusted", "the session has ended: its certificate was revoked"),
     );
+    for (const owner of byOwner.keys()) {
+      this.#directory.announcements.forgetRevoked(owner, serials);
+    }
     return certificates.map((one) => state.issued(one.serial) ?? one);
   }
 

@@ -175,6 +175,10 @@ test("what cannot be understood is answered with MALFORMED, and the connection g
       `"type":"LOGIN","id":"alice","request":"${"A".repeat(1025)}"`,
       '"type":"REGISTER","id":"alice","request":"AAAA"',
       '"type":"CERTREQ","id":"alice","user":"bob"',
+      '"type":"ANNOUNCE","addresses":["localhost:1","nowhere"],"seconds":60',
+      '"type":"ANNOUNCE","addresses":[],"seconds":59',
+      '"type":"ANNOUNCE","addresses":[],"seconds":60,"id":"bob"',
+      '"type":"LOCATE","id":"../bob"',
       '"type":"CSR","csr":""',
       '"type":"CSR","csr":"AAA"',
       '"type":"CSR","csr":"AAB="',
@@ -205,7 +209,7 @@ const ALLOWED: Readonly<Record<State, readonly string[]>> = {
   greeted: ["HELLO", "REGISTER", "LOGIN"],
   registering: ["REGISTER", "REGISTER_FINISH", "LOGIN"],
   proving: ["REGISTER", "LOGIN", "LOGIN_FINISH"],
-  open: ["CSR", "CERTUP", "CERTUP_FINISH", "CERTREQ"],
+  open: ["CSR", "CERTUP", "CERTUP_FINISH", "CERTREQ", "ANNOUNCE", "LOCATE"],
 };
 
 /** Well-formed requests of every type. */
@@ -222,6 +226,8 @@ function wellFormed(world: World): Readonly<Record<string, object>> {
     CERTUP: { certificate: encodeBase64(Uint8Array.of(0x30, 0)) },
     CERTUP_FINISH: { nonce: bytes32, clientNonce: bytes32, signature: bytes32 },
     CERTREQ: { id: "bob" },
+    ANNOUNCE: { addresses: ["localhost:7450"], seconds: 60 },
+    LOCATE: { id: "bob" },
   };
 }
 

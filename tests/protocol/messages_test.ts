@@ -45,6 +45,8 @@ const GOOD: { readonly [T in RequestType]: Request & { readonly type: T } } = {
   STATUS: { seq: 7, type: "STATUS", request: "AQID" },
   CRL: { seq: 7, type: "CRL" },
   REVOKE: { seq: 7, type: "REVOKE", serial: "07ff" },
+  ANNOUNCE: { seq: 7, type: "ANNOUNCE", addresses: ["localhost:7450"], seconds: 600 },
+  LOCATE: { seq: 7, type: "LOCATE", id: "alice" },
 };
 
 const json = (value: unknown) => utf8(JSON.stringify(value));
@@ -332,6 +334,63 @@ for (const { type, field, bad, good } of FIELDS) {
     }
     for (const value of good) {
       assert.equal(refusalOf(json({ ...GOOD[type], [field]: value })), undefined, value);
+    }
+  });
+}
+
+const NOT_ANNOUNCED: readonly unknown[] = [
+  ...[null, 1, true, "localhost:7450", {}, [null], [7450], [["localhost:7450"]]],
+  ...[
+    "",
+    "localhost",
+    ":7450",
+    "localhost:",
+    "localhost:0",
+    "localhost:01",
+    "localhost:65536",
+    "localhost:100000",
+    "local host:1",
+    "localhost:1 ",
+    "localhost:1\n",
+    "localhost:1\0",
+    "\u001b[2J:1",
+    "münchen.example:1",
+    "bob@localhost:1",
+    "https://localhost:1",
+    "::1:1",
+    "[::1]",
+    "[::1]:0",
+    "[]:1",
+    "[localhost]:1",
+    "[fe80::1%eth0]:1",
+    `${"a".repeat(254)}:1`,
+  ].map((address) => [address]),
+  Array(9).fill("localhost:1"),
+  ["localhost:1", "localhost"],
+];
+
+for (
+  const [field, bad, good] of [
+    ["addresses", [undefined, ...NOT_ANNOUNCED], [
+      [],
+      ["localhost:65535"],
+      ["192.0.2.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1", "a_b-c.Example:1"],
+      Array(8).fill(`${"a".repeat(253)}:65535`.slice(0, 262)),
+    ]],
+    ["seconds", [undefined, null, "600", 0, -60, 59, 59.9, 3601, 600.5, Infinity], [60, 600, 3600]],
+  ] as const
+) {
+  test(`parseRequest() of ANNOUNCE checks "${field}"`, () => {
+    for (const value of bad) {
+      assert.deepEqual(
+        refusalOf(json({ ...GOOD.ANNOUNCE, [field]: value })),
+        badField("ANNOUNCE", field),
+        JSON.stringify(value)?.slice(0, 80),
+      );
+    }
+    for (const value of good) {
+      const request = { ...GOOD.ANNOUNCE, [field]: value };
+      assert.deepEqual(parseRequest(json(request)), { ok: true, request });
     }
   });
 }
@@ -632,6 +691,14 @@ const BODIES: {
       ...[undefined, ...NOT_COUNTS].map((value) => ["bytes", value] as const),
       ...[undefined, ...NOT_COUNTS].map((value) => ["offset", value] as const),
       ...[undefined, 1, "!", base64Of(45_001)].map((value) => ["chunk", value] as const),
+    ],
+  },
+  ANNOUNCE: { good: {}, bad: [] },
+  LOCATE: {
+    good: { addresses: ["[::1]:7450", "localhost:1"], seconds: 17 },
+    bad: [
+      ...[undefined, ...NOT_ANNOUNCED].map((value) => ["addresses", value] as const),
+      ...[undefined, ...NOT_COUNTS].map((value) => ["seconds", value] as const),
     ],
   },
   REVOKE: {

@@ -15,7 +15,7 @@ import {
 const NONCE = encodeBase64(new Uint8Array(32));
 
 /** A good body of each type. */
-const BODIES: Readonly<Record<RequestType, Readonly<Record<string, string>>>> = {
+const BODIES: Readonly<Record<RequestType, Readonly<Record<string, unknown>>>> = {
   HELLO: {},
   REGISTER: { id: "alice", request: "AAAA" },
   REGISTER_FINISH: { record: "AAAA" },
@@ -32,6 +32,8 @@ const BODIES: Readonly<Record<RequestType, Readonly<Record<string, string>>>> = 
   STATUS: { request: "AAAA" },
   CRL: {},
   REVOKE: { serial: "07" },
+  ANNOUNCE: { addresses: ["localhost:7450"], seconds: 600 },
+  LOCATE: { id: "bob" },
 };
 
 const frameOf = (seq: number, type: RequestType) => encodeRequest(seq, type, BODIES[type] as never);
@@ -99,6 +101,8 @@ const ALLOWED: readonly (readonly [SessionState, RequestType, SessionState, Sess
   ["open", "STATUS", "open", "open"],
   ["open", "CRL", "open", "open"],
   ["open", "REVOKE", "open", "open"],
+  ["open", "ANNOUNCE", "open", "open"],
+  ["open", "LOCATE", "open", "open"],
 ];
 
 const WHY_NOT: Readonly<Record<SessionState, string>> = {
