@@ -18,12 +18,18 @@ export const PASTE_CHARACTERS_MAX = 65_536;
 
 export type TerminalInput =
   | { readonly kind: "keys"; readonly text: string }
-  | { readonly kind: "paste"; readonly text: string };
+  | {
+    readonly kind: "paste";
+    readonly text: string;
+    /** Set if there was more of it than we take. */
+    readonly isCut?: true;
+  };
 
 export class PasteFilter {
   /** Begun and not told yet: the start of a mark, or a paste. */
   #held = "";
   #paste: string | undefined;
+  #isCut = false;
 
   /** Whether a mark may have begun that only more input, or its absence, decides about. */
   get isUndecided(): boolean {
@@ -46,8 +52,10 @@ export class PasteFilter {
       rest = rest.slice(at + mark.length);
       if (this.#paste === undefined) {
         this.#paste = "";
+        this.#isCut = false;
       } else {
-        found.push({ kind: "paste", text: this.#paste });
+        const cut = this.#isCut ? { isCut: true } as const : {};
+        found.push({ kind: "paste", text: this.#paste, ...cut });
         this.#paste = undefined;
       }
     }
@@ -65,6 +73,7 @@ export class PasteFilter {
   #take(text: string, found: TerminalInput[]): void {
     if (text === "") return;
     if (this.#paste !== undefined) {
+      this.#isCut ||= this.#paste.length + text.length > PASTE_CHARACTERS_MAX;
       this.#paste = (this.#paste + text).slice(0, PASTE_CHARACTERS_MAX);
       return;
     }
@@ -86,9 +95,15 @@ function partOfMark(text: string, mark: string): number {
   return 0;
 }
 
-/** The lines of a paste as they may be put on the line that is edited: nothing but text. */
-export function linesOfPaste(text: string): readonly string[] {
-  return text.split(/\r\n|\r|\n/)
+/**
+ * The lines of a paste as they may be put on the line that is edited: nothing but text.
+ * @param keepsTabs whether a tab stays one, or becomes a space
+ */
+export function linesOfPaste(
+  text: string,
+  { keepsTabs = false }: { readonly keepsTabs?: boolean } = {},
+): readonly string[] {
+  return (keepsTabs ? text : text.replaceAll("\t", " ")).split(/\r\n|\r|\n/)
     // deno-lint-ignore no-control-regex -- control characters are what it is about
-    .map((line) => line.replaceAll("\t", " ").replace(/[\u0000-\u001f\u007f-\u009f]/g, ""));
+    .map((line) => line.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, ""));
 }

@@ -72,6 +72,8 @@ test("PasteFilter holds no more of a paste than it may have", () => {
   for (let at = 0; at < 100; at++) filter.push("x".repeat(10_000));
   const [found] = filter.push("\x1b[201~");
   assert.equal(found?.text.length, PASTE_CHARACTERS_MAX);
+  assert.ok(found?.kind === "paste" && found.isCut);
+  assert.deepEqual(filter.push("\x1b[200~short\x1b[201~"), [paste("short")]);
 });
 
 test("linesOfPaste() makes lines of it, without control characters", () => {
@@ -82,4 +84,8 @@ test("linesOfPaste() makes lines of it, without control characters", () => {
     "",
   ]);
   assert.deepEqual(linesOfPaste("a\x1b[2J\x03\x04\u0085b"), ["a[2Jb"]);
+});
+
+test("linesOfPaste() keeps tabs for whom they mean something", () => {
+  assert.deepEqual(linesOfPaste("a\tb\x1b\r\tc", { keepsTabs: true }), ["a\tb", "\tc"]);
 });
