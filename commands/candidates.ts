@@ -127,14 +127,15 @@ function placeholderAt(parameters: Parameters, rest: readonly string[]): string 
   return found?.placeholder ?? "";
 }
 
-/** Whose name a NAME is: one's own, anybody's, or no person's. */
-type Meant = "own" | "anybody" | "nobody";
+/** Whose name a NAME is: one's own, anybody's, a contact's, or no person's. */
+type Meant = "own" | "anybody" | "contact" | "nobody";
 
 /** Commands whose `--id` is somebody else's. */
 const FOR_OTHERS: readonly (string | undefined)[] = ["invite", "users"];
 
 function namesMeant([command]: readonly string[], option?: string): Meant {
   if (command === "issuer" || option === "--dns") return "nobody"; // of CAs and hosts
+  if (command === "contacts" && option === undefined) return "contact";
   const isOwn = option === "--id" ? !FOR_OTHERS.includes(command) : command === "id";
   return isOwn ? "own" : "anybody";
 }
@@ -164,12 +165,14 @@ function candidatesOf(
   }
 }
 
-/** Who has a key here, and who answered somewhere. */
+/** Who has a key here, who was talked to, and who answered somewhere. */
 function namesKnown(home: Home, meant: Meant): readonly string[] {
   if (meant === "nobody") return [];
   if (meant === "own") return home.listIds();
+  const contacts = home.contacts.listIds();
+  if (meant === "contact") return contacts;
   const { peers = {} } = home.loadConfig();
-  return [...new Set([...home.listIds(), ...Object.values(peers)])].sort();
+  return [...new Set([...home.listIds(), ...contacts, ...Object.values(peers)])].sort();
 }
 
 /** Where somebody answered. */

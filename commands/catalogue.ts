@@ -110,6 +110,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Call a peer who listens",
     load: async () => (await import("./connect.ts")).connectCommand,
   },
+  contacts: {
+    group: "line",
+    brief: "Look after whom you talk to: list, show, forget",
+    load: async () => (await import("./contacts.ts")).contactsRoutes,
+  },
   serve: {
     group: "server",
     brief: "Run the certificate authority and directory",

@@ -40,11 +40,18 @@ export class PkiError extends Error {
   readonly kind: ErrorKind;
   /** What to do about it, as one sentence without a final period. */
   readonly hint: string | undefined;
+  /** What the other side hears in place of this; it stays in the thread in which it was said. */
+  readonly report: ErrorReport | undefined;
 
-  constructor(kind: ErrorKind, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    kind: ErrorKind,
+    message: string,
+    options: { hint?: string; cause?: unknown; report?: ErrorReport } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.hint = options.hint;
+    this.report = options.report;
   }
 
   get exitCode(): number {
@@ -65,6 +72,7 @@ const GENERAL_SENTENCE: Partial<Record<ErrorKind, string>> = {
 
 /** What the other side may hear of an error; a fault that nobody foresaw is `INTERNAL`. */
 export function reportError(error: unknown): ErrorReport {
+  if (error instanceof PkiError && error.report) return error.report;
   const kind = error instanceof PkiError ? error.kind : "internal";
   const row = ERROR_KINDS[kind];
   const message = row.detailLeaves && error instanceof Error

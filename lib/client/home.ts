@@ -21,6 +21,7 @@ import { checkRoot, type TrustAnchor } from "../x509/chain.ts";
 import { checkDomain, checkId, isId } from "../x509/names.ts";
 import { encodePem, parsePemBlock } from "../x509/pem.ts";
 import { type Config, ConfigFile } from "./config.ts";
+import { Contacts } from "./contacts.ts";
 import { IdentityFiles } from "./identity_files.ts";
 
 export class Home {
@@ -60,6 +61,11 @@ export class Home {
   /** What a server's log said that cannot be, one file each. */
   get evidenceFolder(): string {
     return join(this.folder, "evidence");
+  }
+
+  /** Who was talked to. */
+  get contacts(): Contacts {
+    return new Contacts(join(this.folder, "contacts"));
   }
 
   /** Key and certificate of an identity, where they change. */

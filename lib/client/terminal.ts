@@ -13,7 +13,8 @@ import { PkiError } from "../base/errors.ts";
 export interface Terminal {
   /** A secret, not echoed. */
   askPassword(message: string): Promise<string>;
-  askText(message: string, placeholder?: string): Promise<string>;
+  /** @param signal ends the question without an answer, as an interruption does */
+  askText(message: string, placeholder?: string, signal?: AbortSignal): Promise<string>;
   confirm(message: string): Promise<boolean>;
 }
 
@@ -96,12 +97,15 @@ async function showPrompt<T>(
  */
 export function findTerminal(interruption: AbortSignal): Terminal | undefined {
   if (!hasDevice()) return undefined;
-  const prompt = <T>(show: Parameters<typeof showPrompt<T>>[0]) => showPrompt(show, interruption);
+  const prompt = <T>(show: Parameters<typeof showPrompt<T>>[0], signal?: AbortSignal) =>
+    showPrompt(show, signal ? AbortSignal.any([interruption, signal]) : interruption);
   return {
     askPassword: (message) => prompt(({ password }, options) => password({ message, ...options })),
-    askText: (message, placeholder) =>
-      prompt(({ text }, options) =>
-        text({ message, ...options, ...(placeholder === undefined ? {} : { placeholder }) })
+    askText: (message, placeholder, signal) =>
+      prompt(
+        ({ text }, options) =>
+          text({ message, ...options, ...(placeholder === undefined ? {} : { placeholder }) }),
+        signal,
       ).then((answer) => answer ?? ""),
     confirm: (message) =>
       prompt(({ confirm }, options) => confirm({ message, initialValue: false, ...options })),

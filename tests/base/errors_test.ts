@@ -70,6 +70,13 @@ for (const kind of KINDS) {
   });
 }
 
+test("reportError() tells what an error says that the other side may hear instead", () => {
+  const report = { code: "REFUSED", message: "no reason is given" };
+  const error = new PkiError("untrusted", SECRET, { report, hint: "to us alone" });
+  assert.deepEqual(reportError(error), report);
+  assert.deepEqual(packError(error), { kind: "untrusted", message: SECRET, hint: "to us alone" });
+});
+
 test("reportError() tells nothing of a fault that nobody foresaw", () => {
   const report = {
     code: "INTERNAL",

@@ -39,6 +39,10 @@ const STRANGE = makeHome(
   JSON.stringify({ server: "a\nb", peers: { "c\u001b[31m:1": "d\te", "f$(id);:1": "g" } }),
 );
 const OTHER = makeHome("other", ["dave"], "{}");
+for (const name of ["frank.pem", ".gina.pem.0123.tmp", "$(id).pem"]) {
+  fs.mkdirSync(join(OTHER, "contacts"), { recursive: true });
+  fs.writeFileSync(join(OTHER, "contacts", name), "");
+}
 const BROKEN = makeHome("broken", ["erin"], "{");
 
 async function ask(words: readonly string[]): Promise<readonly string[]> {
@@ -95,6 +99,7 @@ const BASH: readonly (readonly [line: string, answer: readonly string[]])[] = [
   ["pki csr --csr=x", ["files"]],
   ["pki backup ", ["files"]],
   ["pki issuer ", ["words", "add", "ls", "revoke"]],
+  ["pki contacts ", ["words", "ls", "show", "forget"]],
   ["pki --json issuer l", ["words", "ls"]],
   ["pki help iss", ["words", "issue", "issuer"]],
   ["pki help issuer a", ["words", "add"]],
@@ -103,8 +108,10 @@ const BASH: readonly (readonly [line: string, answer: readonly string[]])[] = [
   ["pki --ver", ["words", "--version"]],
   ["pki csr --ver", []],
   // Another home, in every way to name one.
-  [`pki --home ${OTHER} request `, ["words", "dave"]],
-  [`pki --home=${OTHER} request `, ["words", "dave"]],
+  [`pki --home ${OTHER} request `, ["words", "dave", "frank"]],
+  [`pki --home=${OTHER} request `, ["words", "dave", "frank"]],
+  [`pki --home=${OTHER} contacts forget `, ["words", "frank"]],
+  [`pki --home=${OTHER} contacts show --id `, ["words", "dave"]],
   [`pki request --home ${OTHER} d`, ["words", "dave"]],
   ["pki --home ~/other --id ", ["words", "dave"]],
   // What cannot be, is no fault and no prompt.
