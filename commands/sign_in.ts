@@ -228,6 +228,20 @@ async function openByCertificate(
   }
 }
 
+/**
+ * Opens a session with a certificate whose key is unlocked: nobody is asked anything, nothing is kept,
+ * and whoever opens it closes it.
+ * @throws {PkiError} what is in the way, of the server or by its word
+ */
+export async function openByIdentity(
+  surroundings: Surroundings,
+  flags: ServerFlags,
+  { id, tls }: { readonly id: string; readonly tls: TlsIdentity },
+): Promise<KeptSession> {
+  const reached = await reachWith(surroundings, flags, tls);
+  return await logInBy(reached, { id, address: formatAddress(surroundings.serverAddress()) });
+}
+
 async function logInBy(
   reached: Reached,
   { id, address }: { readonly id: string; readonly address: string },

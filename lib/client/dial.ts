@@ -82,7 +82,7 @@ export async function dialAny(options: DialAnyOptions): Promise<Dialled> {
   throw explainFailures(raced.failures, { addresses, whom, hint });
 }
 
-export const scheduleTimer: RaceOptions<unknown>["schedule"] = (ms, callback) => {
+const scheduleTimer: RaceOptions<unknown>["schedule"] = (ms, callback) => {
   const timer = setTimeout(callback, ms);
   return () => clearTimeout(timer);
 };
