@@ -4,10 +4,12 @@ import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress, parseAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
+import type { LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { announceStatus, startConversing } from "./converse.ts";
+import { startConversing } from "./conversation.ts";
+import { announceStatus } from "./converse.ts";
 import { aborted, DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
 import { claimStdin } from "./stdin.ts";
@@ -72,7 +74,7 @@ export async function connect(
   let refusal: unknown;
   const line = await callPeer(address, participant.identity, {
     mode: conversing.mode,
-    status: participant.status?.response,
+    greeting: { status: participant.status?.response },
     isOffline: participant.isOffline,
     signal: context.signal,
     handle: (getLine) => {
@@ -84,9 +86,9 @@ export async function connect(
           throw error;
         }
       });
-      const onOpen = (peer: Peer) => {
+      const onOpen: LineHandlers["onOpen"] = (peer, opening) => {
         rememberPeer(surroundings, where, peer);
-        handlers.onOpen(peer);
+        handlers.onOpen(peer, opening);
       };
       return { ...handlers, onOpen };
     },

@@ -6,7 +6,8 @@ import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
-import { announceStatus, startConversing } from "./converse.ts";
+import { startConversing } from "./conversation.ts";
+import { announceStatus } from "./converse.ts";
 import {
   aborted,
   DEFAULT_PEER_PORT,
@@ -58,7 +59,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     port: flags.port,
     identity,
     mode,
-    status: () => status?.response,
+    greeting: () => ({ status: status?.response }),
     isOffline,
     handle: ({ line }) => {
       const handlers = conversing.handle(line, (peer) => {
@@ -72,9 +73,9 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         current = line();
         isOpen = false;
       });
-      const onOpen: LineHandlers["onOpen"] = (peer) => {
+      const onOpen: LineHandlers["onOpen"] = (peer, opening) => {
         isOpen = true;
-        handlers.onOpen(peer);
+        handlers.onOpen(peer, opening);
       };
       return { ...handlers, onOpen };
     },

@@ -119,8 +119,14 @@ export const LIMITS = {
   hangUpMs: 3 * SECOND_MS,
   /** Peers: silence after which TCP asks whether the other side still lives. */
   keepAliveMs: 15 * SECOND_MS,
-  /** A line of chat, in bytes of UTF-8. */
-  lineBytesMax: 16_384,
+  /** Peers: while a side says that its user is asked something. */
+  peerAskedMs: 5 * MINUTE_MS,
+  /** Peers: silence after which a side takes the other for dead, as it may say in its HELLO. */
+  silenceMsMin: SECOND_MS,
+  silenceMsMax: 60 * MINUTE_MS,
+  silenceMs: MINUTE_MS,
+  /** A message of a talk with its 16 bytes of times: 256 KiB of UTF-8. */
+  messageBytesMax: 262_160,
 
   /** Agent: how long a key stays unlocked where nobody says how long, and at most. */
   unlockMs: 15 * MINUTE_MS,

@@ -3,9 +3,9 @@
 import type { Address } from "../client/address.ts";
 import { dial } from "../client/dial.ts";
 import { shownCertificates } from "../base/tls.ts";
-import { type LineMode, PEER_PROTOCOL } from "../protocol/peer.ts";
+import { type LineMode, PEER_PROTOCOL } from "../protocol/peer_messages.ts";
 import { type PeerIdentity, startOf } from "./identity.ts";
-import { Line, type LineHandlers } from "./line.ts";
+import { type Greeting, Line, type LineHandlers } from "./line.ts";
 
 /**
  * @param handle makes the handlers, with the line once it exists
@@ -14,10 +14,9 @@ import { Line, type LineHandlers } from "./line.ts";
 export async function callPeer(
   address: Address,
   identity: PeerIdentity,
-  { mode, status, isOffline, handle, signal }: {
+  { mode, greeting, isOffline, handle, signal }: {
     readonly mode: LineMode;
-    /** The OCSP response about our certificate. */
-    readonly status: Uint8Array | undefined;
+    readonly greeting: Greeting;
     /** Whether a peer whose status nobody knows is accepted. */
     readonly isOffline: boolean;
     /** Ends the dialling. */
@@ -34,7 +33,8 @@ export async function callPeer(
   });
   const line: Line = new Line(
     socket,
-    startOf(identity, { mode, status, isOffline, shown: shownCertificates(socket) }),
+    startOf(identity, { mode, role: "caller", isOffline, shown: shownCertificates(socket) }),
+    greeting,
     handle(() => line),
   );
   return line;

@@ -1,6 +1,7 @@
 /**
  * Entry of a conversation's worker: the only thread that reads what a peer sends. It judges the
- * peer's certificate, speaks the protocol, and hands text and data to the main thread. It has no key.
+ * peer's certificate, knows what may come when, and tells the main thread what came. It has no key,
+ * and sends nothing.
  */
 
 import { type MessagePort, parentPort } from "node:worker_threads";
@@ -12,11 +13,11 @@ import {
   type PackedError,
   packError,
   PkiError,
-  reportError,
   unpackError,
 } from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
-import { type PeerEvent, PeerSession } from "../protocol/peer.ts";
+import { type PeerEvent, type PeerHello, PeerReceiver } from "../protocol/peer.ts";
+import { deriveSecrets } from "../protocol/safety_words.ts";
 import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { type JudgedUser, judgeUser } from "../x509/chain.ts";
 import { encodeOcspRequest } from "../x509/ocsp.ts";
@@ -27,10 +28,6 @@ const main = parentPort as MessagePort;
 
 function tell(message: FromConversation): void {
   main.postMessage(message);
-}
-
-function send(bytes: Uint8Array<ArrayBuffer>): void {
-  main.postMessage({ type: "bytes", bytes } satisfies FromConversation, [bytes.buffer]);
 }
 
 /** Who it is, by the certificate alone; an error of the kind `untrusted` for nobody we know. */
@@ -57,29 +54,29 @@ function kindOfRefusal(code: string): ErrorKind {
   return kind === "busy" || kind === "untrusted" ? kind : "refused";
 }
 
-type PeerHello = Extract<PeerEvent, { readonly type: "hello" }>;
-
 class Conversation {
-  readonly #session: PeerSession;
+  readonly #receiver: PeerReceiver;
   readonly #start: ConversationStart;
   readonly #verdict: JudgedUser | PkiError;
   #hello: PeerHello | undefined;
+  #nonce: Uint8Array | undefined;
   #isOver = false;
 
   constructor(start: ConversationStart) {
     this.#start = start;
-    this.#session = new PeerSession(start.mode);
-    send(this.#session.greet(start.status));
+    this.#receiver = new PeerReceiver(start);
     // The certificate is known before the peer says anything: nobody without one keeps us waiting.
     this.#verdict = judge(start);
     if (this.#verdict instanceof PkiError) tell({ type: "untrusted" });
   }
 
   receive(bytes: Uint8Array): void {
-    this.#session.receive(bytes);
+    this.#receiver.receive(bytes);
     this.#guard(() => {
-      for (let event = this.#session.next(); event; event = this.#session.next()) this.#take(event);
-      const count = this.#session.takeConsumedBytes();
+      for (let event = this.#receiver.next(); event; event = this.#receiver.next()) {
+        this.#take(event);
+      }
+      const count = this.#receiver.takeConsumedBytes();
       if (count > 0) tell({ type: "taken", count });
     });
   }
@@ -102,27 +99,32 @@ class Conversation {
   #take(event: PeerEvent): void {
     switch (event.type) {
       case "hello":
-        this.#hello = event;
+        this.#hello = event.hello;
+        // Nobody whom we do not know learns more of us.
+        if (this.#verdict instanceof PkiError) return this.#refuse(this.#verdict);
+        return tell({ type: "greeted", silenceMs: event.hello.silenceMs });
+      case "nonce":
+        this.#nonce = event.nonce;
         return this.#decide();
       case "refused":
         throw this.#refusal(event.report);
-      case "data": {
+      case "data":
+      case "file": {
         const bytes = copyBytes(event.bytes);
-        return main.postMessage({ type: "data", bytes } satisfies FromConversation, [bytes.buffer]);
+        const message: FromConversation = { ...event, bytes };
+        return main.postMessage(message, [bytes.buffer]);
       }
-      case "open":
-      case "text":
-      case "peer-end":
-        return tell(event);
       case "confirmed":
         return this.#finishIfComplete();
+      default:
+        return tell(event);
     }
   }
 
   /** The peer's own words, and what may be the reason for them. */
   #refusal({ code, message }: ErrorReport): PkiError {
     const kind = kindOfRefusal(code);
-    const isStatusMissing = kind === "untrusted" && !this.#start.status;
+    const isStatusMissing = kind === "untrusted" && !this.#start.isStapled;
     return new PkiError(
       kind,
       `the peer refuses: ${printable(message)}`,
@@ -141,17 +143,31 @@ class Conversation {
   }
 
   #decide(asked?: AskedStatus): void {
-    const hello = this.#hello;
-    if (!hello) throw new PkiError("internal", "judging a peer that has not greeted");
-    const peer = this.#refusing(() => this.#judge(hello, asked));
+    const [hello, nonce] = [this.#hello, this.#nonce];
+    if (!hello || !nonce) throw new PkiError("internal", "judging a peer that has not greeted");
+    let peer: Peer | undefined;
+    try {
+      peer = this.#judge(hello, nonce, asked);
+    } catch (error) {
+      return this.#refuse(error);
+    }
     if (peer) tell({ type: "judged", peer });
   }
 
+  #refuse(error: unknown): void {
+    this.#receiver.refused();
+    tell({ type: "refusing", error: packError(error) });
+  }
+
   /** Who the peer is, or `undefined` while the server is asked for its status. */
-  #judge({ mode, status: stapled }: PeerHello, asked: AskedStatus | undefined): Peer | undefined {
+  #judge(
+    { status: stapled, ...hello }: PeerHello,
+    peerNonce: Uint8Array,
+    asked: AskedStatus | undefined,
+  ): Peer | undefined {
     if (this.#verdict instanceof PkiError) throw this.#verdict;
     const { id, leaf, issuing } = this.#verdict;
-    const { isOffline } = this.#start;
+    const { isOffline, role, nonce, ownDer } = this.#start;
     const status = judgePeerStatus(
       { stapled, asked },
       { leaf, issuing, nowMs: Date.now(), isOffline },
@@ -161,54 +177,44 @@ class Conversation {
       tell({ type: "status-wanted", request });
       return undefined;
     }
-    return { id, fingerprint: fingerprintOf(leaf.der), notAfterMs: leaf.notAfterMs, mode, status };
+    const own = { certificate: ownDer, nonce };
+    const other = { certificate: leaf.der, nonce: peerNonce };
+    return {
+      ...hello,
+      id,
+      fingerprint: fingerprintOf(leaf.der),
+      certificate: leaf.der,
+      issuing: issuing.der,
+      notAfterMs: leaf.notAfterMs,
+      status,
+      ...(role === "caller" ? deriveSecrets(own, other) : deriveSecrets(other, own)),
+    };
   }
 
-  /** Does what may find the peer unwelcome, and tells it so. */
-  #refusing<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      send(this.#session.sayRefused(reportError(error)));
-      throw error;
-    }
-  }
-
-  admit(): void {
+  ready(signs: boolean): void {
     this.#guard(() => {
-      send(this.#session.sayReady());
-      if (this.#session.state === "open") tell({ type: "open" });
+      const opening = this.#receiver.ready(signs);
+      if (opening) tell({ type: "open", ...opening });
     });
   }
 
-  turnAway(packed: PackedError): void {
-    this.#guard(() =>
-      this.#refusing(() => {
-        throw unpackError(packed);
-      })
-    );
+  /** We have turned the peer away. */
+  refused(packed: PackedError): void {
+    this.#receiver.refused(); // where the main thread did not want the peer
+    this.#fail(unpackError(packed));
   }
 
-  sendText(line: string): void {
+  sent(messages: number): void {
+    this.#receiver.sent(messages);
+  }
+
+  ended(bytes: number): void {
+    this.#receiver.ended(bytes);
+  }
+
+  received(): void {
     this.#guard(() => {
-      // A line that was typed while the talk was being hung up has nowhere to go.
-      if (!this.#session.hasEnded) send(this.#session.sendText(line));
-    });
-  }
-
-  sendData(bytes: Uint8Array): void {
-    this.#guard(() => send(this.#session.sendData(bytes)));
-  }
-
-  end(): void {
-    this.#guard(() => {
-      if (!this.#session.hasEnded) send(this.#session.sendEnd());
-    });
-  }
-
-  delivered(): void {
-    this.#guard(() => {
-      send(this.#session.sayReceived());
+      this.#receiver.received();
       this.#finishIfComplete();
     });
   }
@@ -218,7 +224,7 @@ class Conversation {
   }
 
   #finishIfComplete(): void {
-    if (!this.#session.isComplete) return;
+    if (!this.#receiver.isComplete) return;
     this.#isOver = true;
     tell({ type: "complete" });
   }
@@ -233,20 +239,18 @@ main.on("message", (message: ToConversation) => {
       return;
     case "bytes":
       return conversation?.receive(message.bytes);
-    case "text":
-      return conversation?.sendText(message.line);
-    case "data":
-      return conversation?.sendData(message.bytes);
-    case "end":
-      return conversation?.end();
+    case "sent":
+      return conversation?.sent(message.messages);
+    case "ended":
+      return conversation?.ended(message.bytes);
+    case "received":
+      return conversation?.received();
     case "status":
       return conversation?.asked(message.asked);
-    case "admit":
-      return conversation?.admit();
-    case "turn-away":
-      return conversation?.turnAway(message.error);
-    case "delivered":
-      return conversation?.delivered();
+    case "ready":
+      return conversation?.ready(message.signs);
+    case "refused":
+      return conversation?.refused(message.error);
     case "cut":
       return conversation?.cut();
   }

@@ -8,11 +8,13 @@ import { tlsIdentityOf } from "../client/own_identity.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { parseCertificatesPem } from "../x509/pem.ts";
-import type { ConversationStart } from "./ports.ts";
+import type { LineStart } from "./line.ts";
 
 export interface PeerIdentity {
   readonly id: string;
   readonly anchor: TrustAnchor;
+  /** DER of the own certificate. */
+  readonly certificateDer: Uint8Array;
   readonly issuingDer: Uint8Array;
   readonly tls: TlsIdentity;
 }
@@ -62,6 +64,7 @@ export function unlockIdentity(
   return {
     id,
     anchor,
+    certificateDer: leaf.der,
     issuingDer: issuing.der,
     tls: tlsIdentityOf({ leaf, issuing }, key),
   };
@@ -69,9 +72,9 @@ export function unlockIdentity(
 
 /** What a conversation's worker needs of us, and of the peer, who showed these certificates. */
 export function startOf(
-  { anchor, issuingDer }: PeerIdentity,
-  more: Pick<ConversationStart, "mode" | "shown" | "status" | "isOffline">,
-): ConversationStart {
+  { anchor, certificateDer, issuingDer }: PeerIdentity,
+  more: Pick<LineStart, "mode" | "role" | "shown" | "isOffline">,
+): LineStart {
   const { root, domain, ...pins } = anchor;
-  return { rootDer: root.der, domain, pins, issuingDer, ...more };
+  return { rootDer: root.der, domain, pins, ownDer: certificateDer, issuingDer, ...more };
 }

@@ -1,16 +1,35 @@
 /**
- * One conversation as the main thread has it: bytes from the socket to the conversation's worker and
- * back, with back-pressure both ways. What is said on it goes to its {@link LineHandlers}.
+ * One conversation as the main thread has it: it sends what this side says, with back-pressure, and
+ * passes what the peer sends to the conversation's worker, unread. What came of it goes to the
+ * {@link LineHandlers}.
  */
 
+import { randomBytes } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Worker } from "node:worker_threads";
-import { copyBytes } from "../base/bytes.ts";
-import { messageOf, packError, PkiError, unpackError } from "../base/errors.ts";
+import { type Bytes, copyBytes, encodeBase64 } from "../base/bytes.ts";
+import { messageOf, packError, PkiError, reportError, unpackError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
+import { type Endorsement, endorsementToJson } from "../protocol/endorsement.ts";
+import type { FileControl, WaitReason } from "../protocol/peer_messages.ts";
+import { PeerSender } from "../protocol/peer_sender.ts";
+import type { Message } from "../protocol/peer_text.ts";
+import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
 import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
 import type { AskedStatus } from "./status.ts";
+
+/** What our side says with READY. */
+export interface Admission {
+  /** Whether we sign a transcript at the end. */
+  readonly signs?: boolean;
+}
+
+/** A message, the n-th of its sender; `bytes` are what it is in a transcript. */
+export interface NumberedMessage extends Message {
+  readonly number: number;
+  readonly bytes: Bytes;
+}
 
 export interface LineHandlers {
   /**
@@ -20,18 +39,46 @@ export interface LineHandlers {
   readonly askStatus: (request: Uint8Array) => Promise<Uint8Array>;
   /**
    * The peer's certificate is good: do we want to converse? Throws a {@link PkiError} to turn the peer
-   * away with its message.
+   * away with its message. May take its time: {@link Line.sayWait} tells the peer why.
    */
-  readonly admit: (peer: Peer) => void | Promise<void>;
-  /** Both sides are ready. */
-  readonly onOpen: (peer: Peer) => void;
+  readonly admit: (peer: Peer) => void | Admission | Promise<void | Admission>;
+  /** The peer cannot say yet whether it is ready: it asks its user, or talks to somebody else. */
+  readonly onWait?: (reason: WaitReason) => void;
+  /** Both sides are ready. `signs`: both sign a transcript at the end. */
+  readonly onOpen: (peer: Peer, opening: { readonly signs: boolean }) => void;
   /** Returns when it can take more. */
-  readonly onText: (text: string) => void | Promise<void>;
+  readonly onText: (message: NumberedMessage) => void | Promise<void>;
+  /** The peer has our first so many messages. */
+  readonly onDelivered?: (messages: number) => void;
   /** Returns when it can take more. */
   readonly onData: (bytes: Uint8Array) => void | Promise<void>;
+  /** What the peer says about files, its own or ours; returns when it can take more. */
+  readonly onFileControl?: (control: FileControl) => void | Promise<void>;
+  /** A piece of the file of this number; returns when it can take more. */
+  readonly onFile?: (file: number, bytes: Uint8Array) => void | Promise<void>;
   /** The peer sends nothing more; resolves once all of it is where it belongs. */
   readonly onPeerEnd: () => void | Promise<void>;
+  /** Both ends were said and a transcript is to be signed: our signature. */
+  readonly sign?: () => Bytes | Promise<Bytes>;
+  /** The peer's signature of the transcript; throws if it does not fit. */
+  readonly onSignature?: (signature: Bytes) => void | Promise<void>;
 }
+
+/** What this side says of itself in its HELLO, beside its mode. */
+export interface Greeting {
+  /** An OCSP response about our certificate. */
+  readonly status?: Uint8Array | undefined;
+  /** After so many milliseconds of silence we take the peer for dead. */
+  readonly silenceMs?: number;
+  /** We wait for a peer who is busy. */
+  readonly wait?: boolean;
+  /** We keep a transcript, and would have it signed. */
+  readonly transcript?: boolean;
+  readonly endorsements?: readonly Endorsement[];
+}
+
+/** Of what the worker starts with, what the line does not make itself. */
+export type LineStart = Omit<ConversationStart, "nonce" | "wait" | "isStapled">;
 
 /** What a delivery that waits costs besides its bytes: frames may be empty, and many. */
 const DELIVERY_BYTES = 256;
@@ -40,22 +87,27 @@ export class Line {
   readonly #socket: TLSSocket;
   readonly #worker: Worker;
   readonly #handlers: LineHandlers;
+  readonly #sender = new PeerSender();
+  readonly #nonce = new Uint8Array(randomBytes(NONCE_BYTES));
   readonly #over = Promise.withResolvers<void>();
   /** Bytes given to the worker that it has not worked on. */
   #bytesAhead = 0;
-  /** Data given to the worker that has not come back as frames. */
-  #dataAhead = 0;
   /** Deliveries under way, in order. */
   #deliveries: Promise<void> = Promise.resolve();
   #undelivered = 0;
+  #textsAhead = 0;
+  #deliveredTexts = 0;
   #waitingForRoom: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #peer: Peer | undefined;
-  #isOpen = false;
+  #signs = false;
+  /** How much the peer sent, once it has ended and all of it was delivered. */
+  #peerEndedBytes: number | undefined;
+  #isConfirming = false;
   #isOver = false;
   #isCut = false;
 
-  constructor(socket: TLSSocket, start: ConversationStart, handlers: LineHandlers) {
+  constructor(socket: TLSSocket, start: LineStart, greeting: Greeting, handlers: LineHandlers) {
     this.#socket = socket;
     this.#handlers = handlers;
     this.#worker = startWorker("conversation");
@@ -70,7 +122,10 @@ export class Line {
     socket.on("end", () => this.#cut());
     socket.on("close", () => this.#cut());
     this.#limit(LIMITS.peerJudgedMs);
-    this.#tell({ type: "start", start });
+    const { status, wait = false } = greeting;
+    const isStapled = status !== undefined;
+    this.#tell({ type: "start", start: { ...start, nonce: this.#nonce, wait, isStapled } });
+    this.#send(greet(this.#sender, { start, greeting, nonce: this.#nonce }));
   }
 
   /** Resolves when both ends were said and confirmed. @throws {PkiError} why it ended otherwise */
@@ -82,27 +137,56 @@ export class Line {
     return this.#isOver;
   }
 
-  sendText(line: string): void {
-    this.#tell({ type: "text", line });
+  /**
+   * Sends a message.
+   * @returns it, with its number
+   * @throws {PkiError} `usage` if it is too long
+   */
+  sendText(text: string): NumberedMessage {
+    const message = { timeMs: Date.now(), seen: this.#deliveredTexts, text };
+    const { bytes, frames } = this.#sender.sendMessage(message);
+    // First, so that the worker knows of it before the peer can say that it has it.
+    this.#tell({ type: "sent", messages: this.#sender.sentMessages });
+    this.#send(frames);
+    return { ...message, number: this.#sender.sentMessages, bytes };
   }
 
   /** Sends a piece of a stream; resolves when there is room for more. */
   async sendData(chunk: Uint8Array): Promise<void> {
-    const bytes = copyBytes(chunk);
-    this.#dataAhead += bytes.length;
-    this.#worker.postMessage({ type: "data", bytes } satisfies ToConversation, [bytes.buffer]);
-    if (this.#hasRoom()) return;
-    await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve));
+    if (this.#isOver) return;
+    this.#send(...this.#sender.sendData(chunk));
+    await this.#room();
+  }
+
+  /** Sends a piece of a file; resolves when there is room for more. */
+  async sendFile(file: number, chunk: Uint8Array): Promise<void> {
+    if (this.#isOver) return;
+    this.#send(...this.#sender.sendFile(file, chunk));
+    await this.#room();
+  }
+
+  sendFileControl(control: FileControl): void {
+    if (!this.#isOver) this.#send(this.#sender.sendFileControl(control));
+  }
+
+  /** Tells the peer why it hears nothing yet; only while it waits to be admitted. */
+  sayWait(reason: WaitReason): void {
+    if (!this.#isOver) this.#send(this.#sender.sayWait(reason));
   }
 
   /** Says that we send nothing more. */
   end(): void {
-    this.#tell({ type: "end" });
+    if (this.#isOver || !this.#sender.isOpen) return;
+    this.#tell({ type: "ended", bytes: this.#sender.sentBytes });
+    this.#send(this.#sender.sendEnd());
+    void this.#confirm();
   }
 
   /** Ends it within a bounded time, whatever the peer does; with a goodbye if it ever began. */
   hangUp(): void {
-    if (!this.#isOpen) return this.#fail(new PkiError("interrupted", "the call was ended"));
+    if (!this.#sender.isOpen && !this.#sender.hasEnded) {
+      return this.#fail(new PkiError("interrupted", "the call was ended"));
+    }
     this.end();
     this.#limit(LIMITS.hangUpMs);
   }
@@ -114,6 +198,16 @@ export class Line {
 
   #tell(message: ToConversation): void {
     if (!this.#isOver) this.#worker.postMessage(message);
+  }
+
+  #send(...frames: readonly Bytes[]): void {
+    if (this.#socket.destroyed) return;
+    for (const frame of frames) this.#socket.write(frame);
+  }
+
+  async #room(): Promise<void> {
+    if (this.#hasRoom()) return;
+    await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve));
   }
 
   #limit(ms: number): void {
@@ -133,39 +227,57 @@ export class Line {
   }
 
   #fromWorker(message: FromConversation): void {
+    const handlers = this.#handlers;
     switch (message.type) {
-      case "bytes":
-        if (!this.#socket.destroyed) this.#socket.write(message.bytes);
-        this.#dataAhead = Math.max(0, this.#dataAhead - message.bytes.length);
-        return this.#flow();
       case "taken":
         this.#bytesAhead -= message.count;
         return this.#flow();
+      case "greeted":
+        return this.#send(this.#sender.reveal(this.#nonce));
       case "status-wanted":
         this.#limit(LIMITS.peerJudgedMs); // it is us who make the peer wait
         return void this.#askStatus(message.request);
       case "judged":
-        this.#limit(LIMITS.peerReadyMs);
+        clearTimeout(this.#timer); // for as long as we make up our mind
         this.#peer = message.peer;
         return void this.#admit(message.peer);
       case "untrusted":
         return this.#limit(LIMITS.hangUpMs);
+      case "refusing":
+        return this.#turnAway(unpackError(message.error));
+      case "wait":
+        return this.#beWaiting(message.reason);
       case "open":
-        clearTimeout(this.#timer);
-        this.#isOpen = true;
-        if (this.#peer) this.#handlers.onOpen(this.#peer);
-        return;
-      case "text":
-        return this.#deliver(message.text.length, () => this.#handlers.onText(message.text));
+        return this.#open(message.signs);
+      case "text": {
+        const { number, message: said, bytes } = message;
+        this.#textsAhead++;
+        return this.#deliver(bytes.length, async () => {
+          await handlers.onText({ ...said, number, bytes });
+          this.#textDelivered();
+        });
+      }
+      case "delivered":
+        return this.#deliver(0, () => handlers.onDelivered?.(message.messages));
       case "data":
-        return this.#deliver(message.bytes.length, () => this.#handlers.onData(message.bytes));
+        return this.#deliver(message.bytes.length, () => handlers.onData(message.bytes));
+      case "file":
+        return this.#deliver(
+          message.bytes.length,
+          () => handlers.onFile?.(message.file, message.bytes),
+        );
+      case "file-control":
+        return this.#deliver(0, () => handlers.onFileControl?.(message.control));
       case "peer-end":
         return this.#deliver(0, async () => {
-          await this.#handlers.onPeerEnd();
-          this.#tell({ type: "delivered" });
+          await handlers.onPeerEnd();
+          this.#peerEndedBytes = message.bytes;
+          await this.#confirm();
         });
+      case "signature":
+        return this.#deliver(0, () => handlers.onSignature?.(message.signature));
       case "complete":
-        return this.#finish(undefined);
+        return void this.#deliveries.then(() => this.#finish(undefined));
       case "cut":
         return void this.#deliveries.then(() => this.#failCut());
       case "failed":
@@ -184,12 +296,66 @@ export class Line {
   }
 
   async #admit(peer: Peer): Promise<void> {
+    let signs: boolean;
     try {
-      await this.#handlers.admit(peer);
-      this.#tell({ type: "admit" });
+      signs = (await this.#handlers.admit(peer) ?? {}).signs ?? false;
     } catch (error) {
-      this.#tell({ type: "turn-away", error: packError(error) });
+      return this.#turnAway(error);
     }
+    if (this.#isOver) return;
+    this.#limit(LIMITS.peerReadyMs);
+    this.#send(this.#sender.sayReady(signs));
+    this.#tell({ type: "ready", signs });
+  }
+
+  #turnAway(error: unknown): void {
+    if (this.#isOver) return;
+    this.#send(this.#sender.sayRefused(reportError(error)));
+    this.#tell({ type: "refused", error: packError(error) });
+  }
+
+  /** The peer asks for patience: for a while if it asks its user, for good if we said that we wait. */
+  #beWaiting(reason: WaitReason): void {
+    if (reason === "asked") this.#limit(LIMITS.peerAskedMs);
+    else clearTimeout(this.#timer);
+    this.#handlers.onWait?.(reason);
+  }
+
+  #open(signs: boolean): void {
+    clearTimeout(this.#timer);
+    this.#sender.open();
+    this.#signs = signs;
+    if (this.#peer) this.#handlers.onOpen(this.#peer, { signs });
+  }
+
+  /** Tells the peer what is delivered: for a burst of messages once. */
+  #textDelivered(): void {
+    this.#deliveredTexts++;
+    this.#textsAhead--;
+    if (this.#isOver || this.#textsAhead > 0) return;
+    this.#send(this.#sender.sayDelivered(this.#deliveredTexts));
+  }
+
+  /** Confirms the peer's end; where a transcript is signed only when both have ended. */
+  async #confirm(): Promise<void> {
+    const bytes = this.#peerEndedBytes;
+    if (bytes === undefined || this.#isConfirming || this.#isOver) return;
+    if (this.#signs && !this.#sender.hasEnded) return;
+    this.#isConfirming = true;
+    try {
+      if (this.#signs) await this.#sign();
+    } catch (error) {
+      return this.#fail(new PkiError("internal", `cannot sign: ${messageOf(error)}`));
+    }
+    if (this.#isOver) return;
+    this.#send(this.#sender.sayReceived(bytes));
+    this.#tell({ type: "received" });
+  }
+
+  async #sign(): Promise<void> {
+    const signature = await this.#handlers.sign?.();
+    if (!signature) throw new PkiError("internal", "nobody signs the transcript");
+    this.#send(this.#sender.sign(signature));
   }
 
   /** Keeps deliveries in order and the socket paused while they are behind. */
@@ -203,7 +369,7 @@ export class Line {
   }
 
   #hasRoom(): boolean {
-    return this.#dataAhead + this.#socket.writableLength < LIMITS.unreadBytesMax;
+    return this.#socket.destroyed || this.#socket.writableLength < LIMITS.unreadBytesMax;
   }
 
   #flow(): void {
@@ -258,6 +424,27 @@ export class Line {
     this.#socket.once("close", () => clearTimeout(timer));
     this.#socket.once("end", () => this.#socket.destroy());
   }
+}
+
+/** Our HELLO. */
+function greet(
+  sender: PeerSender,
+  { start: { mode, role }, greeting, nonce }: {
+    readonly start: LineStart;
+    readonly greeting: Greeting;
+    readonly nonce: Uint8Array;
+  },
+): Bytes {
+  const { status, silenceMs = LIMITS.silenceMs, wait, transcript, endorsements } = greeting;
+  return sender.greet({
+    mode,
+    commitment: encodeBase64(commitTo(nonce, role)),
+    silence: silenceMs,
+    ...(status ? { status: encodeBase64(status) } : {}),
+    ...(wait ? { wait } : {}),
+    ...(transcript ? { transcript } : {}),
+    ...(endorsements?.length ? { endorsements: endorsements.map(endorsementToJson) } : {}),
+  });
 }
 
 function asStorage(error: unknown): PkiError {

@@ -1,13 +1,16 @@
 /** Waits for peers: TLS with both certificates, and a {@link Line} for each that speaks our protocol. */
 
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import { concatBytes } from "../base/bytes.ts";
+import { randomBytes } from "node:crypto";
+import { concatBytes, encodeBase64 } from "../base/bytes.ts";
 import { PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
-import { type LineMode, PEER_PROTOCOL, PeerSession } from "../protocol/peer.ts";
+import { type LineMode, PEER_PROTOCOL } from "../protocol/peer_messages.ts";
+import { PeerSender } from "../protocol/peer_sender.ts";
+import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
 import { type PeerIdentity, startOf } from "./identity.ts";
-import { Line, type LineHandlers } from "./line.ts";
+import { type Greeting, Line, type LineHandlers } from "./line.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -15,8 +18,8 @@ export interface ListenOptions {
   readonly port: number;
   readonly identity: PeerIdentity;
   readonly mode: LineMode;
-  /** The newest OCSP response about our certificate, for a new caller. */
-  readonly status: () => Uint8Array | undefined;
+  /** What a new caller hears of us. */
+  readonly greeting: () => Greeting;
   /** Whether a caller whose status nobody knows is accepted. */
   readonly isOffline: boolean;
   /** Handlers for a new caller's line; `call` gives it once it exists. */
@@ -30,10 +33,14 @@ const CALLERS_MAX = 32;
 
 /** Says busy without a worker, and without reading anything. */
 function refuse(socket: TLSSocket, mode: LineMode): void {
-  const session = new PeerSession(mode);
+  const sender = new PeerSender();
+  const commitment = encodeBase64(commitTo(randomBytes(NONCE_BYTES), "listener"));
   const busy = reportError(new PkiError("busy", "too many callers at once, try again later"));
   socket.on("error", () => {}); // it may be gone already; it was refused anyway
-  socket.end(concatBytes(session.greet(), session.sayRefused(busy)));
+  socket.end(concatBytes(
+    sender.greet({ mode, commitment, silence: LIMITS.silenceMs }),
+    sender.sayRefused(busy),
+  ));
   socket.resume();
   const timer = setTimeout(() => socket.destroy(), LIMITS.hangUpMs);
   socket.once("close", () => clearTimeout(timer));
@@ -64,10 +71,11 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
       socket,
       startOf(identity, {
         mode,
-        status: options.status(),
+        role: "listener",
         isOffline,
         shown: shownCertificates(socket),
       }),
+      options.greeting(),
       handlers,
     );
     lines.add(line);

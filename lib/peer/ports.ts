@@ -1,13 +1,22 @@
 /** What the main thread and a conversation's worker say to each other. */
 
+import type { Bytes } from "../base/bytes.ts";
 import type { PackedError } from "../base/errors.ts";
-import type { LineMode } from "../protocol/peer.ts";
+import type { PeerEvent, PeerHello } from "../protocol/peer.ts";
+import type { LineMode } from "../protocol/peer_messages.ts";
+import type { PeerRole } from "../protocol/safety_words.ts";
 import type { TrustAnchor } from "../x509/chain.ts";
 import type { AskedStatus, PeerStatus } from "./status.ts";
 
 /** Everything that the worker needs to judge the peer and to converse. */
 export interface ConversationStart {
   readonly mode: LineMode;
+  readonly role: PeerRole;
+  /** Whether we wait for a peer who is busy. */
+  readonly wait: boolean;
+  /** Our nonce for the safety words, 32 bytes, and the DER of our certificate. */
+  readonly nonce: Uint8Array;
+  readonly ownDer: Uint8Array;
   /** The pinned root and its trust domain. */
   readonly rootDer: Uint8Array;
   readonly domain: string;
@@ -17,42 +26,67 @@ export interface ConversationStart {
   readonly issuingDer: Uint8Array;
   /** DER of what the peer showed in TLS, the leaf first. */
   readonly shown: readonly Uint8Array[];
-  /** The OCSP response about our own certificate that we show the peer, if we have one. */
-  readonly status: Uint8Array | undefined;
+  /** Whether we show the peer an OCSP response about our certificate. */
+  readonly isStapled: boolean;
   /** Whether a peer whose status nobody knows is accepted. */
   readonly isOffline: boolean;
 }
 
+/** What the peer sent, and what we have said to it ourselves, in the order in which it was said. */
 export type ToConversation =
   | { readonly type: "start"; readonly start: ConversationStart }
   | { readonly type: "bytes"; readonly bytes: Uint8Array }
-  | { readonly type: "text"; readonly line: string }
-  | { readonly type: "data"; readonly bytes: Uint8Array }
-  | { readonly type: "end" }
+  /** We have sent so many messages by now. */
+  | { readonly type: "sent"; readonly messages: number }
+  /** We have said our end, of so many bytes. */
+  | { readonly type: "ended"; readonly bytes: number }
+  /** We have confirmed the peer's end. */
+  | { readonly type: "received" }
   /** The answer to `status-wanted`. */
   | { readonly type: "status"; readonly asked: AskedStatus }
-  /** The answer to `judged`: converse, or turn away with these words. */
-  | { readonly type: "admit" }
-  | { readonly type: "turn-away"; readonly error: PackedError }
-  /** Everything up to the peer's end has been written where it belongs. */
-  | { readonly type: "delivered" }
+  /** The answers to `judged`: we have said READY, or REFUSED with this reason. */
+  | { readonly type: "ready"; readonly signs: boolean }
+  | { readonly type: "refused"; readonly error: PackedError }
   /** The TCP connection has ended, and everything that came before that has been passed on. */
   | { readonly type: "cut" };
 
-/** Who is at the other end, by a certificate that was judged good. */
-export interface Peer {
+/** Who is at the other end, by a certificate that was judged good, and what it says of itself. */
+export interface Peer extends Omit<PeerHello, "status"> {
   readonly id: string;
   /** SHA-256 of the certificate in hex. */
   readonly fingerprint: string;
+  /** DER of the certificate, and of the CA that issued it. */
+  readonly certificate: Uint8Array;
+  readonly issuing: Uint8Array;
   readonly notAfterMs: number;
-  readonly mode: LineMode;
   /** How it is known that the certificate was not revoked. */
   readonly status: PeerStatus;
+  /** The same on both sides, unless somebody is in between. */
+  readonly words: readonly string[];
+  /** Stands for this conversation in what is signed; 32 bytes. */
+  readonly session: Bytes;
 }
 
+/** What the peer did in an open conversation, and what it said before. */
+type Passed = Extract<
+  PeerEvent,
+  {
+    readonly type:
+      | "wait"
+      | "open"
+      | "text"
+      | "delivered"
+      | "file-control"
+      | "peer-end"
+      | "signature";
+  }
+>;
+
 export type FromConversation =
-  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  | Passed
   | { readonly type: "taken"; readonly count: number }
+  /** The peer has greeted and committed itself: it may hear our nonce now. */
+  | { readonly type: "greeted"; readonly silenceMs: number }
   /**
    * The certificate is good, but its status did not come with it: the server is to be asked this, DER
    * of an OCSP request.
@@ -62,11 +96,10 @@ export type FromConversation =
   | { readonly type: "judged"; readonly peer: Peer }
   /** The certificate is not good: the peer will hear so if it says HELLO soon. */
   | { readonly type: "untrusted" }
-  /** Both sides are ready. */
-  | { readonly type: "open" }
-  | { readonly type: "text"; readonly text: string }
-  | { readonly type: "data"; readonly bytes: Uint8Array }
-  | { readonly type: "peer-end" }
+  /** The peer is to hear REFUSED for this reason. */
+  | { readonly type: "refusing"; readonly error: PackedError }
+  | { readonly type: "data"; readonly bytes: Bytes }
+  | { readonly type: "file"; readonly file: number; readonly bytes: Bytes }
   /** Both ends were said and confirmed. */
   | { readonly type: "complete" }
   /** The answer to `cut`: that was not the end of the conversation. */

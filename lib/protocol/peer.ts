@@ -1,123 +1,108 @@
 /**
- * `pki-peer/1`, the private line between two people, without any I/O: what the frames say, and what
- * may come when. Both sides are alike; each greets, judges the other, and says READY or REFUSED.
- *
- * A frame is a type byte and a body. Each direction ends with an `end` frame that says how much was
- * sent, and the other side confirms it; a line that ends without that was cut.
+ * The receiving half of `pki-peer/1`, the private line between two people, without any I/O: what a
+ * peer may say when, and what it means. Both sides are alike; each greets, reveals its nonce, judges
+ * the other, and says READY or REFUSED. What this side says itself is told by the methods that are
+ * named after it; it is sent by a {@link PeerSender}. See `docs/protocol.md`.
  */
 
-import * as v from "valibot";
+import { type Bytes, parseBase64 } from "../base/bytes.ts";
+import type { ErrorReport } from "../base/errors.ts";
+import { type Endorsement, endorsementFromJson } from "./endorsement.ts";
+import { FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
 import {
-  type Bytes,
-  concatBytes,
-  encodeBase64,
-  parseBase64,
-  parseUtf8,
-  utf8,
-} from "../base/bytes.ts";
-import { type ErrorReport, PkiError } from "../base/errors.ts";
-import { LIMITS } from "../base/limits.ts";
-import { base64 } from "./fields.ts";
-import { encodeFrame, FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
+  broke,
+  type Control,
+  type FileControl,
+  FRAME_TYPE,
+  hasFiles,
+  type Hello,
+  isFileControl,
+  type LineMode,
+  parseControl,
+  SKIPPED_TYPE_MIN,
+  type WaitReason,
+} from "./peer_messages.ts";
+import { type Message, MessageJoiner, parseMessage } from "./peer_text.ts";
+import { isCommittedTo, otherRole, type PeerRole } from "./safety_words.ts";
 
-export const PEER_PROTOCOL = "pki-peer/1";
-
-const TYPE = { control: 1, text: 2, data: 3, end: 4 } as const;
-
-/** A talk has lines of text, a pipe has bytes; each side says which it sends. */
-export type LineMode = "talk" | "pipe";
-
-const CONTROL = v.variant("type", [
-  v.strictObject({
-    type: v.literal("HELLO"),
-    mode: v.picklist(["talk", "pipe"]),
-    /** An OCSP response (RFC 6960) about the certificate that this side shows in TLS. */
-    status: v.optional(base64(1, LIMITS.ocspResponseBytesMax)),
-  }),
-  v.strictObject({ type: v.literal("READY") }),
-  v.strictObject({
-    type: v.literal("REFUSED"),
-    code: v.pipe(v.string(), v.maxLength(64)),
-    message: v.pipe(v.string(), v.maxLength(1024)),
-  }),
-  v.strictObject({
-    type: v.literal("RECEIVED"),
-    bytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  }),
-]);
-type Control = v.InferOutput<typeof CONTROL>;
+/** What a peer says of itself; nobody has judged any of it. */
+export interface PeerHello {
+  readonly mode: LineMode;
+  /** The OCSP response that the peer staples, if any. */
+  readonly status?: Bytes;
+  /** After so many milliseconds without a frame of ours the peer takes us for dead. */
+  readonly silenceMs: number;
+  /** The peer would rather wait than hear that we are busy. */
+  readonly wait: boolean;
+  readonly transcript: boolean;
+  readonly endorsements: readonly Endorsement[];
+}
 
 /** What a peer did. */
 export type PeerEvent =
-  /** `status` is the OCSP response that the peer staples, if any: bytes that nobody has judged. */
-  | { readonly type: "hello"; readonly mode: LineMode; readonly status?: Bytes }
-  /** Both sides are ready; only now is anything shown or sent. */
-  | { readonly type: "open" }
+  | { readonly type: "hello"; readonly hello: PeerHello }
+  /** The nonce that the peer had committed to. */
+  | { readonly type: "nonce"; readonly nonce: Bytes }
+  /** The peer cannot say yet whether it is ready. */
+  | { readonly type: "wait"; readonly reason: WaitReason }
+  /** Both sides are ready; only now is anything shown or sent. `signs`: both sign a transcript. */
+  | { readonly type: "open"; readonly signs: boolean }
   | { readonly type: "refused"; readonly report: ErrorReport }
-  | { readonly type: "text"; readonly text: string }
+  /** The peer's n-th message; `bytes` are what it is in a transcript. */
+  | {
+    readonly type: "text";
+    readonly number: number;
+    readonly message: Message;
+    readonly bytes: Bytes;
+  }
+  /** The peer has our first so many messages. */
+  | { readonly type: "delivered"; readonly messages: number }
   | { readonly type: "data"; readonly bytes: Uint8Array }
-  /** The peer sends nothing more, and everything it sent has been read. */
-  | { readonly type: "peer-end" }
+  | { readonly type: "file"; readonly file: number; readonly bytes: Uint8Array }
+  | { readonly type: "file-control"; readonly control: FileControl }
+  /** The peer sends nothing more, and everything it sent, so many bytes, has been read. */
+  | { readonly type: "peer-end"; readonly bytes: number }
+  | { readonly type: "signature"; readonly signature: Bytes }
   /** The peer has everything that we sent. */
   | { readonly type: "confirmed" };
 
 /** `greeting` until both are ready; `refused` after a REFUSED either way. */
 export type PeerState = "greeting" | "open" | "refused";
 
-function broke(what: string): PkiError {
-  return new PkiError("protocol", `the peer broke the protocol: ${what}`);
+export interface ReceiverOptions {
+  readonly mode: LineMode;
+  /** Ours. */
+  readonly role: PeerRole;
+  /** Whether our HELLO says that we wait for one who is busy. */
+  readonly wait: boolean;
 }
 
-function encodeControl(control: Control): Bytes {
-  return encodeFrame(Uint8Array.of(TYPE.control), utf8(JSON.stringify(control)));
-}
-
-function parseControl(body: Uint8Array): Control {
-  let value: unknown;
-  try {
-    value = JSON.parse(parseUtf8(body));
-  } catch {
-    throw broke("a control frame that is not JSON in UTF-8");
-  }
-  const parsed = v.safeParse(CONTROL, value);
-  if (!parsed.success) throw broke("an unknown control frame");
-  return parsed.output;
-}
-
-/** Cuts text into pieces of bounded UTF-8 length, never inside a character. */
-function* splitText(text: string, bytesMax: number): Generator<Bytes> {
-  let piece = "";
-  let length = 0;
-  for (const character of text) {
-    const size = utf8(character).length;
-    if (length + size > bytesMax) {
-      yield utf8(piece);
-      [piece, length] = ["", 0];
-    }
-    piece += character;
-    length += size;
-  }
-  yield utf8(piece);
-}
-
-export class PeerSession {
+export class PeerReceiver {
   readonly #frames = new FrameReader();
-  readonly #mode: LineMode;
+  readonly #messages = new MessageJoiner();
+  readonly #options: ReceiverOptions;
   #state: PeerState = "greeting";
-  #peerMode: LineMode | undefined;
-  #isReady = false;
-  #isPeerReady = false;
-  #sentBytes = 0;
+  #hello: Hello | undefined;
+  #hasNonce = false;
+  /** What each side said with READY. */
+  #ready: { readonly signs: boolean } | undefined;
+  #peerReady: { readonly signs: boolean } | undefined;
   #receivedBytes = 0;
-  #hasEnded = false;
+  #receivedMessages = 0;
+  #sentMessages = 0;
+  #delivered = 0;
+  #seen = 0;
+  /** How much we said with our end. */
+  #endedBytes: number | undefined;
   #isConfirmed = false;
   #hasPeerEnded = false;
-  #hasConfirmed = false;
+  #hasSignature = false;
+  #hasReceived = false;
   #consumedBytes = 0;
   #error: unknown;
 
-  constructor(mode: LineMode) {
-    this.#mode = mode;
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
   }
 
   get state(): PeerState {
@@ -126,88 +111,36 @@ export class PeerSession {
 
   /** Whether both directions have ended and both ends are confirmed. */
   get isComplete(): boolean {
-    return this.#isConfirmed && this.#hasConfirmed;
-  }
-
-  get hasEnded(): boolean {
-    return this.#hasEnded;
+    return this.#isConfirmed && this.#hasReceived;
   }
 
   /**
-   * The first frame of each side.
-   * @param status the OCSP response about our own certificate, if we have one
+   * We have said READY.
+   * @returns whether both sides sign, if both are ready now
    */
-  greet(status?: Uint8Array): Bytes {
-    return encodeControl({
-      type: "HELLO",
-      mode: this.#mode,
-      ...(status ? { status: encodeBase64(status) } : {}),
-    });
+  ready(signs: boolean): { readonly signs: boolean } | undefined {
+    this.#ready = { signs };
+    return this.#open();
   }
 
-  /** We have judged the peer and are ready. */
-  sayReady(): Bytes {
-    this.#isReady = true;
-    this.#openIfBothReady();
-    return encodeControl({ type: "READY" });
-  }
-
-  sayRefused(report: ErrorReport): Bytes {
+  /** We have said REFUSED: nothing more is read. */
+  refused(): void {
     this.#state = "refused";
-    return encodeControl({
-      type: "REFUSED",
-      code: report.code,
-      message: report.message.slice(0, 1024),
-    });
   }
 
-  #openIfBothReady(): void {
-    if (this.#isReady && this.#isPeerReady && this.#state === "greeting") this.#state = "open";
+  /** We have sent so many messages by now. */
+  sent(messages: number): void {
+    this.#sentMessages = messages;
   }
 
-  /** One line, as one or more frames. */
-  sendText(line: string): Bytes {
-    this.#checkMaySend();
-    const frames = [...splitText(line.toWellFormed(), LIMITS.lineBytesMax)].map((piece) => {
-      this.#sentBytes += piece.length;
-      return encodeFrame(Uint8Array.of(TYPE.text), piece);
-    });
-    return concatBytes(...frames);
+  /** We have said our end, of so many bytes. */
+  ended(bytes: number): void {
+    this.#endedBytes = bytes;
   }
 
-  /** A piece of a stream, as frames of bounded size. */
-  sendData(bytes: Uint8Array): Bytes {
-    this.#checkMaySend();
-    const frames: Bytes[] = [];
-    for (let at = 0; at < bytes.length; at += LIMITS.frameBytesMax - 1) {
-      const piece = bytes.subarray(at, at + LIMITS.frameBytesMax - 1);
-      frames.push(encodeFrame(Uint8Array.of(TYPE.data), piece));
-    }
-    this.#sentBytes += bytes.length;
-    const [only, ...more] = frames;
-    return only && more.length === 0 ? only : concatBytes(...frames);
-  }
-
-  /** Says that we send nothing more. */
-  sendEnd(): Bytes {
-    this.#checkMaySend();
-    this.#hasEnded = true;
-    const count = new Uint8Array(8);
-    new DataView(count.buffer).setBigUint64(0, BigInt(this.#sentBytes));
-    return encodeFrame(Uint8Array.of(TYPE.end), count);
-  }
-
-  #checkMaySend(): void {
-    if (this.#state !== "open" || this.#hasEnded) {
-      throw new PkiError("internal", "sending where nothing may be sent");
-    }
-  }
-
-  /** Confirms the peer's end, once everything it sent has been delivered. */
-  sayReceived(): Bytes {
-    if (!this.#hasPeerEnded) throw new PkiError("internal", "confirming what has not ended");
-    this.#hasConfirmed = true;
-    return encodeControl({ type: "RECEIVED", bytes: this.#receivedBytes });
+  /** We have confirmed the peer's end. */
+  received(): void {
+    this.#hasReceived = true;
   }
 
   receive(chunk: Uint8Array): void {
@@ -246,63 +179,162 @@ export class PeerSession {
     }
   }
 
+  #open(): { readonly signs: boolean } | undefined {
+    if (!this.#ready || !this.#peerReady || this.#state !== "greeting") return undefined;
+    this.#state = "open";
+    return { signs: this.#signs };
+  }
+
+  get #signs(): boolean {
+    return (this.#ready?.signs ?? false) && (this.#peerReady?.signs ?? false);
+  }
+
   #take(type: number, body: Uint8Array): PeerEvent | undefined {
-    if (type === TYPE.control) return this.#takeControl(parseControl(body));
-    if (!this.#isPeerReady || !this.#isReady) throw broke("a message before both sides are ready");
+    if (type >= SKIPPED_TYPE_MIN) return undefined;
+    if (type === FRAME_TYPE.control) {
+      const control = parseControl(body);
+      return control && this.#takeControl(control);
+    }
+    if (this.#state !== "open") throw broke("a message before both sides are ready");
     if (this.#hasPeerEnded) throw broke("a message behind the end");
     switch (type) {
-      case TYPE.text: {
-        if (body.length > LIMITS.lineBytesMax) throw broke("a line that is too long");
+      case FRAME_TYPE.text:
         this.#receivedBytes += body.length;
-        try {
-          return { type: "text", text: parseUtf8(body) };
-        } catch {
-          throw broke("a line that is not UTF-8");
-        }
-      }
-      case TYPE.data:
+        return this.#takeText(body);
+      case FRAME_TYPE.data:
         this.#receivedBytes += body.length;
         return { type: "data", bytes: body };
-      case TYPE.end: {
-        const count = body.length === 8
-          ? new DataView(body.buffer, body.byteOffset).getBigUint64(0)
-          : undefined;
-        if (count !== BigInt(this.#receivedBytes)) {
-          throw broke("an end that does not fit what came");
-        }
-        this.#hasPeerEnded = true;
-        return { type: "peer-end" };
+      case FRAME_TYPE.file: {
+        this.#checkFiles();
+        if (body.length < 4) throw broke("a piece of a file without its number");
+        this.#receivedBytes += body.length;
+        const file = new DataView(body.buffer, body.byteOffset).getUint32(0);
+        return { type: "file", file, bytes: body.subarray(4) };
       }
+      case FRAME_TYPE.end:
+        return this.#takeEnd(body);
       default:
         throw broke(`a frame of the unknown type ${type}`);
+    }
+  }
+
+  #takeText(body: Uint8Array): PeerEvent | undefined {
+    const bytes = this.#messages.push(body);
+    if (!bytes) return undefined;
+    const message = parseMessage(bytes);
+    if (message.seen < this.#seen || message.seen > this.#sentMessages) {
+      throw broke("a message that has seen what was not sent");
+    }
+    this.#seen = message.seen;
+    this.#receivedMessages++;
+    return { type: "text", number: this.#receivedMessages, message, bytes };
+  }
+
+  #takeEnd(body: Uint8Array): PeerEvent {
+    const count = body.length === 8
+      ? new DataView(body.buffer, body.byteOffset).getBigUint64(0)
+      : undefined;
+    if (count !== BigInt(this.#receivedBytes) || this.#messages.isWithin) {
+      throw broke("an end that does not fit what came");
+    }
+    this.#hasPeerEnded = true;
+    return { type: "peer-end", bytes: this.#receivedBytes };
+  }
+
+  #checkFiles(): void {
+    if (!hasFiles(this.#options.mode) || !this.#hello || !hasFiles(this.#hello.mode)) {
+      throw broke("files where there are none");
     }
   }
 
   #takeControl(control: Control): PeerEvent | undefined {
     switch (control.type) {
       case "HELLO":
-        if (this.#peerMode) throw broke("a second HELLO");
-        this.#peerMode = control.mode;
-        return {
-          type: "hello",
-          mode: control.mode,
-          ...(control.status === undefined ? {} : { status: parseBase64(control.status) }),
-        };
+        return this.#takeHello(control);
+      case "ALIVE":
+        if (!this.#hello) throw broke("ALIVE before HELLO");
+        return undefined;
+      case "NONCE":
+        return this.#takeNonce(parseBase64(control.nonce));
+      case "WAIT":
       case "READY":
-        if (!this.#peerMode || this.#isPeerReady) throw broke("READY at the wrong time");
-        this.#isPeerReady = true;
-        this.#openIfBothReady();
-        return this.#state === "open" ? { type: "open" } : undefined;
       case "REFUSED":
-        if (!this.#peerMode || this.#isPeerReady) throw broke("REFUSED at the wrong time");
-        this.#state = "refused";
-        return { type: "refused", report: { code: control.code, message: control.message } };
-      case "RECEIVED":
-        if (!this.#hasEnded || this.#isConfirmed || control.bytes !== this.#sentBytes) {
-          throw broke("a confirmation that does not fit what was sent");
+        return this.#takeAnswer(control);
+      case "DELIVERED":
+        this.#checkOpen(control.type);
+        if (control.messages < this.#delivered || control.messages > this.#sentMessages) {
+          throw broke("a delivery of what was not sent");
         }
+        this.#delivered = control.messages;
+        return { type: "delivered", messages: control.messages };
+      case "SIGNATURE":
+        if (
+          !this.#signs || !this.#hasPeerEnded || this.#endedBytes === undefined ||
+          this.#hasSignature
+        ) throw broke("SIGNATURE at the wrong time");
+        this.#hasSignature = true;
+        return { type: "signature", signature: parseBase64(control.signature) };
+      case "RECEIVED":
+        if (
+          control.bytes !== this.#endedBytes || this.#isConfirmed ||
+          (this.#signs && !this.#hasSignature)
+        ) throw broke("a confirmation that does not fit what was sent");
         this.#isConfirmed = true;
         return { type: "confirmed" };
     }
+    if (!isFileControl(control)) return undefined;
+    this.#checkOpen(control.type);
+    this.#checkFiles();
+    return { type: "file-control", control };
+  }
+
+  #checkOpen(type: string): void {
+    if (this.#state !== "open") throw broke(`${type} at the wrong time`);
+  }
+
+  #takeHello(hello: Hello): PeerEvent {
+    if (this.#hello) throw broke("a second HELLO");
+    this.#hello = hello;
+    const { mode, status, silence, wait = false, transcript = false, endorsements = [] } = hello;
+    return {
+      type: "hello",
+      hello: {
+        mode,
+        ...(status === undefined ? {} : { status: parseBase64(status) }),
+        silenceMs: silence,
+        wait,
+        transcript,
+        endorsements: endorsements.map(endorsementFromJson),
+      },
+    };
+  }
+
+  #takeNonce(nonce: Bytes): PeerEvent {
+    if (!this.#hello || this.#hasNonce) throw broke("NONCE at the wrong time");
+    const commitment = parseBase64(this.#hello.commitment);
+    if (!isCommittedTo(commitment, nonce, otherRole(this.#options.role))) {
+      throw broke("a nonce that does not fit its commitment");
+    }
+    this.#hasNonce = true;
+    return { type: "nonce", nonce };
+  }
+
+  #takeAnswer(
+    answer: Extract<Control, { readonly type: "WAIT" | "READY" | "REFUSED" }>,
+  ): PeerEvent | undefined {
+    const { type } = answer;
+    if (!this.#hello || this.#peerReady) throw broke(`${type} at the wrong time`);
+    if (type === "REFUSED") {
+      this.#state = "refused";
+      return { type: "refused", report: { code: answer.code, message: answer.message } };
+    }
+    if (!this.#hasNonce) throw broke(`${type} at the wrong time`);
+    if (type === "WAIT") {
+      if (answer.reason === "busy" && !this.#options.wait) throw broke("WAIT at the wrong time");
+      return { type: "wait", reason: answer.reason };
+    }
+    this.#peerReady = { signs: answer.signs };
+    const opening = this.#open();
+    return opening && { type: "open", ...opening };
   }
 }

@@ -13,7 +13,9 @@ import { revokedAt } from "../fakes/status.ts";
 import { type Credential, Forge } from "./forge.ts";
 import { inWords, inWorld, needs, runProgram, type World } from "./harness.ts";
 import { RawClient, withClient } from "./raw_client.ts";
-import { callAs, control, HELLO, RawListener, type RawPeer, READY } from "./raw_peer.ts";
+import { callAs, control, helloAs, RawListener, type RawPeer, READY, REVEAL } from "./raw_peer.ts";
+
+const HELLO = helloAs("caller");
 
 /** A server's address where nobody listens. */
 const NOWHERE = ["--server", "localhost:1"];
@@ -220,9 +222,9 @@ test("a revoked peer is refused, and knows why", () =>
 
 /** Greets with this, and gives the words of the refusal, after which nothing more may come. */
 async function refusalOf(peer: RawPeer, hello: Event): Promise<string> {
-  peer.send(control(hello), control(READY));
+  peer.send(control(hello), control(REVEAL), control(READY));
   await peer.control("HELLO");
-  const { code, message } = await peer.control("REFUSED");
+  const { code, message } = await peer.refusal();
   assert.equal(code, "UNTRUSTED");
   assert.deepEqual(await peer.typesToClose(), []);
   return String(message);
@@ -275,8 +277,9 @@ test("a listener takes no status for good but the CA's own, fresh, of this certi
       }
       for (const { port } of name === "a good one" ? [alone, online, offline] : [online, offline]) {
         const peer = await callAs(registered, port);
-        peer.send(control(hello));
+        peer.send(control(hello), control(REVEAL));
         await peer.control("HELLO");
+        await peer.control("NONCE");
         await peer.control("READY");
         peer.hangUp();
       }
@@ -315,7 +318,7 @@ test("a caller tells nothing to a listener of whom nobody says that it is not re
     for (const { flags, status, says } of rows) {
       const refused = Promise.withResolvers<string>();
       const listener = await RawListener.start(mallory, (peer) => {
-        const hello = status === undefined ? HELLO : { ...HELLO, status };
+        const hello = { ...helloAs("listener"), ...(status === undefined ? {} : { status }) };
         refusalOf(peer, hello).then(refused.resolve, refused.reject);
       });
       const where = `127.0.0.1:${listener.port}`;
@@ -372,7 +375,7 @@ test("a listener shows its status as soon as the server is back, and ends if it 
     await running.end();
     const first = await withoutServer();
     const before = await callAs(bob, first.port);
-    assert.deepEqual(await before.control("HELLO"), HELLO);
+    assert.equal("status" in await before.control("HELLO"), false);
     before.hangUp();
     const again = await serveAgain();
     await first.running.waitFor(/"event":"stapled"/);

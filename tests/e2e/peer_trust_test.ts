@@ -13,7 +13,16 @@ import { OID } from "../../lib/x509/certificate.ts";
 import { encodeFrame, FrameReader } from "../../lib/protocol/frame.ts";
 import { type Credential, expired, Forge, notYetValid } from "./forge.ts";
 import { inWords, inWorld, needs, type Running, type World } from "./harness.ts";
-import { callAs, control, endFrame, PEER_ALPN, RawListener, RawPeer, READY } from "./raw_peer.ts";
+import {
+  callAs,
+  control,
+  endFrame,
+  PEER_ALPN,
+  RawListener,
+  RawPeer,
+  READY,
+  REVEAL,
+} from "./raw_peer.ts";
 
 /** Calls a peer with openssl; without a credential it shows no certificate. */
 function callWithOpenssl(
@@ -51,7 +60,12 @@ function callWithOpenssl(
   );
   const { stdin, stdout } = running.child;
   assert.ok(stdin && stdout);
-  return { running, peer: new RawPeer(stdout, stdin, credential?.status) };
+  return {
+    running,
+    peer: new RawPeer(stdout, stdin, {
+      ...(credential?.status === undefined ? {} : { status: credential.status }),
+    }),
+  };
 }
 
 /** Registers users and has their keys certified; a password file is made where there is none. */
@@ -207,7 +221,7 @@ test("a caller tells nothing to a listener whom it cannot trust", () =>
       const refused = Promise.withResolvers<readonly [unknown, readonly number[]]>();
       const listener = await RawListener.start(credential, (peer) => {
         const play = async () => {
-          peer.send(control(peer.hello), control(READY));
+          peer.send(control(peer.hello), control(REVEAL), control(READY));
           await peer.control("HELLO");
           const { code } = await peer.control("REFUSED");
           return [code, await peer.typesToClose()] as const;
@@ -230,7 +244,7 @@ test("--expect refuses another user, whose certificate is good", () =>
     await certify(world, "alice", "bob");
     const forge = await Forge.ofServer(world);
     const listener = await RawListener.start(await forge.user("mallory"), (peer) => {
-      peer.send(control(peer.hello), control(READY));
+      peer.send(control(peer.hello), control(REVEAL), control(READY));
     });
     const where = `127.0.0.1:${listener.port}`;
     const called = await world.as("bob", ["connect", where, "--expect", "alice", "--yes"], {
@@ -497,7 +511,7 @@ test(
           credential: bob,
           args,
         });
-        peer.send(control(peer.hello), control(READY));
+        peer.send(control(peer.hello), control(REVEAL), control(READY));
         assert.deepEqual(await peer.typesToClose(), [], args.join(" "));
         assert.equal(peer.bytesHeard, 0, args.join(" "));
         await running.end();
@@ -588,9 +602,7 @@ test("a TLS session is never resumed", needs("openssl"), () =>
       credential: await forge.user("bob"),
       args: ["-alpn", PEER_ALPN, "-sess_out", session],
     });
-    first.peer.send(control(first.peer.hello));
-    await first.peer.control("HELLO");
-    await first.peer.control("READY");
+    await first.peer.greet();
     first.peer.send(control(READY), endFrame(0));
     const data = await first.peer.dataToEnd();
     first.peer.send(control({ type: "RECEIVED", bytes: data.length }));

@@ -7,11 +7,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
-import { concatBytes, copyBytes, parseUtf8, utf8 } from "../../lib/base/bytes.ts";
+import { concatBytes, copyBytes, encodeBase64, parseUtf8, utf8 } from "../../lib/base/bytes.ts";
 import { FrameReader } from "../../lib/protocol/frame.ts";
+import { commitTo, type PeerRole } from "../../lib/protocol/safety_words.ts";
 import type { Credential } from "./forge.ts";
 
-export const TYPE = { control: 1, text: 2, data: 3, end: 4 } as const;
+export const TYPE = { control: 1, text: 2, data: 3, end: 4, file: 5 } as const;
 
 /** What a frame of a peer says. */
 export type Heard =
@@ -42,9 +43,37 @@ export function endFrame(count: number): Uint8Array {
   return frame(TYPE.end, body);
 }
 
+/** The nonce that raw peers commit to; it protects nobody. */
+export const NONCE = new Uint8Array(32).fill(0x5a);
+
 /** A greeting that says nothing of the certificate's status; see {@link RawPeer.hello}. */
-export const HELLO = { type: "HELLO", mode: "pipe" } as const;
-export const READY = { type: "READY" } as const;
+export function helloAs(role: PeerRole): Control {
+  return {
+    type: "HELLO",
+    mode: "pipe",
+    commitment: encodeBase64(commitTo(NONCE, role)),
+    silence: 60_000,
+  };
+}
+export const REVEAL = { type: "NONCE", nonce: encodeBase64(NONCE) } as const;
+export const READY = { type: "READY", signs: false } as const;
+
+/** The body of a text frame: one part of a message, or a whole one; `seen` as the protocol has it. */
+export function textBody(
+  text: Uint8Array,
+  { isLast = true, timeMs = 1, seen = 0 }: {
+    readonly isLast?: boolean;
+    readonly timeMs?: number;
+    readonly seen?: number;
+  } = {},
+): Uint8Array {
+  const header = new Uint8Array(17);
+  header[0] = isLast ? 0 : 1;
+  const view = new DataView(header.buffer);
+  view.setBigUint64(1, BigInt(timeMs));
+  view.setBigUint64(9, BigInt(seen));
+  return concatBytes(header, text);
+}
 
 /** No wait is longer; no test asserts a time below it. */
 const PATIENCE_MS = 60_000;
@@ -62,8 +91,12 @@ export class RawPeer {
   /** A greeting with the status of the certificate that is shown, where there is one. */
   readonly hello: Control;
 
-  constructor(input: Readable, output: Writable, status?: string) {
-    this.hello = status === undefined ? HELLO : { ...HELLO, status };
+  constructor(
+    input: Readable,
+    output: Writable,
+    { role = "caller", status }: { readonly role?: PeerRole; readonly status?: string } = {},
+  ) {
+    this.hello = { ...helloAs(role), ...(status === undefined ? {} : { status }) };
     this.#input = input;
     this.#output = output;
     input.on("data", (chunk: Uint8Array) => this.#take(copyBytes(chunk)));
@@ -156,10 +189,26 @@ export class RawPeer {
     }
   }
 
-  /** Greets, and waits until the other side is ready. */
-  async greet(): Promise<void> {
+  /** Greets, and waits until the other side has. */
+  async meet(): Promise<void> {
     this.send(control(this.hello));
     await this.control("HELLO");
+    this.send(control(REVEAL));
+    await this.control("NONCE");
+  }
+
+  /** The refusal that comes next, behind a nonce or not. */
+  async refusal(): Promise<Control> {
+    const heard = await this.next();
+    const message = JSON.parse(parseUtf8("body" in heard ? heard.body : utf8(""))) as Control;
+    if (message["type"] === "NONCE") return await this.control("REFUSED");
+    assert.equal(message["type"], "REFUSED", JSON.stringify(message));
+    return message;
+  }
+
+  /** Greets, and waits until the other side is ready. */
+  async greet(): Promise<void> {
+    await this.meet();
     await this.control("READY");
   }
 
@@ -205,6 +254,10 @@ export class RawPeer {
 
 export const PEER_ALPN = "pki-peer/1";
 
+function withStatus({ status }: Credential, role: PeerRole) {
+  return { role, ...(status === undefined ? {} : { status }) };
+}
+
 /** Calls a `pki listen`, showing this certificate. */
 export async function callAs(credential: Credential, port: number): Promise<RawPeer> {
   const socket = connect({
@@ -218,7 +271,7 @@ export async function callAs(credential: Credential, port: number): Promise<RawP
   });
   await once(socket, "secureConnect");
   socket.setNoDelay(true);
-  return new RawPeer(socket, socket, credential.status);
+  return new RawPeer(socket, socket, withStatus(credential, "caller"));
 }
 
 /** A TLS server of the test's own, for `pki connect` or for clients of `pki serve`. */
@@ -255,7 +308,7 @@ export class RawListener {
     server.on("secureConnection", (socket: TLSSocket) => {
       listener.#sockets.add(socket);
       socket.setNoDelay(true);
-      handle(new RawPeer(socket, socket, credential.status), socket);
+      handle(new RawPeer(socket, socket, withStatus(credential, "listener")), socket);
     });
     return listener;
   }

@@ -1,0 +1,61 @@
+/** `listen` and `connect` where stdin is not a terminal: a pipe, byte for byte. */
+
+import { messageOf } from "../lib/base/errors.ts";
+import { printable } from "../lib/base/printable.ts";
+import { LineSplitter } from "../lib/peer/chat.ts";
+import type { Line } from "../lib/peer/line.ts";
+import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
+import type { Peer } from "../lib/peer/ports.ts";
+import type { Message } from "../lib/protocol/peer_text.ts";
+import type { OutputStream } from "./context.ts";
+import { type ConverseOptions, type Conversing, endEvent, teller, tellOpen } from "./converse.ts";
+import type { Surroundings } from "./globals.ts";
+
+export function startPiping(
+  surroundings: Surroundings,
+  { participant: { askStatus } }: ConverseOptions,
+): Conversing {
+  const { stdin, stdout, stderr } = surroundings.context.process;
+  const tell = teller(surroundings, (line) => void stderr.write(`${line}\n`));
+  const source = new PipeSource(stdin);
+  const peers = new WeakMap<Line, Peer>();
+  return {
+    mode: "pipe",
+    tell,
+    handle: (line, admit) => ({
+      askStatus,
+      admit,
+      onOpen: (peer) => {
+        peers.set(line(), peer);
+        tellOpen(surroundings, { peer, tell });
+        source.attach(line());
+      },
+      ...(stdout.isTTY ? showOnTerminal(stdout) : {
+        onText: ({ text }: Message) => writeFully(stdout, `${text}\n`),
+        onData: (bytes: Uint8Array) => writeFully(stdout, bytes),
+        onPeerEnd: () => flushed(stdout),
+      }),
+    }),
+    over: (line, error) => {
+      source.detach(line);
+      const peer = peers.get(line)?.id;
+      const text = error ? `the conversation failed: ${messageOf(error)}` : `${peer} has hung up`;
+      tell(endEvent(peer, error), text);
+    },
+  };
+}
+
+/** Where stdout is a terminal, what a peer sends is shown as lines and made harmless first. */
+function showOnTerminal(stdout: OutputStream) {
+  const splitter = new LineSplitter();
+  const show = (lines: readonly string[]) =>
+    writeFully(stdout, lines.map((line) => `${printable(line)}\n`).join(""));
+  return {
+    onText: ({ text }: Message) => show([text]),
+    onData: (bytes: Uint8Array) => show(splitter.push(bytes)),
+    onPeerEnd: async () => {
+      await show(splitter.end());
+      await flushed(stdout);
+    },
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * The sending half of `pki-peer/1`: what this side says, as frames, and how much of it. It belongs to
+ * the main thread, which sends what is its own; what the peer sends is read by a {@link PeerReceiver}
+ * in a worker. Without any I/O.
+ */
+
+import { type Bytes, encodeBase64 } from "../base/bytes.ts";
+import { type ErrorReport, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { encodeFrame } from "./frame.ts";
+import {
+  type Control,
+  encodeControl,
+  type FileControl,
+  FRAME_TYPE,
+  type Hello,
+  MESSAGE_CHARACTERS_MAX,
+  type WaitReason,
+} from "./peer_messages.ts";
+import { encodeMessage, type Message, splitMessage } from "./peer_text.ts";
+
+/** Behind the type of a data frame, and of a file frame, which has a number as well. */
+const DATA_BYTES_MAX = LIMITS.frameBytesMax - 1;
+const FILE_BYTES_MAX = LIMITS.frameBytesMax - 5;
+
+/** `greeting` until both are ready; `refused` after a REFUSED either way. */
+type SenderState = "greeting" | "open" | "ended" | "refused";
+
+export class PeerSender {
+  #state: SenderState = "greeting";
+  #sentBytes = 0;
+  #sentMessages = 0;
+
+  /** Bytes of text, data and files so far. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  get sentMessages(): number {
+    return this.#sentMessages;
+  }
+
+  get hasEnded(): boolean {
+    return this.#state === "ended";
+  }
+
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  /** The first frame of each side. */
+  greet(hello: Omit<Hello, "type">): Bytes {
+    return encodeControl({ type: "HELLO", ...hello });
+  }
+
+  reveal(nonce: Uint8Array): Bytes {
+    return encodeControl({ type: "NONCE", nonce: encodeBase64(nonce) });
+  }
+
+  sayWait(reason: WaitReason): Bytes {
+    return encodeControl({ type: "WAIT", reason });
+  }
+
+  /** We have judged the peer. @param signs whether we will sign a transcript */
+  sayReady(signs: boolean): Bytes {
+    return encodeControl({ type: "READY", signs });
+  }
+
+  sayRefused({ code, message }: ErrorReport): Bytes {
+    this.#state = "refused";
+    return encodeControl({
+      type: "REFUSED",
+      code,
+      message: message.slice(0, MESSAGE_CHARACTERS_MAX),
+    });
+  }
+
+  sayAlive(): Bytes {
+    return encodeControl({ type: "ALIVE" });
+  }
+
+  /** Both sides are ready. */
+  open(): void {
+    if (this.#state === "greeting") this.#state = "open";
+  }
+
+  /**
+   * A message, whole.
+   * @returns its bytes, and its frames
+   * @throws {PkiError} `usage` if it is too long
+   */
+  sendMessage(message: Message): { readonly bytes: Bytes; readonly frames: Bytes } {
+    this.#checkMaySend();
+    const bytes = encodeMessage(message);
+    const frames = splitMessage(bytes);
+    this.#sentMessages++;
+    // What counts is behind the type byte: the byte of each part counts as well.
+    this.#sentBytes += bytes.length + Math.ceil(bytes.length / (LIMITS.frameBytesMax - 2));
+    return { bytes, frames };
+  }
+
+  /** A piece of a stream, as frames of bounded size. */
+  sendData(bytes: Uint8Array): Bytes[] {
+    this.#checkMaySend();
+    this.#sentBytes += bytes.length;
+    return splitInto(
+      bytes,
+      DATA_BYTES_MAX,
+      (piece) => encodeFrame(Uint8Array.of(FRAME_TYPE.data), piece),
+    );
+  }
+
+  /** A piece of a file, as frames of bounded size. */
+  sendFile(file: number, bytes: Uint8Array): Bytes[] {
+    this.#checkMaySend();
+    const head = new Uint8Array(5);
+    head[0] = FRAME_TYPE.file;
+    new DataView(head.buffer).setUint32(1, file);
+    return splitInto(bytes, FILE_BYTES_MAX, (piece) => {
+      this.#sentBytes += 4 + piece.length;
+      return encodeFrame(head, piece);
+    });
+  }
+
+  sendFileControl(control: FileControl): Bytes {
+    if (this.#state !== "open" && this.#state !== "ended") throw misplaced();
+    return encodeControl(control);
+  }
+
+  /** The first so many messages of the peer are where they belong. */
+  sayDelivered(messages: number): Bytes {
+    return this.#confirm({ type: "DELIVERED", messages });
+  }
+
+  /** Says that we send nothing more. */
+  sendEnd(): Bytes {
+    this.#checkMaySend();
+    this.#state = "ended";
+    const count = new Uint8Array(8);
+    new DataView(count.buffer).setBigUint64(0, BigInt(this.#sentBytes));
+    return encodeFrame(Uint8Array.of(FRAME_TYPE.end), count);
+  }
+
+  sign(signature: Uint8Array): Bytes {
+    return this.#confirm({ type: "SIGNATURE", signature: encodeBase64(signature) });
+  }
+
+  /** Confirms the peer's end, once all these bytes of it have been delivered. */
+  sayReceived(bytes: number): Bytes {
+    return this.#confirm({ type: "RECEIVED", bytes });
+  }
+
+  #confirm(control: Control): Bytes {
+    if (this.#state !== "open" && this.#state !== "ended") throw misplaced();
+    return encodeControl(control);
+  }
+
+  #checkMaySend(): void {
+    if (this.#state !== "open") throw misplaced();
+  }
+}
+
+function misplaced(): PkiError {
+  return new PkiError("internal", "sending where nothing may be sent");
+}
+
+function splitInto(
+  bytes: Uint8Array,
+  bytesMax: number,
+  encode: (piece: Uint8Array) => Bytes,
+): Bytes[] {
+  const frames: Bytes[] = [];
+  for (let at = 0; at < bytes.length; at += bytesMax) {
+    frames.push(encode(bytes.subarray(at, at + bytesMax)));
+  }
+  return frames;
+}
