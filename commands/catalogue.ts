@@ -115,6 +115,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Look after whom you talk to: list, show, forget",
     load: async () => (await import("./contacts.ts")).contactsRoutes,
   },
+  transcript: {
+    group: "line",
+    brief: "Verify the transcript of a talk",
+    load: async () => (await import("./transcript_verify.ts")).transcriptRoutes,
+  },
   serve: {
     group: "server",
     brief: "Run the certificate authority and directory",

@@ -13,9 +13,16 @@ import { announceStatus } from "./converse.ts";
 import { aborted, DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
 import { claimStdin } from "./stdin.ts";
+import {
+  checkTranscript,
+  TRANSCRIPT_DESCRIPTION,
+  TRANSCRIPT_FLAG,
+  Transcripts,
+} from "./transcript.ts";
 
 export interface ConnectFlags extends PeerFlags {
   readonly expect?: string;
+  readonly transcript?: string;
 }
 
 /** Compares who answers with who is expected, or with who answered at this address before. */
@@ -62,6 +69,7 @@ export async function connect(
   const address = parseAddress(target, DEFAULT_PEER_PORT);
   const where = formatAddress(address);
   const surroundings = new Surroundings(context, flags);
+  checkTranscript(surroundings, flags.transcript);
   if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
   const participant = await takePart(surroundings, flags);
   const interrupted = Promise.withResolvers<void>();
@@ -70,11 +78,12 @@ export async function connect(
     onInterrupt: () => interrupted.resolve(),
   });
   await announceStatus(participant, conversing.tell);
+  const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });
   /** Why we turned the peer away, with its hint, which does not travel. */
   let refusal: unknown;
   const line = await callPeer(address, participant.identity, {
     mode: conversing.mode,
-    greeting: { status: participant.status?.response },
+    greeting: { status: participant.status?.response, ...transcripts.greeting },
     isOffline: participant.isOffline,
     signal: context.signal,
     handle: (getLine) => {
@@ -90,7 +99,7 @@ export async function connect(
         rememberPeer(surroundings, where, peer);
         handlers.onOpen(peer, opening);
       };
-      return { ...handlers, onOpen };
+      return transcripts.keep({ role: "caller", line: getLine }, { ...handlers, onOpen });
     },
   });
   const stop = new PkiError("interrupted", "interrupted");
@@ -108,6 +117,7 @@ export async function connect(
     throw refusal ?? (isInterrupted ? stop : error);
   }
   if (isInterrupted) throw stop;
+  if (transcripts.failure) throw transcripts.failure;
 }
 
 export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
@@ -117,6 +127,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
   parameters: {
     flags: {
       expect: textFlag("Who must answer", "NAME"),
+      transcript: TRANSCRIPT_FLAG,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
@@ -133,6 +144,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
       "and somebody else there later is refused. At a terminal people talk, line by line.\n" +
       "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
       "what the peer sends to stdout, and the exit code is 0 only if everything arrived.\n\n" +
+      TRANSCRIPT_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki connect localhost:7450 --id bob\n" +

@@ -25,27 +25,20 @@ function tooLarge(path: string, bytesMax: number): PkiError {
 }
 
 /**
- * Reads a file, or stdin.
- * @throws {PkiError} `not-found`, `storage`, `malformed` if it is too large, `interrupted`
+ * A file, or stdin, piece by piece.
+ * @throws {PkiError} `not-found`, `storage`, `interrupted`
  */
-export async function readInput(
+export async function* readPieces(
   { process, signal }: Pick<PkiContext, "process" | "signal">,
   path: string,
-  bytesMax: number = LIMITS.fileBytesMax,
-): Promise<Bytes> {
+): AsyncGenerator<Uint8Array> {
   if (path === STDIN) claimStdin(process, "a file");
   const { stdin } = process;
   const stream = path === STDIN ? stdin : fs.createReadStream(path);
   const onAbort = () => void stream.destroy(new PkiError("interrupted", "interrupted"));
   signal.addEventListener("abort", onAbort, { once: true });
-  const parts: Uint8Array[] = [];
-  let length = 0;
   try {
-    for await (const part of stream as AsyncIterable<Uint8Array>) {
-      length += part.length;
-      if (length > bytesMax) throw tooLarge(path, bytesMax);
-      parts.push(part);
-    }
+    yield* stream as AsyncIterable<Uint8Array>;
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") {
       throw new PkiError("not-found", `cannot read ${inputName(path)}: there is no such file`, {
@@ -55,6 +48,24 @@ export async function readInput(
     throw storageError(`cannot read ${inputName(path)}`, error);
   } finally {
     signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/**
+ * Reads a file, or stdin, whole.
+ * @throws {PkiError} `not-found`, `storage`, `malformed` if it is too large, `interrupted`
+ */
+export async function readInput(
+  context: Pick<PkiContext, "process" | "signal">,
+  path: string,
+  bytesMax: number = LIMITS.fileBytesMax,
+): Promise<Bytes> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of readPieces(context, path)) {
+    length += part.length;
+    if (length > bytesMax) throw tooLarge(path, bytesMax);
+    parts.push(part);
   }
   return concatAll(parts);
 }

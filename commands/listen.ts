@@ -19,12 +19,19 @@ import {
 } from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
 import { claimStdin } from "./stdin.ts";
+import {
+  checkTranscript,
+  TRANSCRIPT_DESCRIPTION,
+  TRANSCRIPT_FLAG,
+  Transcripts,
+} from "./transcript.ts";
 
 export interface ListenFlags extends PeerFlags {
   readonly host: string;
   readonly port: number;
   readonly allow?: string;
   readonly once?: boolean;
+  readonly transcript?: string;
 }
 
 function parseAllowed(text: string | undefined): readonly string[] | undefined {
@@ -36,6 +43,7 @@ function parseAllowed(text: string | undefined): readonly string[] | undefined {
 export async function listen(context: PkiContext, flags: ListenFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const allowed = parseAllowed(flags.allow);
+  checkTranscript(surroundings, flags.transcript);
   if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
   const participant = await takePart(surroundings, flags);
   const { identity, isOffline, status } = participant;
@@ -46,6 +54,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   });
   const { mode, tell } = conversing;
   await announceStatus(participant, tell);
+  const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });
   /** The conversation of the moment, from the moment its caller is known to be welcome. */
   let current: Line | undefined;
   /** Whether both sides of it are ready: only then is it a conversation that counts. */
@@ -59,7 +68,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     port: flags.port,
     identity,
     mode,
-    greeting: () => ({ status: status?.response }),
+    greeting: () => ({ status: status?.response, ...transcripts.greeting }),
     isOffline,
     handle: ({ line }) => {
       const handlers = conversing.handle(line, (peer) => {
@@ -77,7 +86,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         isOpen = true;
         handlers.onOpen(peer, opening);
       };
-      return { ...handlers, onOpen };
+      return transcripts.keep({ role: "listener", line }, { ...handlers, onOpen });
     },
     onOver: (line, error) => {
       const isConversation = line === current && isOpen;
@@ -92,7 +101,8 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         return;
       }
       conversing.over(line, error);
-      if (flags.once) error ? over.reject(error) : over.resolve();
+      const failure = error ?? transcripts.failure;
+      if (flags.once) failure ? over.reject(failure) : over.resolve();
       else if (loss) over.reject(loss);
       else tell({ event: "listening", port: listening.port }, "listening again");
     },
@@ -145,6 +155,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       },
       allow: textFlag("Who may call, with commas between [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
+      transcript: TRANSCRIPT_FLAG,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
@@ -158,6 +169,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       "terminal people talk, line by line. Where stdin is not a terminal it is a pipe, byte\n" +
       "for byte: stdin goes to the peer, and what the peer sends to stdout. When the peer\n" +
       "hangs up, pki listens again.\n\n" +
+      TRANSCRIPT_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki listen --id alice\n" +

@@ -188,6 +188,9 @@ class Conversation {
       notAfterMs: leaf.notAfterMs,
       status,
       ...(role === "caller" ? deriveSecrets(own, other) : deriveSecrets(other, own)),
+      nonces: role === "caller"
+        ? { caller: nonce, listener: peerNonce }
+        : { caller: peerNonce, listener: nonce },
     };
   }
 

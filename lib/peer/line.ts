@@ -58,6 +58,8 @@ export interface LineHandlers {
   readonly onFile?: (file: number, bytes: Uint8Array) => void | Promise<void>;
   /** The peer sends nothing more; resolves once all of it is where it belongs. */
   readonly onPeerEnd: () => void | Promise<void>;
+  /** We have sent a message, or said something about files. */
+  readonly onSent?: (sent: NumberedMessage | FileControl) => void;
   /** Both ends were said and a transcript is to be signed: our signature. */
   readonly sign?: () => Bytes | Promise<Bytes>;
   /** The peer's signature of the transcript; throws if it does not fit. */
@@ -148,7 +150,9 @@ export class Line {
     // First, so that the worker knows of it before the peer can say that it has it.
     this.#tell({ type: "sent", messages: this.#sender.sentMessages });
     this.#send(frames);
-    return { ...message, number: this.#sender.sentMessages, bytes };
+    const sent = { ...message, number: this.#sender.sentMessages, bytes };
+    this.#handlers.onSent?.(sent);
+    return sent;
   }
 
   /** Sends a piece of a stream; resolves when there is room for more. */
@@ -166,7 +170,9 @@ export class Line {
   }
 
   sendFileControl(control: FileControl): void {
-    if (!this.#isOver) this.#send(this.#sender.sendFileControl(control));
+    if (this.#isOver) return;
+    this.#send(this.#sender.sendFileControl(control));
+    this.#handlers.onSent?.(control);
   }
 
   /** Tells the peer why it hears nothing yet; only while it waits to be admitted. */

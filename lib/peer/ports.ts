@@ -65,6 +65,8 @@ export interface Peer extends Omit<PeerHello, "status"> {
   readonly words: readonly string[];
   /** Stands for this conversation in what is signed; 32 bytes. */
   readonly session: Bytes;
+  /** What it was derived from beside the certificates, 32 bytes each. */
+  readonly nonces: Readonly<Record<PeerRole, Uint8Array>>;
 }
 
 /** What the peer did in an open conversation, and what it said before. */

@@ -6,13 +6,10 @@
 
 import { type Bytes, concatBytes, sha256, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { type PeerRole, roleByte } from "./safety_words.ts";
 
-/** Who called and who was called: a conversation has one of each, and the two sign different things. */
-export type TranscriptRole = "caller" | "listener";
+export const PEER_ROLES = ["caller", "listener"] as const satisfies PeerRole[];
 
-export const TRANSCRIPT_ROLES = ["caller", "listener"] as const satisfies TranscriptRole[];
-
-const ROLE_BYTE = { caller: 1, listener: 2 } as const;
 const KIND_BYTE = { message: 1, file: 2 } as const;
 
 export type EntryKind = keyof typeof KIND_BYTE;
@@ -23,15 +20,6 @@ export const HASH_BYTES = 32;
 export const TIME_MS_MAX = 8_640_000_000_000_000;
 const PATH_NAMES_MAX = 64;
 const NAME_BYTES_MAX = 255;
-
-/** A message as the chain has it. */
-export interface TranscriptMessage {
-  /** By its sender's clock, milliseconds since 1970. */
-  readonly timeMs: number;
-  /** How many messages of the other side had been delivered before it was sent. */
-  readonly seen: number;
-  readonly text: string;
-}
 
 /** A file as the chain has it: that it was sent whole, and which bytes. */
 export interface TranscriptFile {
@@ -50,11 +38,6 @@ function encodeNumber(value: number, bytes: 4 | 8): Bytes {
   if (bytes === 4) view.setUint32(0, value);
   else view.setBigUint64(0, BigInt(value));
   return number;
-}
-
-/** A message as it is in text frames: time and count (64 bits each), then UTF-8. */
-export function encodeMessageEntry({ timeMs, seen, text }: TranscriptMessage): Bytes {
-  return concatBytes(encodeNumber(timeMs, 8), encodeNumber(seen, 8), utf8(text));
 }
 
 /**
@@ -82,7 +65,7 @@ interface Chain {
 /** Both directions of one conversation. */
 export class TranscriptChains {
   readonly #session: Bytes;
-  readonly #chains: Readonly<Record<TranscriptRole, Chain>>;
+  readonly #chains: Readonly<Record<PeerRole, Chain>>;
 
   /** @param session the 32 bytes that stand for the conversation */
   constructor(session: Uint8Array) {
@@ -90,15 +73,18 @@ export class TranscriptChains {
       throw new PkiError("internal", "a transcript of a conversation without a session");
     }
     this.#session = new Uint8Array(session);
-    const first = (role: TranscriptRole): Chain => ({
+    const first = (role: PeerRole): Chain => ({
       entries: 0,
-      hash: sha256(utf8("pki/1 transcript\0"), this.#session, Uint8Array.of(ROLE_BYTE[role])),
+      hash: sha256(utf8("pki/1 transcript\0"), this.#session, roleByte(role)),
     });
     this.#chains = { caller: first("caller"), listener: first("listener") };
   }
 
-  /** Adds what a side has said next; returns the hash after it. */
-  add(role: TranscriptRole, kind: EntryKind, entry: Uint8Array): Bytes {
+  /**
+   * Adds what a side has said next; returns the hash after it.
+   * @param entry the bytes of a message, or of a file as {@link encodeFileEntry} writes them down
+   */
+  add(role: PeerRole, kind: EntryKind, entry: Uint8Array): Bytes {
     const chain = this.#chains[role];
     const head = concatBytes(Uint8Array.of(KIND_BYTE[kind]), encodeNumber(entry.length, 4));
     chain.hash = sha256(chain.hash, head, entry);
@@ -106,11 +92,11 @@ export class TranscriptChains {
     return chain.hash;
   }
 
-  entries(role: TranscriptRole): number {
+  entries(role: PeerRole): number {
     return this.#chains[role].entries;
   }
 
-  hash(role: TranscriptRole): Bytes {
+  hash(role: PeerRole): Bytes {
     return this.#chains[role].hash;
   }
 
