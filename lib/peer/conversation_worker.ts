@@ -223,6 +223,8 @@ class Conversation {
   }
 
   cut(): void {
+    // Whoever is not trusted is so also without a word.
+    if (this.#verdict instanceof PkiError) return this.#fail(this.#verdict);
     if (!this.#isOver) tell({ type: "cut" });
   }
 

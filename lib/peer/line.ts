@@ -102,6 +102,8 @@ export class Line {
   #waitingForRoom: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #peer: Peer | undefined;
+  /** What the peer has asked patience for. */
+  readonly #waited = new Set<WaitReason>();
   #signs = false;
   /** How much the peer sent, once it has ended and all of it was delivered. */
   #peerEndedBytes: number | undefined;
@@ -137,6 +139,16 @@ export class Line {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** Whether the peer's certificate was judged good. */
+  get isKnown(): boolean {
+    return this.#peer !== undefined;
+  }
+
+  /** Whether both sides were ready. */
+  get hasOpened(): boolean {
+    return this.#sender.isOpen || this.#sender.hasEnded;
   }
 
   /**
@@ -190,7 +202,7 @@ export class Line {
 
   /** Ends it within a bounded time, whatever the peer does; with a goodbye if it ever began. */
   hangUp(): void {
-    if (!this.#sender.isOpen && !this.#sender.hasEnded) {
+    if (!this.hasOpened) {
       return this.#fail(new PkiError("interrupted", "the call was ended"));
     }
     this.end();
@@ -309,7 +321,7 @@ export class Line {
       return this.#turnAway(error);
     }
     if (this.#isOver) return;
-    this.#limit(LIMITS.peerReadyMs);
+    this.#limitPatience();
     this.#send(this.#sender.sayReady(signs));
     this.#tell({ type: "ready", signs });
   }
@@ -320,10 +332,17 @@ export class Line {
     this.#tell({ type: "refused", error: packError(error) });
   }
 
-  /** The peer asks for patience: for a while if it asks its user, for good if we said that we wait. */
+  /** How long the peer may take to be ready: longer if it asks its user, for good if we wait for it. */
+  #limitPatience(): void {
+    if (this.#waited.has("busy")) clearTimeout(this.#timer);
+    else this.#limit(this.#waited.has("asked") ? LIMITS.peerAskedMs : LIMITS.peerReadyMs);
+  }
+
+  /** The peer asks for patience. */
   #beWaiting(reason: WaitReason): void {
-    if (reason === "asked") this.#limit(LIMITS.peerAskedMs);
-    else clearTimeout(this.#timer);
+    if (this.#waited.has(reason)) return; // saying it again gives no more time
+    this.#waited.add(reason);
+    this.#limitPatience();
     this.#handlers.onWait?.(reason);
   }
 

@@ -1,7 +1,7 @@
 /** Waits for peers: TLS with both certificates, and a {@link Line} for each that speaks our protocol. */
 
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { concatBytes, encodeBase64 } from "../base/bytes.ts";
 import { PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
@@ -9,6 +9,7 @@ import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "..
 import { type LineMode, PEER_PROTOCOL } from "../protocol/peer_messages.ts";
 import { PeerSender } from "../protocol/peer_sender.ts";
 import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
+import { Callers } from "./callers.ts";
 import { type PeerIdentity, startOf } from "./identity.ts";
 import { type Greeting, Line, type LineHandlers } from "./line.ts";
 
@@ -27,9 +28,6 @@ export interface ListenOptions {
   /** A caller's line is over: `error` says why, if it did not end well. */
   readonly onOver: (line: Line, error: PkiError | undefined) => void;
 }
-
-/** Callers with a worker at once; the others hear busy. */
-const CALLERS_MAX = 32;
 
 /** Says busy without a worker, and without reading anything. */
 function refuse(socket: TLSSocket, mode: LineMode): void {
@@ -54,7 +52,7 @@ export interface Listening {
 /** @throws {PkiError} `unreachable` if the port is taken */
 export function listenForPeers(options: ListenOptions): Promise<Listening> {
   const { host, port, identity, mode, isOffline } = options;
-  const lines = new Set<Line>();
+  const callers = new Callers<Line>();
   const accept = (socket: TLSSocket) => {
     try {
       checkConnection(socket, PEER_PROTOCOL);
@@ -62,7 +60,11 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
       socket.destroy(); // it does not speak our protocol, so there is nothing to tell it
       return;
     }
-    if (lines.size >= CALLERS_MAX) return refuse(socket, mode);
+    const shown = shownCertificates(socket);
+    const certificate = shown[0] ? createHash("sha256").update(shown[0]).digest("hex") : "";
+    const room = callers.roomFor(certificate);
+    if (!room.isFree) return refuse(socket, mode);
+    room.leaving?.destroy(new PkiError("busy", "too many callers at once"));
     const handlers = options.handle({
       address: socket.remoteAddress ?? "",
       line: () => line,
@@ -73,14 +75,14 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
         mode,
         role: "listener",
         isOffline,
-        shown: shownCertificates(socket),
+        shown,
       }),
       options.greeting(),
       handlers,
     );
-    lines.add(line);
+    callers.add(line, certificate);
     line.over.then(() => undefined, (error: PkiError) => error).then((error) => {
-      lines.delete(line);
+      callers.remove(line);
       options.onOver(line, error);
     });
   };
@@ -102,12 +104,12 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
         close: async () => {
           server.close();
           const gone = new PkiError("interrupted", "the listener stops");
-          for (const line of lines) {
+          for (const line of callers.all) {
             // A talk ends with a goodbye; a pipe that is ended by us is cut, and both sides know it.
             if (mode === "talk") line.hangUp();
             else line.destroy(gone);
           }
-          await Promise.allSettled([...lines].map((line) => line.over));
+          await Promise.allSettled(callers.all.map((line) => line.over));
         },
       });
     });
