@@ -87,6 +87,13 @@ export class Running {
     return Buffer.concat(this.#stderr).toString();
   }
 
+  /** The most memory that it has had so far, in MiB; of a program that is running. */
+  get peakMiB(): number {
+    const status = fs.readFileSync(`/proc/${this.child.pid}/status`, "utf8");
+    const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(status) ?? [];
+    return Number(kib) / 1024;
+  }
+
   get isOver(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }

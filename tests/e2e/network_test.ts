@@ -6,21 +6,12 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import * as fs from "node:fs";
 import { test } from "node:test";
 import { inWorld, type Running, type RunOptions, until, type World } from "./harness.ts";
 import { type Host, inNetwork, needsNetwork, type Network } from "./network.ts";
 
 function digest(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** The most memory that a program has had, in MiB. */
-function peakMemory({ child }: Running): number {
-  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(
-    fs.readFileSync(`/proc/${child.pid}/status`, "utf8"),
-  ) ?? [];
-  return Number(kib) / 1024;
 }
 
 /** What one of the hosts runs. */
@@ -145,7 +136,7 @@ test(
       const caller = bob.start(["connect", listener.where], { keepStdin: true });
       await listener.running.waitFor(/"event":"connected"/);
       network.limit(1000);
-      const memory = () => Math.max(peakMemory(listener.running), peakMemory(caller));
+      const memory = () => Math.max(listener.running.peakMiB, caller.peakMiB);
       const before = memory();
       const pieces = 48;
       const writer = new Writer(caller);

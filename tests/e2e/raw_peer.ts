@@ -180,6 +180,18 @@ export class RawPeer {
     this.#output.write(concatBytes(...parts));
   }
 
+  /** Sends, and resolves when the network has taken it, or will take nothing more. */
+  async sendAll(...parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#isClosed) return;
+    await new Promise<void>((resolve) => {
+      this.#output.once("close", resolve);
+      this.#output.write(concatBytes(...parts), () => {
+        this.#output.removeListener("close", resolve);
+        resolve();
+      });
+    });
+  }
+
   /** Sends each byte by a write of its own, each after the one before has left. */
   async sendByteByByte(...parts: readonly Uint8Array[]): Promise<void> {
     for (const byte of concatBytes(...parts)) {
@@ -243,6 +255,34 @@ export class RawPeer {
     }
     this.hangUp();
     return received;
+  }
+
+  /** Says that it has sent so much and has everything, and waits for the other side to say the same. */
+  async finish(bytes: number): Promise<void> {
+    this.send(endFrame(bytes));
+    let data = 0;
+    let isEnded = false;
+    let isConfirmed = false;
+    while (!isEnded || !isConfirmed) {
+      const heard = await this.next();
+      assert.ok("body" in heard, "the line was cut before both ends were confirmed");
+      if (heard.type === TYPE.data) data += heard.body.length;
+      else if (heard.type === TYPE.end) {
+        isEnded = true;
+        this.send(control({ type: "RECEIVED", bytes: data }));
+      } else if (parseUtf8(heard.body).includes('"RECEIVED"')) isConfirmed = true;
+    }
+    this.hangUp();
+  }
+
+  /** Sends nothing more, and lets the other side close. */
+  leave(): void {
+    this.#output.end();
+  }
+
+  /** Reads nothing from now on. */
+  stopReading(): void {
+    this.#input.pause();
   }
 
   hangUp(): void {

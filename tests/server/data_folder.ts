@@ -16,40 +16,21 @@ import { diskFiles, replaceFile } from "../../lib/store/disk.ts";
 import { encodeSnapshot } from "../../lib/store/snapshot.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey, encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
-import { encodeOctetString, encodeSequence } from "../../lib/x509/der.ts";
-import { DerReader, readWhole, TAG } from "../../lib/x509/der.ts";
-import { decryptPbes2, encryptPbes2, OWN_PBES2, parsePbes2 } from "../../lib/x509/pbes2.ts";
-import { encodeCertificatesPem, encodePem, parsePem, parsePemBlock } from "../../lib/x509/pem.ts";
+import { encodeCertificatesPem, parsePemBlock } from "../../lib/x509/pem.ts";
+import { cheapenKey } from "../fakes/cheap_key.ts";
 
 export const PASSPHRASE = "a passphrase of tests";
 const DOMAIN = "pki.internal";
-const CHEAP_ROUNDS = 1000;
 
 await loadSqlite();
 const root = fs.mkdtempSync(join(tmpdir(), "pki-folder-"));
 const template = join(root, "template", "data");
 await setUp(template, { domain: DOMAIN, passphrase: PASSPHRASE, nowMs: Date.now() });
 for (const name of fs.readdirSync(template).filter((file) => file.endsWith(".key"))) {
-  await cheapen(join(template, name));
+  await cheapenKey(join(template, name), PASSPHRASE);
 }
 await grow(template, ["alice", "bob"], { hasSnapshot: true });
 await grow(template, ["carol"]);
-
-/**
- * Encrypts a key anew with few rounds of PBKDF2: opening one costs a third of a second else, and no
- * test of a folder is about that. What is written from here on has all of them.
- */
-async function cheapen(path: string): Promise<void> {
-  const [block] = parsePem(fs.readFileSync(path, "utf8"));
-  if (!block) throw new Error(`no key in ${path}`);
-  const outer = new DerReader(readWhole(block.der, TAG.sequence).content);
-  const parameters = parsePbes2(outer.enter(TAG.sequence), { ...OWN_PBES2, what: path, hint: "" });
-  const secret = await decryptPbes2(outer.read(TAG.octetString).content, parameters, PASSPHRASE);
-  if (!secret) throw new Error(`cannot open ${path}`);
-  const { algorithm, ciphertext } = await encryptPbes2(secret, PASSPHRASE, CHEAP_ROUNDS);
-  const der = encodeSequence(algorithm, encodeOctetString(ciphertext));
-  fs.writeFileSync(path, encodePem(block.label, der));
-}
 
 /** Removes all folders of this process. */
 export function removeFolders(): void {
