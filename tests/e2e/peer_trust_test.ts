@@ -13,60 +13,8 @@ import { OID } from "../../lib/x509/certificate.ts";
 import { encodeFrame, FrameReader } from "../../lib/protocol/frame.ts";
 import { type Credential, expired, Forge, notYetValid } from "./forge.ts";
 import { inWords, inWorld, needs, type Running, type World } from "./harness.ts";
-import {
-  callAs,
-  control,
-  endFrame,
-  PEER_ALPN,
-  RawListener,
-  RawPeer,
-  READY,
-  REVEAL,
-} from "./raw_peer.ts";
-
-/** Calls a peer with openssl; without a credential it shows no certificate. */
-function callWithOpenssl(
-  world: World,
-  forge: Forge,
-  { port, credential, args = ["-alpn", PEER_ALPN], isQuiet = true }: {
-    readonly port: number;
-    readonly credential?: Credential | undefined;
-    readonly args?: readonly string[];
-    readonly isQuiet?: boolean;
-  },
-): { readonly running: Running; readonly peer: RawPeer } {
-  const running = world.start(
-    [
-      "s_client",
-      "-connect",
-      `127.0.0.1:${port}`,
-      "-tls1_3",
-      "-CAfile",
-      forge.rootPath,
-      ...(isQuiet ? ["-quiet"] : []),
-      ...(credential
-        ? [
-          "-cert",
-          credential.leafPath,
-          "-key",
-          credential.keyPath,
-          "-cert_chain",
-          credential.issuingPath,
-        ]
-        : []),
-      ...args,
-    ],
-    { program: "openssl", keepStdin: true },
-  );
-  const { stdin, stdout } = running.child;
-  assert.ok(stdin && stdout);
-  return {
-    running,
-    peer: new RawPeer(stdout, stdin, {
-      ...(credential?.status === undefined ? {} : { status: credential.status }),
-    }),
-  };
-}
+import { callWithOpenssl, listenWithOpenssl } from "./openssl_peer.ts";
+import { callAs, control, endFrame, PEER_ALPN, RawListener, READY, REVEAL } from "./raw_peer.ts";
 
 /** Registers users and has their keys certified; a password file is made where there is none. */
 async function certify(world: World, ...ids: readonly string[]): Promise<void> {
@@ -86,19 +34,32 @@ test("openssl is a peer like any other", needs("openssl"), () =>
     await world.serve();
     await certify(world, "alice");
     const forge = await Forge.ofServer(world);
+    const bob = await forge.user("bob");
     const listener = await world.listen("alice", ["--once"], { input: "from alice" });
     const { port } = listener;
-    const { running, peer } = callWithOpenssl(world, forge, {
+    const calling = callWithOpenssl(world, forge, {
       port,
-      credential: await forge.user("bob"),
+      credential: bob,
       args: ["-alpn", PEER_ALPN, "-verify_return_error"],
     });
-    assert.equal(parseUtf8(await peer.converse(utf8("from openssl"))), "from alice");
+    assert.equal(parseUtf8(await calling.peer.converse(utf8("from openssl"))), "from alice");
     const listened = await listener.running.finished;
     assert.equal(listened.code, 0, listened.stderr);
     assert.equal(listened.stdout, "from openssl");
     assert.match(listened.stderr, /"event":"connected","peer":"bob"/);
-    await running.end();
+    await calling.running.end();
+
+    const listening = await listenWithOpenssl(world, forge, bob);
+    const [said, called] = await Promise.all([
+      listening.peer.converse(utf8("from openssl")),
+      world.as("alice", [
+        ...["connect", `127.0.0.1:${listening.port}`, "--expect", "bob"],
+      ], { input: "from alice" }),
+    ]);
+    assert.equal(called.code, 0, called.stderr);
+    assert.equal(called.stdout, "from openssl");
+    assert.equal(parseUtf8(said), "from alice");
+    await listening.running.end();
   }));
 
 interface BadCaller {
