@@ -189,7 +189,7 @@ export class Line {
 
   /** Tells the peer why it hears nothing yet; only while it waits to be admitted. */
   sayWait(reason: WaitReason): void {
-    if (!this.#isOver) this.#send(this.#sender.sayWait(reason));
+    if (!this.#isOver && this.#sender.isGreeting) this.#send(this.#sender.sayWait(reason));
   }
 
   /** Says that we send nothing more. */
@@ -251,7 +251,8 @@ export class Line {
         this.#bytesAhead -= message.count;
         return this.#flow();
       case "greeted":
-        return this.#send(this.#sender.reveal(this.#nonce));
+        if (this.#sender.isGreeting) this.#send(this.#sender.reveal(this.#nonce));
+        return;
       case "status-wanted":
         this.#limit(LIMITS.peerJudgedMs); // it is us who make the peer wait
         return void this.#askStatus(message.request);
@@ -320,14 +321,15 @@ export class Line {
     } catch (error) {
       return this.#turnAway(error);
     }
-    if (this.#isOver) return;
+    if (this.#isOver || !this.#sender.isGreeting) return;
     this.#limitPatience();
     this.#send(this.#sender.sayReady(signs));
     this.#tell({ type: "ready", signs });
   }
 
+  /** Once: what the peer sends behind its HELLO may give another reason. */
   #turnAway(error: unknown): void {
-    if (this.#isOver) return;
+    if (this.#isOver || !this.#sender.isGreeting) return;
     this.#send(this.#sender.sayRefused(reportError(error)));
     this.#tell({ type: "refused", error: packError(error) });
   }

@@ -10,7 +10,8 @@ import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { printableJson } from "../base/printable.ts";
 import { base64 } from "../protocol/fields.ts";
-import { PEER_ROLES, TIME_MS_MAX } from "../protocol/transcript.ts";
+import { TIME_MS_MAX } from "../protocol/peer_text.ts";
+import { PEER_ROLES } from "../protocol/transcript.ts";
 import { isDomain, isId } from "../x509/names.ts";
 
 export const TRANSCRIPT_VERSION = 1;

@@ -147,6 +147,11 @@ export class PeerReceiver {
     this.#frames.push(chunk);
   }
 
+  /** Bytes that are held since more is to come: at most a frame, and twice the largest message. */
+  get heldBytes(): number {
+    return this.#frames.bufferedBytes + this.#messages.heldBytes;
+  }
+
   /** Bytes read as frames since the last call. */
   takeConsumedBytes(): number {
     const consumed = this.#consumedBytes;

@@ -34,7 +34,7 @@ const SHA256_BYTES = 32;
 /** A key or a signature of the largest kind that we know takes 550 bytes. */
 const KEY_BYTES_MAX = 1024;
 const NUMBER_MAX = 0xffff_ffff;
-const NAME_CHARACTERS_MAX = 255;
+const NAME_BYTES_MAX = 255;
 const PATH_NAMES_MAX = 64;
 const PERMISSIONS_MAX = 0o777;
 const CODE_CHARACTERS_MAX = 64;
@@ -45,7 +45,13 @@ const number = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(NUM
 const sha256 = base64(SHA256_BYTES, SHA256_BYTES);
 const code = v.pipe(v.string(), v.maxLength(CODE_CHARACTERS_MAX));
 const message = v.pipe(v.string(), v.maxLength(MESSAGE_CHARACTERS_MAX));
-const name = v.pipe(v.string(), v.minLength(1), v.maxLength(NAME_CHARACTERS_MAX));
+/** Half of a character would be another name for each side. */
+const name = v.pipe(
+  v.string(),
+  v.minLength(1),
+  v.maxLength(NAME_BYTES_MAX),
+  v.check((text) => text.isWellFormed() && utf8(text).length <= NAME_BYTES_MAX, "not a name"),
+);
 const path = v.pipe(v.array(name), v.minLength(1), v.maxLength(PATH_NAMES_MAX));
 
 const ENDORSEMENT = v.object(ENDORSEMENT_FIELDS);

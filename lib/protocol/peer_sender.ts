@@ -44,35 +44,41 @@ export class PeerSender {
     return this.#state === "ended";
   }
 
+  /** Neither both ready, nor refused. */
+  get isGreeting(): boolean {
+    return this.#state === "greeting";
+  }
+
   get isOpen(): boolean {
     return this.#state === "open";
   }
 
   /** The first frame of each side. */
   greet(hello: Omit<Hello, "type">): Bytes {
-    return encodeControl({ type: "HELLO", ...hello });
+    return this.#introduce({ type: "HELLO", ...hello });
   }
 
   reveal(nonce: Uint8Array): Bytes {
-    return encodeControl({ type: "NONCE", nonce: encodeBase64(nonce) });
+    return this.#introduce({ type: "NONCE", nonce: encodeBase64(nonce) });
   }
 
   sayWait(reason: WaitReason): Bytes {
-    return encodeControl({ type: "WAIT", reason });
+    return this.#introduce({ type: "WAIT", reason });
   }
 
   /** We have judged the peer. @param signs whether we will sign a transcript */
   sayReady(signs: boolean): Bytes {
-    return encodeControl({ type: "READY", signs });
+    return this.#introduce({ type: "READY", signs });
   }
 
   sayRefused({ code, message }: ErrorReport): Bytes {
-    this.#state = "refused";
-    return encodeControl({
+    const refusal = this.#introduce({
       type: "REFUSED",
       code,
       message: message.slice(0, MESSAGE_CHARACTERS_MAX),
     });
+    this.#state = "refused";
+    return refusal;
   }
 
   sayAlive(): Bytes {
@@ -148,6 +154,11 @@ export class PeerSender {
   /** Confirms the peer's end, once all these bytes of it have been delivered. */
   sayReceived(bytes: number): Bytes {
     return this.#confirm({ type: "RECEIVED", bytes });
+  }
+
+  #introduce(control: Control): Bytes {
+    if (!this.isGreeting) throw misplaced();
+    return encodeControl(control);
   }
 
   #confirm(control: Control): Bytes {

@@ -12,6 +12,9 @@ const HEADER_BYTES = 16;
 /** Type and part byte take two of a frame. */
 const PART_BYTES_MAX = LIMITS.frameBytesMax - 2;
 
+/** The largest time that a date can say, in milliseconds since 1970. */
+export const TIME_MS_MAX = 8_640_000_000_000_000;
+
 /** What a person, or a program, said in one go. */
 export interface Message {
   /** By the sender's clock, in milliseconds since 1970. */
@@ -45,7 +48,7 @@ export function parseMessage(bytes: Uint8Array): Message {
   if (bytes.length < HEADER_BYTES) throw broke("a message without its times");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [timeMs, seen] = [Number(view.getBigUint64(0)), Number(view.getBigUint64(8))];
-  if (!Number.isSafeInteger(timeMs) || !Number.isSafeInteger(seen)) {
+  if (timeMs > TIME_MS_MAX || !Number.isSafeInteger(seen)) {
     throw broke("a message with impossible times");
   }
   try {
@@ -67,15 +70,21 @@ export function splitMessage(message: Uint8Array): Bytes {
   return concatAll(frames);
 }
 
-/** Joins the parts of messages, and never holds more than one. */
+/** Joins the parts of messages, and never holds more than twice the bytes of one. */
 export class MessageJoiner {
-  #parts: Uint8Array[] = [];
+  #buffer: Bytes = new Uint8Array(0);
+  /** Of the buffer, the bytes of the message that has begun. */
   #bytes = 0;
   #isWithin = false;
 
   /** Whether a message has begun that has not ended. */
   get isWithin(): boolean {
     return this.#isWithin;
+  }
+
+  /** Bytes that are held for a message that has not ended. */
+  get heldBytes(): number {
+    return this.#buffer.length;
   }
 
   /**
@@ -86,14 +95,24 @@ export class MessageJoiner {
   push(body: Uint8Array): Bytes | undefined {
     const [more] = body;
     if (more !== PART.last && more !== PART.more) throw broke("a text frame without a part");
-    const part = body.subarray(1);
-    this.#bytes += part.length;
-    if (this.#bytes > LIMITS.messageBytesMax) throw broke("a message that is too long");
-    if (part.length > 0) this.#parts.push(part);
+    this.#add(body.subarray(1));
     this.#isWithin = more === PART.more;
     if (this.#isWithin) return undefined;
-    const message = concatAll(this.#parts);
-    [this.#parts, this.#bytes] = [[], 0];
+    const message = this.#buffer.slice(0, this.#bytes);
+    [this.#buffer, this.#bytes] = [new Uint8Array(0), 0];
     return message;
+  }
+
+  /** Into one buffer: a list of parts of a byte each would take two hundred times their length. */
+  #add(part: Uint8Array): void {
+    const bytes = this.#bytes + part.length;
+    if (bytes > LIMITS.messageBytesMax) throw broke("a message that is too long");
+    if (bytes > this.#buffer.length) {
+      const buffer = new Uint8Array(Math.max(bytes, 2 * this.#buffer.length));
+      buffer.set(this.#buffer.subarray(0, this.#bytes));
+      this.#buffer = buffer;
+    }
+    this.#buffer.set(part, this.#bytes);
+    this.#bytes = bytes;
   }
 }

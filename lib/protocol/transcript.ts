@@ -16,8 +16,6 @@ export type EntryKind = keyof typeof KIND_BYTE;
 
 export const SESSION_BYTES = 32;
 export const HASH_BYTES = 32;
-/** The largest time that a date can say, in milliseconds since 1970. */
-export const TIME_MS_MAX = 8_640_000_000_000_000;
 const PATH_NAMES_MAX = 64;
 const NAME_BYTES_MAX = 255;
 
