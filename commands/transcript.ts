@@ -19,6 +19,7 @@ import {
   type TranscriptNotes,
   TranscriptWriter,
   UnwrittenTranscript,
+  type WriteSync,
 } from "../lib/peer/transcript_file.ts";
 import type { TranscriptParty } from "../lib/peer/transcript_lines.ts";
 import type { FileControl } from "../lib/protocol/peer_messages.ts";
@@ -48,6 +49,8 @@ export interface TranscriptsOptions {
   readonly surroundings: Surroundings;
   readonly participant: Pick<Participant, "identity">;
   readonly conversing: Pick<Conversing, "mode" | "tell">;
+  /** What files are written with, where a test wants that to fail. */
+  readonly write?: WriteSync;
 }
 
 /**
@@ -257,7 +260,7 @@ class KeptTalk {
           : { caller: parties.peer, listener: parties.own }),
         root: encodePem("CERTIFICATE", root.der),
       },
-    });
+    }, this.#shared.write);
   }
 
   /** A file is in a transcript when it was sent whole. */

@@ -207,12 +207,13 @@ export class TranscriptWriter implements TranscriptNotes {
 
   #close(): void {
     this.#isClosed = true;
-    try {
-      fs.fsyncSync(this.#options.file.descriptor);
-    } catch (error) {
-      this.#failure ??= storageError(`cannot write "${this.#options.file.path}"`, error);
-    } finally {
-      fs.closeSync(this.#options.file.descriptor);
+    const { path, descriptor } = this.#options.file;
+    for (const work of [fs.fsyncSync, fs.closeSync]) {
+      try {
+        work(descriptor);
+      } catch (error) {
+        this.#failure ??= storageError(`cannot write "${path}"`, error);
+      }
     }
   }
 }
