@@ -40,6 +40,8 @@ const TBF = ["burst", "8kb", "latency", "300ms"] as const;
 const DELAYED = "100";
 
 const NAMESPACES = "/run/netns";
+/** What `ip netns exec` puts in the place of files of /etc, by the namespace's name. */
+const SETTINGS = "/etc/netns";
 const DELAY_PROGRAM = join(import.meta.dirname ?? ".", "packet_delay.py");
 
 let made = 0;
@@ -60,8 +62,13 @@ function removeLeftOvers(): void {
   for (const name of fs.readdirSync(NAMESPACES)) {
     const [, pid] = /^pki-(\d+)-/.exec(name) ?? [];
     if (pid === undefined || fs.existsSync(`/proc/${pid}`)) continue;
-    spawnSync("ip", ["netns", "delete", name]);
+    remove(name);
   }
+}
+
+function remove(name: string): void {
+  spawnSync("ip", ["netns", "delete", name]);
+  fs.rmSync(join(SETTINGS, name), { recursive: true, force: true });
 }
 
 export class Network {
@@ -190,6 +197,24 @@ export class Network {
     }
   }
 
+  /** Packets of IPv6 go into a hole from now on, and nobody is told. */
+  swallowIpv6(): void {
+    const [command = "", ...args] = [...this.within, "nft", "-f", "-"];
+    run(
+      command,
+      args,
+      "table ip6 hole {\nchain forward {\ntype filter hook forward priority 0; policy drop;\n}\n}\n",
+    );
+  }
+
+  /** What a host knows by a name: these addresses, and nothing else by any name but its own. */
+  name(host: Side, name: string, addresses: readonly string[]): void {
+    const folder = join(SETTINGS, this.#names[host]);
+    fs.mkdirSync(folder, { recursive: true });
+    const lines = ["127.0.0.1 localhost", ...addresses.map((address) => `${address} ${name}`)];
+    fs.writeFileSync(join(folder, "hosts"), lines.map((line) => `${line}\n`).join(""));
+  }
+
   /**
    * Nothing comes through any more: the right host's link is down. Its packets come to nothing; the
    * left one's do as far as the router, which can only say that there is no way.
@@ -225,7 +250,7 @@ export class Network {
   #remove(): void {
     this.#delay?.removeAllListeners("exit");
     this.#delay?.kill("SIGKILL");
-    for (const name of Object.values(this.#names)) spawnSync("ip", ["netns", "delete", name]);
+    for (const name of Object.values(this.#names)) remove(name);
   }
 }
 

@@ -6,8 +6,10 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { join } from "node:path";
 import { test } from "node:test";
-import { inWorld, type Running, type RunOptions, until, type World } from "./harness.ts";
+import { cheapenKey } from "../fakes/cheap_key.ts";
+import { inWorld, PASSWORDS, type Running, type RunOptions, until, type World } from "./harness.ts";
 import { type Host, inNetwork, needsNetwork, type Network } from "./network.ts";
 
 function digest(bytes: Uint8Array): string {
@@ -60,6 +62,7 @@ async function withPosts(body: (posts: Posts) => Promise<void>): Promise<void> {
       await world.serve(["--host", "0.0.0.0", "--registration", "open"], options);
       for (const id of ["alice", "bob"]) {
         await world.ok(id, ["csr", "--register", "--no-publish"], options);
+        await cheapenKey(join(world.home, "ids", id, "key.pem"), PASSWORDS[id] ?? "");
       }
       await body({
         network,
@@ -71,27 +74,12 @@ async function withPosts(body: (posts: Posts) => Promise<void>): Promise<void> {
   );
 }
 
-const NETWORK = needsNetwork();
+const PARTS: (readonly [string, (posts: Posts) => Promise<void>])[] = [];
 
-test(
-  "what is lost and late on the way arrives byte for byte, both ways",
-  NETWORK,
-  () =>
-    withPosts(async ({ network, alice, bob }) => {
-      await network.delay(25);
-      for (const percent of [2, 10]) {
-        network.lose(percent);
-        const [fromAlice, fromBob] = [randomBytes(400_000), randomBytes(300_001)];
-        const listener = await alice.listen(["--once"], { input: fromAlice });
-        const called = await bob.start(["connect", listener.where], { input: fromBob }).finished;
-        const listened = await listener.running.finished;
-        assert.equal(called.code, 0, called.stderr);
-        assert.equal(listened.code, 0, listened.stderr);
-        assert.equal(digest(called.stdoutBytes), digest(fromAlice));
-        assert.equal(digest(listened.stdoutBytes), digest(fromBob));
-      }
-    }),
-);
+/** Something that is tried on the one network of this file, in this order. */
+function part(name: string, body: (posts: Posts) => Promise<void>): void {
+  PARTS.push([name, body]);
+}
 
 /** Writes pieces of a stream to a program, no faster than it takes them. */
 class Writer {
@@ -127,37 +115,73 @@ async function untilWritten(running: Running, bytes: number): Promise<void> {
   while (running.stdoutLength < bytes) await once(stdout, "data");
 }
 
-test(
+part(
   "a slow line holds the writer back, and a broken one that is mended goes on",
-  NETWORK,
-  () =>
-    withPosts(async ({ network, alice, bob }) => {
-      const listener = await alice.listen(["--once"]);
-      const caller = bob.start(["connect", listener.where], { keepStdin: true });
-      await listener.running.waitFor(/"event":"connected"/);
-      network.limit(1000);
-      const memory = () => Math.max(listener.running.peakMiB, caller.peakMiB);
-      const before = memory();
-      const pieces = 48;
-      const writer = new Writer(caller);
-      const writing = writer.write(pieces);
-      await untilWritten(listener.running, 300_000);
-      const taken = writer.taken;
-      assert.ok(taken < 8 * 1024 * 1024, `${taken} bytes were taken while the line was slow`);
+  async ({ network, alice, bob }) => {
+    const listener = await alice.listen(["--once"]);
+    const caller = bob.start(["connect", listener.where], { keepStdin: true });
+    await listener.running.waitFor(/"event":"connected"/);
+    network.limit(1000);
+    const memory = () => Math.max(listener.running.peakMiB, caller.peakMiB);
+    const before = memory();
+    const pieces = 48;
+    const writer = new Writer(caller);
+    const writing = writer.write(pieces);
+    await untilWritten(listener.running, 300_000);
+    const taken = writer.taken;
+    assert.ok(taken < 8 * 1024 * 1024, `${taken} bytes were taken while the line was slow`);
 
-      // Not a packet passes now; TCP has tried in vain before there is a way again.
-      network.limit();
-      network.cut();
-      const resent = network.resent(bob.host) + 2;
-      await until(() => network.resent(bob.host) >= resent, "TCP sends again what was lost");
-      network.mend();
+    // Not a packet passes now; TCP has tried in vain before there is a way again.
+    network.limit();
+    network.cut();
+    const resent = network.resent(bob.host) + 2;
+    await until(() => network.resent(bob.host) >= resent, "TCP sends again what was lost");
+    network.mend();
 
-      const wanted = await writing;
-      const growth = memory() - before;
-      assert.ok(growth < 48, `${growth} MiB more`);
-      const [called, listened] = await Promise.all([caller.finished, listener.running.finished]);
+    const wanted = await writing;
+    const growth = memory() - before;
+    assert.ok(growth < 48, `${growth} MiB more`);
+    const [called, listened] = await Promise.all([caller.finished, listener.running.finished]);
+    assert.equal(called.code, 0, called.stderr);
+    assert.equal(listened.code, 0, listened.stderr);
+    assert.equal(digest(listened.stdoutBytes), wanted);
+  },
+);
+
+part(
+  "an address that swallows everything keeps nobody from the other one",
+  async ({ network, alice, bob }) => {
+    network.swallowIpv6();
+    network.name("right", "alice.example", [alice.host.address6, alice.host.address]);
+    const listener = await alice.listen(["--once"], { input: "from alice" });
+    const [port] = /\d+$/.exec(listener.where) ?? [];
+    const called = await bob.start(["connect", `alice.example:${port}`], { input: "from bob" })
+      .finished;
+    assert.equal(called.code, 0, called.stderr);
+    assert.equal(called.stdout, "from alice");
+    assert.equal((await listener.running.finished).stdout, "from bob");
+  },
+);
+
+part(
+  "what is lost and late on the way arrives byte for byte, both ways",
+  async ({ network, alice, bob }) => {
+    await network.delay(25);
+    for (const percent of [2, 10]) {
+      network.lose(percent);
+      const [fromAlice, fromBob] = [randomBytes(400_000), randomBytes(300_001)];
+      const listener = await alice.listen(["--once"], { input: fromAlice });
+      const called = await bob.start(["connect", listener.where], { input: fromBob }).finished;
+      const listened = await listener.running.finished;
       assert.equal(called.code, 0, called.stderr);
       assert.equal(listened.code, 0, listened.stderr);
-      assert.equal(digest(listened.stdoutBytes), wanted);
-    }),
+      assert.equal(digest(called.stdoutBytes), digest(fromAlice));
+      assert.equal(digest(listened.stdoutBytes), digest(fromBob));
+    }
+  },
 );
+
+test("two hosts on a bad network", needsNetwork(), (t) =>
+  withPosts(async (posts) => {
+    for (const [name, body] of PARTS) await t.test(name, () => body(posts));
+  }));
