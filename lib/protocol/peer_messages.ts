@@ -52,7 +52,7 @@ const name = v.pipe(
   v.maxLength(NAME_BYTES_MAX),
   v.check((text) => text.isWellFormed() && utf8(text).length <= NAME_BYTES_MAX, "not a name"),
 );
-const path = v.pipe(v.array(name), v.minLength(1), v.maxLength(PATH_NAMES_MAX));
+const path = v.pipe(v.array(name), v.minLength(1), v.maxLength(PATH_NAMES_MAX), v.readonly());
 
 const ENDORSEMENT = v.object(ENDORSEMENT_FIELDS);
 
