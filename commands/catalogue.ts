@@ -120,6 +120,16 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Verify the transcript of a talk",
     load: async () => (await import("./transcript_verify.ts")).transcriptRoutes,
   },
+  send: {
+    group: "line",
+    brief: "Send files and folders to a person",
+    load: async () => (await import("./send.ts")).sendCommand,
+  },
+  receive: {
+    group: "line",
+    brief: "Wait for files that people send",
+    load: async () => (await import("./receive.ts")).receiveCommand,
+  },
   serve: {
     group: "server",
     brief: "Run the certificate authority and directory",

@@ -34,7 +34,7 @@ export interface ListenFlags extends PeerFlags {
   readonly transcript?: string;
 }
 
-function parseAllowed(text: string | undefined): readonly string[] | undefined {
+export function parseAllowed(text: string | undefined): readonly string[] | undefined {
   const ids = text?.split(",").map((id) => id.trim());
   ids?.forEach(checkId);
   return ids;

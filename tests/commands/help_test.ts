@@ -16,7 +16,7 @@ const FOLDER = join(ROOT, "testdata", "help");
 const COMMANDS = await listCommands();
 /** What a person's terminal has room for; options are a table and may be wider. */
 const PROSE_COLUMNS_MAX = 84;
-const LINES_MAX = 64;
+const LINES_MAX = 68;
 
 async function helpOf(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runProgram(PKI, args);

@@ -45,9 +45,9 @@ const ROWS: readonly (readonly [line: string, error: string, hint?: string])[] =
   ["ls --passwordfile x", "there is no option --passwordfile: did you mean --password-file?"],
   ["ls --Json", "there is no option --Json: did you mean --json?"],
   ["--hmoe x ls", "there is no option --hmoe: did you mean --home?"],
-  ["csr --once", "there is no option --once for pki csr: pki listen has one"],
-  ["--once", "there is no option --once for pki: pki listen has one"],
-  ["csr --once=yes", "there is no option --once for pki csr: pki listen has one"],
+  ["csr --once", "there is no option --once for pki csr: pki listen, pki receive have one"],
+  ["--once", "there is no option --once for pki: pki listen, pki receive have one"],
+  ["csr --once=yes", "there is no option --once for pki csr: pki listen, pki receive have one"],
   [
     "issuer ls --dns a.example",
     "there is no option --dns for pki issuer ls: pki issue, pki issuer add have one",

@@ -1,0 +1,230 @@
+/** `pki receive`: waits for files that people send. */
+
+import { resolve } from "node:path";
+import process from "node:process";
+import { buildCommand } from "@stricli/core";
+import { PkiError } from "../lib/base/errors.ts";
+import { makeFolder } from "../lib/base/files.ts";
+import { FolderMemory } from "../lib/client/received_folders.ts";
+import type { Received } from "../lib/peer/file_receiving.ts";
+import { FileStore } from "../lib/peer/file_store.ts";
+import type { Line } from "../lib/peer/line.ts";
+import { listenForPeers } from "../lib/peer/listener.ts";
+import type { Peer } from "../lib/peer/ports.ts";
+import { Consent, type ConsentFlags } from "./consent.ts";
+import type { PkiContext } from "./context.ts";
+import { announceStatus, teller } from "./converse.ts";
+import { fileOwner } from "./file_owner.ts";
+import {
+  aborted,
+  DEFAULT_PEER_PORT,
+  GLOBAL_FLAGS,
+  parsePort,
+  Surroundings,
+  switchFlag,
+  textFlag,
+} from "./globals.ts";
+import { parseAllowed } from "./listen.ts";
+import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import { parseBytes } from "./quantity.ts";
+import { describeReceived, ReceivingLine } from "./receiving.ts";
+import { TransferBar } from "./transfer_bar.ts";
+
+export interface ReceiveFlags extends PeerFlags, ConsentFlags {
+  readonly dir?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly once?: boolean;
+}
+
+/** @throws {PkiError} if not all of a transfer is stored */
+function checkReceived({ end, failed, offer, files, folders }: Received): void {
+  if (end) throw end;
+  if (failed > 0) {
+    throw new PkiError("storage", `${failed} of ${offer.files} files could not be stored`, {
+      hint: "see above why; what arrived of them is kept: have it sent again to go on",
+    });
+  }
+  if (files + folders < offer.files) {
+    throw new PkiError("truncated", `${offer.files - files - folders} files were not sent`);
+  }
+}
+
+export async function receive(context: PkiContext, flags: ReceiveFlags): Promise<void> {
+  const surroundings = new Surroundings(context, flags);
+  const allowed = parseAllowed(flags.allow);
+  const bar = new TransferBar(surroundings);
+  const tell = teller(surroundings, (line) => bar.note(line));
+  const consent = new Consent(surroundings, { flags, tell });
+  const folder = resolve(flags.dir ?? ".");
+  makeFolder(folder);
+  const participant = await takePart(surroundings, flags);
+  const { identity, isOffline, status, askStatus } = participant;
+  await announceStatus(participant, tell);
+  const memory = new FolderMemory(surroundings.home);
+  const umask = process.umask();
+  const openStore = ({ id }: Peer) =>
+    new FileStore({
+      folder,
+      owner: fileOwner(identity.anchor.root.der, id),
+      received: memory,
+      umask,
+    });
+  let current: { readonly line: Line; readonly receiving: ReceivingLine } | undefined;
+  const receivings = new WeakMap<Line, ReceivingLine>();
+  const over = Promise.withResolvers<void>();
+  /** With `--once`: the transfer has been. */
+  let isDone = false;
+  let loss: PkiError | undefined;
+
+  const onReceived = (peer: Peer, received: Received) => {
+    const { offer, files, folders, bytes, end } = received;
+    if (end) {
+      const left = offer.files - files - folders;
+      consent.wasCut(peer, { files: left, bytes: offer.bytes - bytes });
+    }
+    const [json, text] = describeReceived(peer, received);
+    surroundings.result(json, text);
+    if (!flags.once) return;
+    isDone = true;
+    try {
+      checkReceived(received);
+      over.resolve();
+    } catch (error) {
+      over.reject(error);
+    }
+  };
+
+  const listening = await listenForPeers({
+    host: flags.host,
+    port: flags.port,
+    identity,
+    mode: "files",
+    greeting: () => ({ status: status?.response }),
+    isOffline,
+    handle: ({ line }) => {
+      const receiving = new ReceivingLine({
+        surroundings,
+        tell,
+        bar,
+        askStatus,
+        admit: ({ id }) => {
+          if (allowed && !allowed.includes(id)) {
+            throw new PkiError("refused", `"${id}" is not among those who may send`);
+          }
+          if (current) {
+            tell({ event: "busy", peer: id }, `${id} called meanwhile and heard "busy"`);
+            throw new PkiError("busy", "another transfer is under way, try again later");
+          }
+          current = { line: line(), receiving };
+          receivings.set(line(), receiving);
+        },
+        openStore,
+        decide: (peer, offer) => consent.decide(peer, offer),
+        onReceived,
+      }, line);
+      return receiving.handlers;
+    },
+    onOver: async (line, error) => {
+      const receiving = receivings.get(line);
+      const peer = receiving?.peer;
+      await receiving?.over(error);
+      if (current?.line === line) current = undefined;
+      if (!peer) {
+        if (!error || error.kind === "busy") return;
+        return tell(
+          { event: "turned-away", kind: error.kind, message: error.message },
+          `turned a caller away: ${error.message}${error.hint ? ` (${error.hint})` : ""}`,
+        );
+      }
+      tell(
+        error
+          ? { event: "failed", peer: peer.id, kind: error.kind, message: error.message }
+          : { event: "ended", peer: peer.id },
+        error ? `${peer.id} is gone: ${error.message}` : `${peer.id} has hung up`,
+      );
+      if (loss) over.reject(loss);
+      else if (!isDone) tell({ event: "listening", port: listening.port }, "waiting again");
+    },
+  });
+  tell(
+    { event: "listening", host: flags.host, port: listening.port, id: identity.id },
+    `${identity.id} waits for files on port ${listening.port}, for ${folder}; ` +
+      `others send with: pki send HOST:${listening.port} FILE`,
+  );
+  status?.keepFresh({
+    onBack: () =>
+      tell({ event: "stapled" }, "the server answers: peers need not ask it themselves"),
+    onLost: (error) => {
+      loss = error;
+      if (!current) over.reject(error); // else with the end of this transfer
+    },
+  });
+  try {
+    await Promise.race([
+      over.promise,
+      aborted(context.signal).then(async () => {
+        await current?.receiving.cancel(new PkiError("interrupted", "the receiver was stopped"));
+        throw new PkiError("interrupted", "interrupted");
+      }),
+    ]);
+    await current?.line.over.catch(() => {}); // the goodbye of a transfer that is complete
+  } finally {
+    bar.stop();
+    status?.stop();
+    await listening.close();
+  }
+}
+
+export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
+  func: async function (flags) {
+    await receive(this, flags);
+  },
+  parameters: {
+    flags: {
+      dir: textFlag("Where files are stored [the folder that this runs in]", "DIR"),
+      allow: textFlag("Who may send, with commas between [every user of this CA]", "NAME,…"),
+      maxBytes: {
+        kind: "parsed",
+        parse: parseBytes,
+        optional: true,
+        brief: "The most that is accepted in one transfer: 500M, 20G",
+        placeholder: "BYTES",
+      },
+      once: switchFlag("End after the first transfer"),
+      host: {
+        kind: "parsed",
+        parse: String,
+        default: "0.0.0.0",
+        brief: "Address to listen on",
+        placeholder: "ADDRESS",
+      },
+      port: {
+        kind: "parsed",
+        parse: parsePort,
+        default: String(DEFAULT_PEER_PORT),
+        brief: "Port, 0 for any free one",
+        placeholder: "PORT",
+      },
+      offline: OFFLINE_FLAG,
+      ...GLOBAL_FLAGS,
+    },
+  },
+  docs: {
+    customUsage: ["[--dir DIR] [--allow NAME,…] [--max-bytes BYTES] [--once] [options]"],
+    brief: "Wait for files that people send",
+    fullDescription:
+      "Waits for somebody to call with pki send, and stores what is sent. At a terminal it\n" +
+      "asks before anything is stored: who it is, what and how much. Without one, and with\n" +
+      "--yes, files are accepted from those named with --allow, and from nobody else.\n\n" +
+      'No file is ever overwritten: what has a name that is taken becomes "report (1).pdf".\n' +
+      "Names are made harmless, nothing is written outside of the folder, and a file gets\n" +
+      "its name only when all of it is there and its SHA-256 is right. What is there of it\n" +
+      "when the line is cut is kept, and gone on with when the same person sends it again.\n\n" +
+      OFFLINE_DESCRIPTION +
+      "Examples:\n" +
+      "  pki receive\n" +
+      "  pki receive --dir incoming --allow bob,carol --max-bytes 20G\n" +
+      "  pki receive --once --allow bob",
+  },
+});
