@@ -10,8 +10,16 @@ import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing } from "./conversation.ts";
 import { announceStatus } from "./converse.ts";
-import { aborted, DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import {
+  aborted,
+  DEFAULT_PEER_PORT,
+  GLOBAL_FLAGS,
+  Surroundings,
+  switchFlag,
+  textFlag,
+} from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
 import {
   checkTranscript,
@@ -23,6 +31,7 @@ import {
 export interface ConnectFlags extends PeerFlags {
   readonly expect?: string;
   readonly transcript?: string;
+  readonly wait?: boolean;
 }
 
 /** Compares who answers with who is expected, or with who answered at this address before. */
@@ -60,6 +69,12 @@ function rememberPeer({ home }: Surroundings, where: string, { id }: Peer): void
   home.changeConfig((config) => ({ ...config, peers: { ...config.peers, [where]: id } }));
 }
 
+/** Who hears busy may not know that there is a way to wait. */
+function withWaitHint(error: unknown, { wait }: ConnectFlags): unknown {
+  if (!(error instanceof PkiError) || error.kind !== "busy" || error.hint || wait) return error;
+  return new PkiError("busy", error.message, { cause: error, hint: "to wait for them: --wait" });
+}
+
 export async function connect(
   context: PkiContext,
   flags: ConnectFlags,
@@ -68,13 +83,15 @@ export async function connect(
   if (flags.expect !== undefined) checkId(flags.expect);
   const address = parseAddress(target, DEFAULT_PEER_PORT);
   const where = formatAddress(address);
-  const surroundings = new Surroundings(context, flags);
+  const terminal = new SharedTerminal(context);
+  const surroundings = new Surroundings(terminal.context, flags);
   checkTranscript(surroundings, flags.transcript);
   if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
   const participant = await takePart(surroundings, flags);
   const interrupted = Promise.withResolvers<void>();
   const conversing = startConversing(surroundings, {
     participant,
+    terminal,
     onInterrupt: () => interrupted.resolve(),
   });
   await announceStatus(participant, conversing.tell);
@@ -83,7 +100,11 @@ export async function connect(
   let refusal: unknown;
   const line = await callPeer(address, participant.identity, {
     mode: conversing.mode,
-    greeting: { status: participant.status?.response, ...transcripts.greeting },
+    greeting: {
+      status: participant.status?.response,
+      wait: flags.wait ?? false,
+      ...transcripts.greeting,
+    },
     isOffline: participant.isOffline,
     signal: context.signal,
     handle: (getLine) => {
@@ -114,7 +135,7 @@ export async function connect(
     conversing.over(line, undefined);
   } catch (error) {
     if (error instanceof PkiError) conversing.over(line, error);
-    throw refusal ?? (isInterrupted ? stop : error);
+    throw refusal ?? (isInterrupted ? stop : withWaitHint(error, flags));
   }
   if (isInterrupted) throw stop;
   if (transcripts.failure) throw transcripts.failure;
@@ -128,6 +149,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
     flags: {
       expect: textFlag("Who must answer", "NAME"),
       transcript: TRANSCRIPT_FLAG,
+      wait: switchFlag("Wait for somebody who is talking to somebody else"),
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
@@ -137,7 +159,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
     },
   },
   docs: {
-    customUsage: ["HOST:PORT [--id NAME] [--expect NAME] [options]"],
+    customUsage: ["HOST:PORT [--id NAME] [--expect NAME] [--wait] [options]"],
     brief: "Call a peer who listens",
     fullDescription:
       "Calls somebody who waits with pki listen. Who answered at an address is remembered,\n" +

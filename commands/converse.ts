@@ -4,9 +4,11 @@ import type { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
-import type { LineMode } from "../lib/protocol/peer_messages.ts";
+import type { LineMode, WaitReason } from "../lib/protocol/peer_messages.ts";
 import type { Surroundings } from "./globals.ts";
 import type { Participant } from "./participant.ts";
+import type { SharedTerminal } from "./shared_terminal.ts";
+import type { BetweenTalks, ExtendTalk } from "./talking.ts";
 
 /** One end of the conversations of a command. */
 export interface Conversing {
@@ -15,13 +17,21 @@ export interface Conversing {
   readonly handle: (line: () => Line, admit: LineHandlers["admit"]) => LineHandlers;
   /** The line is over: gives the terminal back and says how it ended. */
   readonly over: (line: Line, error: PkiError | undefined) => void;
+  /** The command waits for peers now, and its user may do something meanwhile. */
+  readonly idle?: () => void;
+  /** Gives the terminal back for good. */
+  readonly close?: () => void;
   /** An event, for people as a sentence, for programs as a line of JSON; on stderr. */
   readonly tell: (event: Readonly<Record<string, unknown>>, text: string) => void;
 }
 
 export interface ConverseOptions {
   readonly participant: Participant;
+  readonly terminal: SharedTerminal;
   readonly onInterrupt: () => void;
+  /** What the user of a talk may do between two of them; absent where there is one only. */
+  readonly between?: BetweenTalks;
+  readonly extensions?: readonly ExtendTalk[];
 }
 
 /**
@@ -66,6 +76,22 @@ export function tellOpen(
     );
   }
   tell(openEvent(peer), `${describe(peer)}${more}`);
+}
+
+/** Says why nothing happens yet. */
+export function tellWait(
+  tell: Conversing["tell"],
+  { reason, peer = "the other side" }: {
+    readonly reason: WaitReason;
+    readonly peer?: string | undefined;
+  },
+): void {
+  tell(
+    { event: "waiting", peer, reason },
+    reason === "busy"
+      ? `${peer} is talking to somebody else: waiting; Ctrl-C gives up`
+      : `${peer} is being asked whether to talk to you: waiting`,
+  );
 }
 
 function describe({ id, fingerprint, notAfterMs }: Peer): string {

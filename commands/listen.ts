@@ -2,7 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import type { Line, LineHandlers } from "../lib/peer/line.ts";
+import type { LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
@@ -18,6 +18,8 @@ import {
   textFlag,
 } from "./globals.ts";
 import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import { Reception } from "./reception.ts";
+import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
 import {
   checkTranscript,
@@ -40,8 +42,18 @@ export function parseAllowed(text: string | undefined): readonly string[] | unde
   return ids;
 }
 
+/** Who one is between two talks, and who waits. */
+function describeListener(
+  id: string,
+  { port, reception: { waiting } }: { readonly port: number; readonly reception: Reception },
+): string {
+  const who = `${id} is listening on port ${port}; nobody is on the line`;
+  return waiting.length > 0 ? `${who}; waiting: ${waiting.join(", ")}` : who;
+}
+
 export async function listen(context: PkiContext, flags: ListenFlags): Promise<void> {
-  const surroundings = new Surroundings(context, flags);
+  const terminal = new SharedTerminal(context);
+  const surroundings = new Surroundings(terminal.context, flags);
   const allowed = parseAllowed(flags.allow);
   checkTranscript(surroundings, flags.transcript);
   if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
@@ -50,15 +62,17 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   const interrupted = Promise.withResolvers<void>();
   const conversing = startConversing(surroundings, {
     participant,
+    terminal,
     onInterrupt: () => interrupted.resolve(),
+    between: {
+      describe: () => describeListener(identity.id, { port: listening.port, reception }),
+      leave: () => over.resolve(),
+    },
   });
   const { mode, tell } = conversing;
   await announceStatus(participant, tell);
   const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });
-  /** The conversation of the moment, from the moment its caller is known to be welcome. */
-  let current: Line | undefined;
-  /** Whether both sides of it are ready: only then is it a conversation that counts. */
-  let isOpen = false;
+  const reception = new Reception(tell);
   const over = Promise.withResolvers<void>();
   /** Why no further peer would trust us. */
   let loss: PkiError | undefined;
@@ -71,40 +85,32 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     greeting: () => ({ status: status?.response, ...transcripts.greeting }),
     isOffline,
     handle: ({ line }) => {
-      const handlers = conversing.handle(line, (peer) => {
+      const handlers = conversing.handle(line, async (peer) => {
         if (allowed && !allowed.includes(peer.id)) {
           throw new PkiError("refused", `"${peer.id}" is not among those who may call`);
         }
-        if (current) {
-          tell({ event: "busy", peer: peer.id }, `${peer.id} called meanwhile and heard "busy"`);
-          throw new PkiError("busy", "another conversation is under way, try again later");
-        }
-        current = line();
-        isOpen = false;
+        await reception.admit(peer, line());
       });
       const onOpen: LineHandlers["onOpen"] = (peer, opening) => {
-        isOpen = true;
+        reception.opened(line());
         handlers.onOpen(peer, opening);
       };
       return transcripts.keep({ role: "listener", line }, { ...handlers, onOpen });
     },
     onOver: (line, error) => {
-      const isConversation = line === current && isOpen;
-      if (line === current) current = undefined;
-      if (!isConversation) {
-        if (error && error.kind !== "busy") {
-          tell(
-            { event: "turned-away", kind: error.kind, message: error.message },
-            `turned a caller away: ${error.message}${error.hint ? ` (${error.hint})` : ""}`,
-          );
-        }
-        return;
+      const isConversation = reception.over(line, () => {
+        conversing.over(line, error);
+        const failure = error ?? transcripts.failure;
+        if (flags.once) failure ? over.reject(failure) : over.resolve();
+        else if (loss) over.reject(loss);
+        else tell({ event: "listening", port: listening.port }, "listening again");
+      });
+      if (!isConversation && error && !["busy", "interrupted"].includes(error.kind)) {
+        tell(
+          { event: "turned-away", kind: error.kind, message: error.message },
+          `turned a caller away: ${error.message}${error.hint ? ` (${error.hint})` : ""}`,
+        );
       }
-      conversing.over(line, error);
-      const failure = error ?? transcripts.failure;
-      if (flags.once) failure ? over.reject(failure) : over.resolve();
-      else if (loss) over.reject(loss);
-      else tell({ event: "listening", port: listening.port }, "listening again");
     },
   });
   tell(
@@ -117,9 +123,10 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       tell({ event: "stapled" }, "the server answers: peers need not ask it themselves"),
     onLost: (error) => {
       loss = error;
-      if (!isOpen || !current) over.reject(error); // else with the end of this conversation
+      if (!reception.isTalking) over.reject(error); // else with the end of this conversation
     },
   });
+  conversing.idle?.();
   try {
     await Promise.race([
       over.promise,
@@ -129,7 +136,9 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     ]);
   } finally {
     status?.stop();
+    reception.close();
     await listening.close();
+    conversing.close?.();
   }
 }
 

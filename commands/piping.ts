@@ -2,13 +2,20 @@
 
 import { messageOf } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
-import { LineSplitter } from "../lib/peer/chat.ts";
+import { LineSplitter } from "../lib/peer/line_splitter.ts";
 import type { Line } from "../lib/peer/line.ts";
 import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { Message } from "../lib/protocol/peer_text.ts";
 import type { OutputStream } from "./context.ts";
-import { type ConverseOptions, type Conversing, endEvent, teller, tellOpen } from "./converse.ts";
+import {
+  type ConverseOptions,
+  type Conversing,
+  endEvent,
+  teller,
+  tellOpen,
+  tellWait,
+} from "./converse.ts";
 import type { Surroundings } from "./globals.ts";
 
 export function startPiping(
@@ -25,6 +32,7 @@ export function startPiping(
     handle: (line, admit) => ({
       askStatus,
       admit,
+      onWait: (reason) => tellWait(tell, { reason }),
       onOpen: (peer) => {
         peers.set(line(), peer);
         tellOpen(surroundings, { peer, tell });

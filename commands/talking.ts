@@ -1,67 +1,378 @@
-/** `listen` and `connect` at a terminal: two people talk, line by line. */
+/**
+ * `listen` and `connect` at a terminal: two people talk, line by line. What is typed belongs to the
+ * terminal, not to a conversation: it stays when the peer hangs up, and whoever calls next does not get
+ * it unasked. Start reading at {@link Talking.handle}.
+ */
 
-import { messageOf } from "../lib/base/errors.ts";
-import { Chat, LineSplitter } from "../lib/peer/chat.ts";
-import type { Line } from "../lib/peer/line.ts";
+import { messageOf, type PkiError } from "../lib/base/errors.ts";
+import type { Place } from "../lib/client/talk_screen.ts";
+import { Chat } from "../lib/peer/chat.ts";
+import { LineSplitter } from "../lib/peer/line_splitter.ts";
+import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
-import { type ConverseOptions, type Conversing, endEvent, teller, tellOpen } from "./converse.ts";
+import type { PkiContext } from "./context.ts";
+import { type ConverseOptions, type Conversing, teller, tellOpen, tellWait } from "./converse.ts";
+import { formatDuration } from "./duration.ts";
+import { formatError } from "./error_text.ts";
 import type { Surroundings } from "./globals.ts";
+import {
+  completeCommand,
+  describeCommands,
+  describeUnknown,
+  findCommand,
+  readTyped,
+  type TalkCommand,
+} from "./talk_commands.ts";
+import { describeEnd, endEventOf } from "./talk_end.ts";
 
-export function startTalking(
-  surroundings: Surroundings,
-  { participant: { identity, askStatus }, onInterrupt }: ConverseOptions,
-): Conversing {
-  const { stdin, stderr } = surroundings.context.process;
-  let talk: { readonly line: Line; readonly chat: Chat; readonly peer: Peer } | undefined;
-  // What happens beside a talk, a second caller say, goes above the line that is being typed.
-  const tell = teller(surroundings, (line) => {
-    if (talk) talk.chat.note(line);
-    else stderr.write(`${line}\n`);
-  });
-  return {
-    mode: "talk",
-    tell,
-    handle: (line, admit) => {
-      const splitter = new LineSplitter();
-      const show = (text: string) => talk?.chat.show(talk.peer.id, text);
-      const hangUp = () => {
-        if (talk?.line === line()) talk.chat.close(); // nothing more is typed into what is over
-        line().hangUp();
-      };
-      return {
-        askStatus,
-        admit,
-        onOpen: (peer) => {
-          const more = "\ntype a line and press Enter; /quit or Ctrl-D hangs up";
-          tellOpen(surroundings, { peer, tell, more });
-          const chat = new Chat({
-            input: stdin,
-            output: stderr,
-            id: identity.id,
-            onLine: (text) => void line().sendText(text),
-            onQuit: () => hangUp(),
-            onInterrupt,
-          });
-          talk = { line: line(), chat, peer };
-        },
-        onText: ({ text }) => show(text),
-        onData: (bytes) => splitter.push(bytes).forEach(show),
-        onPeerEnd: () => {
-          splitter.end().forEach(show);
-          hangUp();
-        },
-      };
-    },
-    over: (line, error) => {
-      const peer = talk?.line === line ? talk.peer.id : undefined;
-      if (talk?.line === line) {
-        talk.chat.close();
-        talk = undefined;
+/** What one may do between two talks, where there is such a thing. */
+export interface BetweenTalks {
+  /** Who and where one is, for `/who`. */
+  readonly describe: () => string;
+  /** Calls somebody; resolves when that has become a talk, or failed. @throws {PkiError} */
+  readonly call?: (target: string, signal: AbortSignal) => Promise<void>;
+  /** Ends the command. */
+  readonly leave: () => void;
+}
+
+/** What is added to a talk by others: files. */
+export interface TalkExtension {
+  readonly commands?: readonly TalkCommand[];
+  readonly handlers?: Pick<LineHandlers, "onFile" | "onFileControl">;
+  /** The line is over. */
+  readonly over?: () => void;
+}
+
+/** Where a talk is extended: its line, and what the user is to see. */
+export interface TalkScene {
+  readonly line: Line;
+  readonly peer: Peer;
+  /** Says something, above what is typed. */
+  readonly note: (text: string) => void;
+  /** Shows a row above what is typed that changes, a progress say; `undefined` removes it. */
+  readonly status: (text: string | undefined) => void;
+}
+
+export type ExtendTalk = (scene: TalkScene) => TalkExtension;
+
+/** A conversation that is open. */
+interface Talk {
+  readonly line: Line;
+  readonly peer: Peer;
+  readonly sinceMs: number;
+  /** Messages that were sent and not confirmed, by number. */
+  readonly sent: Map<number, { readonly place: Place; readonly text: string }>;
+  readonly extensions: readonly TalkExtension[];
+  /** Who said goodbye. */
+  by: "us" | "peer" | undefined;
+}
+
+/** So soon after a peer has hung up, who wants to hang up too does not mean to leave. */
+const HUNG_UP_MS = 1000;
+
+export function startTalking(surroundings: Surroundings, options: ConverseOptions): Conversing {
+  return new Talking(surroundings, options);
+}
+
+class Talking implements Conversing {
+  readonly mode = "talk";
+  readonly tell: Conversing["tell"];
+  readonly #surroundings: Surroundings;
+  readonly #context: PkiContext;
+  readonly #options: ConverseOptions;
+  readonly #id: string;
+  #chat: Chat | undefined;
+  #talk: Talk | undefined;
+  /** A call that we make, until it has become a talk. */
+  #calling: { readonly target: string; readonly abort: AbortController } | undefined;
+  /** Whom what is typed is meant for, if it was typed in a talk with somebody. */
+  #meantFor: string | undefined;
+  /** Whether what is typed is sent to who is on the line only when Enter is pressed once more. */
+  #isHeld = false;
+  #hungUpMs = -Infinity;
+
+  constructor(surroundings: Surroundings, options: ConverseOptions) {
+    this.#surroundings = surroundings;
+    this.#context = surroundings.context;
+    this.#options = options;
+    this.#id = options.participant.identity.id;
+    // What happens beside a talk, a second caller say, goes above what is typed.
+    this.tell = teller(surroundings, (line) => {
+      if (this.#chat) this.#chat.note(line);
+      else options.terminal.stderr.write(`${line}\n`);
+    });
+  }
+
+  handle(line: () => Line, admit: LineHandlers["admit"]): LineHandlers {
+    const splitter = new LineSplitter();
+    let peerId: string | undefined;
+    let talk: Talk | undefined;
+    const extensions = () => talk?.extensions ?? [];
+    const show = async (text: string) => {
+      if (peerId !== undefined) await this.#chat?.show(peerId, text);
+    };
+    const showAll = async (texts: readonly string[]) => {
+      for (const text of texts) await show(text);
+    };
+    return {
+      askStatus: this.#options.participant.askStatus,
+      admit: (peer) => {
+        peerId = peer.id;
+        return admit(peer);
+      },
+      onWait: (reason) => tellWait(this.tell, { reason, peer: peerId }),
+      onOpen: (peer) => {
+        talk = this.#open(line(), peer);
+      },
+      onText: ({ text }) => show(text),
+      onDelivered: (messages) => {
+        if (talk) this.#tick(talk, messages);
+      },
+      onData: (bytes) => showAll(splitter.push(bytes)),
+      onFile: async (file, bytes) => {
+        for (const { handlers } of extensions()) await handlers?.onFile?.(file, bytes);
+      },
+      onFileControl: async (control) => {
+        for (const { handlers } of extensions()) await handlers?.onFileControl?.(control);
+      },
+      onPeerEnd: async () => {
+        await showAll(splitter.end());
+        if (talk) talk.by ??= "peer";
+        this.#hangUp(line());
+      },
+    };
+  }
+
+  over(line: Line, error: PkiError | undefined): void {
+    const talk = this.#talk?.line === line ? this.#talk : undefined;
+    if (!talk) {
+      // It never was one: whoever called is told why by whoever made the call.
+      if (!this.#options.between && error) {
+        const { kind, message } = error;
+        this.tell(
+          { event: "failed", peer: null, kind, message },
+          `the conversation failed: ${message}`,
+        );
       }
-      const text = error
-        ? `the conversation failed: ${messageOf(error)}`
-        : `the conversation with ${peer} has ended`;
-      tell(endEvent(peer, error), text);
-    },
-  };
+      return;
+    }
+    this.#talk = undefined;
+    for (const extension of talk.extensions) extension.over?.();
+    this.#chat?.setStatus(undefined);
+    const now = this.#context.now();
+    if (talk.by === "peer") this.#hungUpMs = now;
+    const undelivered = error ? [...talk.sent.values()].map(({ text }) => text) : [];
+    if (!error) this.#tick(talk, Infinity);
+    const { by, peer: { id: peer } } = talk;
+    const end = { peer, by, durationMs: now - talk.sinceMs, error, undelivered };
+    const rest = this.#chat?.text ?? "";
+    this.#meantFor = rest === "" ? undefined : peer;
+    this.#isHeld = false;
+    if (!this.#options.between) this.close();
+    this.tell(endEventOf(end), describeEnd(end));
+    if (!this.#options.between) this.#giveBack(rest);
+    this.#showPrompt();
+  }
+
+  idle(): void {
+    if (this.#options.between) this.#startChat();
+  }
+
+  close(): void {
+    this.#chat?.close();
+    this.#chat = undefined;
+    this.#options.terminal.chat = undefined;
+  }
+
+  /** What was typed and not sent is on the screen still, where it can be copied from. */
+  #giveBack(text: string): void {
+    if (text.trim() === "") return;
+    const { terminal: { stderr } } = this.#options;
+    stderr.write(`not sent: ${text.replaceAll("\n", "\n  ")}\n`);
+  }
+
+  #startChat(): Chat {
+    if (this.#chat) return this.#chat;
+    const chat = new Chat(this.#prompt, {
+      input: this.#context.process.stdin,
+      output: this.#options.terminal.stderr,
+      now: this.#context.now,
+      onEnter: (text) => this.#enter(chat, text),
+      onEnd: () => this.#quit(),
+      onInterrupt: () => {
+        if (this.#calling) this.#calling.abort.abort();
+        else this.#options.onInterrupt();
+      },
+      complete: (text) => completeCommand(this.#commands, text),
+    });
+    this.#chat = chat;
+    this.#options.terminal.chat = chat;
+    return chat;
+  }
+
+  get #prompt(): string {
+    if (this.#talk || !this.#options.between) return `${this.#id}> `;
+    return this.#calling
+      ? `${this.#id} (calling ${this.#calling.target})> `
+      : `${this.#id} (listening)> `;
+  }
+
+  #showPrompt(): void {
+    if (this.#chat) this.#chat.prompt = this.#prompt;
+  }
+
+  #open(line: Line, peer: Peer): Talk {
+    const more = "\ntype a line and press Enter; /help lists commands, /quit or Ctrl-D hangs up";
+    tellOpen(this.#surroundings, { peer, tell: this.tell, more });
+    const chat = this.#startChat();
+    const scene: TalkScene = {
+      line,
+      peer,
+      note: (text) => chat.note(text),
+      status: (text) => chat.setStatus(text),
+    };
+    const extensions = (this.#options.extensions ?? []).map((extend) => extend(scene));
+    const sinceMs = this.#context.now();
+    this.#talk = { line, peer, sinceMs, sent: new Map(), extensions, by: undefined };
+    // A command is for us, whoever is on the line.
+    const isText = chat.text.trim() !== "" && readTyped(chat.text).kind === "text";
+    this.#isHeld = isText && this.#meantFor !== peer.id;
+    this.#showPrompt();
+    return this.#talk;
+  }
+
+  #tick({ sent }: Talk, messages: number): void {
+    for (const [number, { place }] of sent) {
+      if (number > messages) break; // they are in order
+      this.#chat?.tick(place);
+      sent.delete(number);
+    }
+  }
+
+  #enter(chat: Chat, typed: string): void {
+    const meaning = readTyped(typed);
+    if (meaning.kind === "text") return this.#say(chat, meaning.text);
+    const command = findCommand(this.#commands, meaning.name);
+    if (!command) return chat.note(describeUnknown(this.#commands, meaning.name));
+    chat.take();
+    const complaint = command.run(meaning.rest);
+    if (complaint === undefined) return;
+    chat.note(complaint);
+    chat.text = typed;
+  }
+
+  /** Sends something, or says why not, and leaves it where it is. */
+  #say(chat: Chat, text: string): void {
+    const talk = this.#talk;
+    if (!talk || talk.by) {
+      const how = this.#options.between?.call
+        ? "; /call NAME or /call HOST:PORT calls somebody"
+        : "";
+      return chat.note(`nobody is on the line: what you have typed stays here${how}`);
+    }
+    if (this.#isHeld) {
+      this.#isHeld = false;
+      const whom = this.#meantFor === undefined ? "before" : `to ${this.#meantFor} before`;
+      return chat.note(
+        `you typed this ${whom} ${talk.peer.id} was on the line: Enter once more sends it to ${talk.peer.id}`,
+      );
+    }
+    try {
+      const { number } = talk.line.sendText(text);
+      chat.take();
+      talk.sent.set(number, { place: chat.showSent(this.#id, text), text });
+    } catch (error) {
+      chat.note(messageOf(error)); // it is too long, and can be made shorter
+    }
+  }
+
+  #quit(): void {
+    if (this.#talk) return this.#hangUp(this.#talk.line);
+    if (this.#calling) return this.#calling.abort.abort();
+    if (this.#context.now() - this.#hungUpMs < HUNG_UP_MS) {
+      this.#hungUpMs = -Infinity;
+      return this.#chat?.note("they have hung up already; once more to leave");
+    }
+    if (this.#options.between) this.#options.between.leave();
+    else this.#options.onInterrupt(); // there is no terminal any more
+  }
+
+  #hangUp(line: Line): void {
+    if (this.#talk?.line === line) {
+      this.#talk.by ??= "us";
+      // Nothing more is typed into what is over.
+      if (!this.#options.between) this.#chat?.suspend();
+    }
+    line.hangUp();
+  }
+
+  get #commands(): readonly TalkCommand[] {
+    const { between } = this.#options;
+    const commands: TalkCommand[] = [
+      {
+        name: "help",
+        brief: "This list",
+        run: () => this.#reply(describeCommands(this.#commands)),
+      },
+      { name: "who", brief: "Who is on the line, and since when", run: () => this.#who() },
+    ];
+    for (const extension of this.#talk?.extensions ?? []) {
+      commands.push(...extension.commands ?? []);
+    }
+    const call = between?.call;
+    if (call) {
+      commands.push({
+        name: "call",
+        usage: "NAME|HOST:PORT",
+        brief: "Call somebody who listens",
+        run: (target) => this.#call(target, call),
+      });
+    }
+    const brief = this.#talk ? "Hang up; Ctrl-D too" : "Leave; Ctrl-D too";
+    commands.push({ name: "quit", brief, run: () => this.#quit() });
+    return commands;
+  }
+
+  #reply(text: string): void {
+    this.#chat?.note(text);
+  }
+
+  #who(): void {
+    const { between } = this.#options;
+    if (!this.#talk) return this.#reply(between?.describe() ?? "nobody is on the line");
+    const { peer, sinceMs, sent } = this.#talk;
+    const until = new Date(peer.notAfterMs).toISOString().slice(0, 10);
+    const since = new Date(sinceMs).toLocaleTimeString("en-GB", { timeStyle: "short" });
+    const waits = sent.size === 0 ? [] : [`  not delivered yet  ${sent.size}`];
+    this.#reply([
+      `${peer.id} is on the line`,
+      `  certificate        ${peer.fingerprint}`,
+      `  certified until    ${until}`,
+      `  safety words       ${peer.words.join(" ")}`,
+      `                     (${peer.id} sees the same, unless somebody is in between)`,
+      `  since              ${since} (${formatDuration(this.#context.now() - sinceMs)})`,
+      ...waits,
+    ].join("\n"));
+  }
+
+  #call(target: string, call: NonNullable<BetweenTalks["call"]>): string | void {
+    if (this.#talk) return `you are talking to ${this.#talk.peer.id}: /quit hangs up first`;
+    if (this.#calling) return `you are calling ${this.#calling.target}: /quit gives that up`;
+    if (target === "") return "say whom or where: /call bob, or /call host.example:7450";
+    const abort = new AbortController();
+    this.#calling = { target, abort };
+    this.#showPrompt();
+    const done = () => {
+      this.#calling = undefined;
+      this.#showPrompt();
+    };
+    call(target, abort.signal).then(done, (error) => {
+      done();
+      this.#reply(
+        abort.signal.aborted
+          ? `the call to ${target} was given up`
+          : formatError(error, this.#surroundings.style),
+      );
+    });
+  }
 }

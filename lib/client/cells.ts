@@ -52,9 +52,9 @@ export function widthOf(text: string): number {
   return PLAIN.test(text) ? text.length : stringWidth(text);
 }
 
-/** The text as lines; whatever breaks a line on some system breaks one here. */
+/** The text as lines. What else breaks a line on some system is no text: it is not shown as such. */
 export function linesOf(text: string): readonly string[] {
-  return text.split(/\r\n|[\r\n\v\f\u0085\u2028\u2029]/);
+  return text.split(/\r?\n/);
 }
 
 export interface RowOptions {

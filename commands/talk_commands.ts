@@ -1,0 +1,69 @@
+/**
+ * What a line means that is typed in a talk, or while one waits for callers: something to say, or a
+ * command, which begins with a slash. No I/O here.
+ */
+
+import { suggestName } from "../lib/base/suggestion.ts";
+
+/** A command of a talk; the part behind its name is for it to read. */
+export interface TalkCommand {
+  readonly name: string;
+  /** What may stand behind the name: `FILE…`. */
+  readonly usage?: string;
+  readonly brief: string;
+  /** Returns what to say if the rest makes no sense: then the line stays to be corrected. */
+  readonly run: (rest: string) => string | void;
+}
+
+export type Typed =
+  | { readonly kind: "text"; readonly text: string }
+  /** `rest` is what stands behind the name, without spaces around it. */
+  | { readonly kind: "command"; readonly name: string; readonly rest: string };
+
+/** Reads what was typed; two slashes stand for one that begins something to say. */
+export function readTyped(typed: string): Typed {
+  if (typed.startsWith("//")) return { kind: "text", text: typed.slice(1) };
+  if (!typed.startsWith("/")) return { kind: "text", text: typed };
+  const [, name = "", rest = ""] = /^\/(\S*)(?:\s+([^]*))?$/.exec(typed.trim()) ?? [];
+  return { kind: "command", name, rest };
+}
+
+export function findCommand(
+  commands: readonly TalkCommand[],
+  name: string,
+): TalkCommand | undefined {
+  return commands.find((command) => command.name === name.toLowerCase());
+}
+
+/** What to say of a command that does not exist. */
+export function describeUnknown(commands: readonly TalkCommand[], name: string): string {
+  const near = suggestName(name, commands.map((command) => command.name));
+  const hint = near === undefined ? "/help lists what there is" : `did you mean /${near}?`;
+  return `there is no /${name}: ${hint}\nto say something that begins with a slash, type two`;
+}
+
+/** What Tab makes of the beginning of a command, if there is one way to go on. */
+export function completeCommand(
+  commands: readonly TalkCommand[],
+  typed: string,
+): string | undefined {
+  const [, begun] = /^\/([a-z]*)$/.exec(typed) ?? [];
+  if (begun === undefined) return undefined;
+  const [command, ...others] = commands.filter(({ name }) => name.startsWith(begun));
+  if (!command || others.length > 0) return undefined;
+  return `/${command.name}${command.usage === undefined ? "" : " "}`;
+}
+
+/** The commands as a list, and the keys that nobody guesses. */
+export function describeCommands(commands: readonly TalkCommand[]): string {
+  const rows = [
+    ...commands.map(({ name, usage, brief }) =>
+      [usage === undefined ? `/${name}` : `/${name} ${usage}`, brief] as const
+    ),
+    ["//…", "Say something that begins with a slash"],
+    ["Alt-Enter", "A line break; what is pasted keeps its own, and Enter sends it as one"],
+    ["Up, Ctrl-R", "What was typed before"],
+  ] as const;
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join("\n");
+}
