@@ -290,6 +290,10 @@ export class PeerReceiver {
     if (!isFileControl(control)) return undefined;
     this.#checkOpen(control.type);
     this.#checkFiles();
+    // A file that was sent counts in what is signed, and nothing is signed before its end.
+    if (control.type === "FILE_END" && this.#hasPeerEnded) {
+      throw broke("FILE_END at the wrong time");
+    }
     return { type: "file-control", control };
   }
 

@@ -129,8 +129,8 @@ export class PeerSender {
   }
 
   sendFileControl(control: FileControl): Bytes {
-    if (this.#state !== "open" && this.#state !== "ended") throw misplaced();
-    return encodeControl(control);
+    if (control.type === "FILE_END") this.#checkMaySend(); // it counts in what is signed
+    return this.#confirm(control);
   }
 
   /** The first so many messages of the peer are where they belong. */

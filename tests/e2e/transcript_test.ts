@@ -7,8 +7,11 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { needs, ROOT, World } from "./harness.ts";
+import { encodeBase64, utf8 } from "../../lib/base/bytes.ts";
+import { Forge } from "./forge.ts";
+import { needs, ROOT, runProgram, World } from "./harness.ts";
 import { checkFits, parseShapes } from "./json_shapes.ts";
+import { callAs, control, endFrame, frame, REVEAL, textBody, TYPE } from "./raw_peer.ts";
 import { inTerminal, sayYes, Terminal } from "./terminal.ts";
 
 const TMUX = needs("tmux");
@@ -146,18 +149,58 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
         assert.equal(fs.existsSync(world.path("alice-4.jsonl")), false);
       });
 
+      await t.test("a peer whose signature does not fit has broken the protocol", async () => {
+        const raw = await callAs(await (await Forge.ofServer(world)).user("bob"), port);
+        const hello = { ...raw.hello, mode: "talk" };
+        raw.send(control(hello), control(REVEAL));
+        await raw.control("HELLO");
+        await raw.control("NONCE");
+        await raw.control("READY");
+        const signature = encodeBase64(new Uint8Array(70));
+        raw.send(
+          control({ type: "READY", signs: true }),
+          frame(TYPE.text, textBody(utf8("I will deny this"))),
+          endFrame(33),
+        );
+        for (let heard = await raw.next(); heard.type !== TYPE.end; heard = await raw.next()) {
+          assert.notEqual(heard.type, "closed");
+        }
+        raw.send(control({ type: "SIGNATURE", signature }));
+        await alice.waitFor(/a signature that does not fit what was said/);
+        await alice.waitFor(/the transcript is in .*alice-4\.jsonl, not signed by bob/);
+        raw.hangUp();
+        const { code, stdout } = await verify(world.path("alice-4.jsonl"));
+        assert.equal(code, 4);
+        assert.match(stdout, /^ {2}kept by alice, and sealed; .* a signature that does not fit/m);
+      });
+
+      await t.test("Ctrl-C ends a transcript as well", async () => {
+        const path = world.path("interrupted.jsonl");
+        const args = calling(world, "bob", [port, "--transcript", path]);
+        await inTerminal(world, args, async (bob) => {
+          await bob.waitFor(/and both sign at the end/);
+          await bob.enter("I have to go");
+          await alice.waitFor(/bob: I have to go/);
+          await bob.press("C-c");
+          assert.equal(await bob.exitCode(), 130);
+          await alice.waitFor(/the transcript is in .*alice-5\.jsonl, /);
+        });
+        assert.equal(open(path).at(-1)?.["type"], "seal");
+        assert.ok([0, 4].includes((await verify(path)).code ?? -1));
+      });
+
       await t.test("a talk that is cut is kept as far as it went", async () => {
         const path = world.path("cut.jsonl");
         await inTerminal(
           world,
           calling(world, "bob", [port, "--transcript", path]),
           async (bob) => {
-            await alice.waitFor(/you and bob keep transcripts of this talk \(.*alice-4\.jsonl\)/);
+            await alice.waitFor(/you and bob keep transcripts of this talk \(.*alice-6\.jsonl\)/);
             await bob.enter("hello?");
             await alice.waitFor(/bob: hello\?/);
             await bob.kill("SIGKILL");
             await alice.waitFor(
-              /the transcript is in .*alice-4\.jsonl, not signed by bob, since the talk broke off/,
+              /the transcript is in .*alice-6\.jsonl, not signed by bob, since the talk broke off/,
             );
           },
         );
@@ -170,7 +213,7 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
           killed.stderr,
           /^pki: error: cannot prove the transcript: the talk broke off before it was signed\npki: hint: nobody vouches /m,
         );
-        const left = await verify(world.path("alice-4.jsonl"));
+        const left = await verify(world.path("alice-6.jsonl"));
         assert.equal(left.code, 4);
         assert.match(
           left.stdout,
@@ -271,6 +314,15 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
       });
       assert.equal(piped.code, 0);
       assert.equal(documented("pki transcript verify", piped.stdout)["outcome"], "proven");
+    });
+
+    await t.test("Python and openssl find it proven too", needs("python3", "openssl"), async () => {
+      const script = join(ROOT, "testdata", "transcript", "verify.py");
+      for (const [path, sealed] of [[alices, "listener"], [bobs, "caller"]] as const) {
+        const { code, stdout, stderr } = await runProgram("python3", [script, path]);
+        assert.equal(code, 0, stderr);
+        assert.deepEqual(JSON.parse(stdout), { signed: ["caller", "listener"], sealed });
+      }
     });
 
     await t.test("no file is written over, and none in a pipe", async () => {

@@ -196,7 +196,7 @@ DECLINE             | TIME    TIME    TIME    TIME    TIME    file-control file-
 FILE                | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
 HAVE                | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
 FROM                | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
-FILE_END            | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
+FILE_END            | TIME    TIME    TIME    TIME    TIME    file-control file-control TIME file-control TIME TIME TIME TIME - -
 STORED              | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
 FAILED              | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
 DONE                | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
