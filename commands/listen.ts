@@ -100,8 +100,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     onOver: (line, error) => {
       const isConversation = reception.over(line, () => {
         conversing.over(line, error);
-        const failure = error ?? transcripts.failure;
-        if (flags.once) failure ? over.reject(failure) : over.resolve();
+        if (flags.once) error ? over.reject(error) : over.resolve();
         else if (loss) over.reject(loss);
         else tell({ event: "listening", port: listening.port }, "listening again");
       });
@@ -140,6 +139,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     await listening.close();
     conversing.close?.();
   }
+  if (transcripts.failure) throw transcripts.failure;
 }
 
 export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
