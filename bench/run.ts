@@ -4,9 +4,7 @@
  * machines differ and are noisy.
  */
 
-import { spawn, spawnSync } from "node:child_process";
-import * as fs from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
 import { logIn } from "../lib/client/login.ts";
@@ -16,6 +14,7 @@ import { benchFirst } from "./first.ts";
 import { benchGuess } from "./guess.ts";
 import { benchIssue, benchLookup } from "./issue.ts";
 import { benchMeans } from "./means.ts";
+import { benchPipe } from "./pipe.ts";
 import { benchRevoke } from "./revoke.ts";
 import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
 import { measureStart } from "./startup.ts";
@@ -67,113 +66,6 @@ const benchLogin = () =>
     }
     const each = (cpuSeconds(pid) - before) / logins * 1000;
     show("connection, worker and login", `${each.toFixed(1)} ms of server CPU`);
-  });
-
-const PIPE_BYTES = 1024 ** 3;
-
-/** A port of its own for each listener: one that was used a moment ago may not be free yet. */
-const somePort = () => String(20_000 + Math.floor(Math.random() * 10_000));
-
-/** One GiB of zeroes through a command's stdin; what a listener writes is counted. */
-async function pipeThrough(
-  listener: readonly string[],
-  caller: readonly string[],
-  env: Record<string, string>,
-  isReady: (text: string) => boolean,
-): Promise<{ seconds: number; bytes: number }> {
-  const options = { env: { ...process.env, ...env } };
-  const listening = spawn(listener[0] ?? "", listener.slice(1), {
-    ...options,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let bytes = 0;
-  listening.stdout.on("data", (chunk: Uint8Array) => bytes += chunk.length);
-  let text = "";
-  const ended = new Promise((resolve) => listening.once("close", resolve));
-  await new Promise<void>((resolve, reject) => {
-    listening.once("close", () => reject(new Error(`the listener ended: ${text}`)));
-    listening.stderr.on("data", (chunk) => {
-      text += String(chunk);
-      if (isReady(text)) resolve();
-    });
-  });
-  const startMs = performance.now();
-  const quoted = caller.map((word) => `'${word}'`).join(" ");
-  const calling = spawn("sh", ["-c", `head -c ${PIPE_BYTES} /dev/zero | ${quoted}`], {
-    ...options,
-    stdio: "ignore",
-  });
-  await new Promise((resolve) => calling.once("close", resolve));
-  const patience = setTimeout(() => listening.kill("SIGKILL"), 5000);
-  await ended;
-  clearTimeout(patience);
-  return { seconds: (performance.now() - startMs) / 1000, bytes };
-}
-
-const benchPipe = () =>
-  withServer(async (server) => {
-    const env = {
-      PKI_HOME: server.folder,
-      PKI_SERVER: `localhost:${server.port}`,
-      PKI_PASSWORD: "paper horse",
-    };
-    for (const id of ["alice", "bob"]) {
-      const made = spawnSync(PKI, ["csr", "--register", "--id", id], {
-        env: { ...process.env, ...env },
-        encoding: "utf8",
-      });
-      if (made.status !== 0) throw new Error(made.stderr);
-    }
-    const describe = (seconds: number, bytes: number) =>
-      `${(PIPE_BYTES / 1024 ** 2 / seconds).toFixed(0)} MiB/s, ${
-        bytes === PIPE_BYTES ? "all" : bytes
-      } bytes arrived`;
-    const [port, ncatPort] = [somePort(), somePort()];
-    const ours = await pipeThrough(
-      [PKI, "listen", "--id", "alice", "--once", "--host", "127.0.0.1", "--port", port],
-      [PKI, "connect", `localhost:${port}`, "--id", "bob"],
-      env,
-      (text) => text.includes("listening"),
-    );
-    show("pipe, 1 GiB", describe(ours.seconds, ours.bytes));
-    if (spawnSync("ncat", ["--version"]).status !== 0) return;
-    const folder = fs.mkdtempSync(join(tmpdir(), "pki-bench-ncat-"));
-    const [key, cert] = [join(folder, "key"), join(folder, "cert")];
-    spawnSync("openssl", [
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-nodes",
-      "-keyout",
-      key,
-      "-out",
-      cert,
-      "-subj",
-      "/CN=localhost",
-    ], { stdio: "ignore" });
-    const ncat = await pipeThrough(
-      [
-        "ncat",
-        "-v",
-        "--ssl",
-        "--ssl-cert",
-        cert,
-        "--ssl-key",
-        key,
-        "--recv-only",
-        "-l",
-        "127.0.0.1",
-        ncatPort,
-      ],
-      ["ncat", "--ssl", "--send-only", "127.0.0.1", ncatPort],
-      {},
-      (text) => text.includes("Listening"),
-    );
-    fs.rmSync(folder, { recursive: true });
-    show("  ncat --ssl, the same way", describe(ncat.seconds, ncat.bytes));
   });
 
 /** Durable appends, beside SQLite. */
@@ -230,7 +122,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   login: benchLogin,
   means: () => benchMeans(show),
   guess: () => benchGuess(show),
-  pipe: benchPipe,
+  pipe: () => benchPipe(show),
   append: benchAppend,
   revoke: benchRevoke,
   startup: benchStartup,
