@@ -46,6 +46,17 @@ export function copyBytes(bytes: Uint8Array): Bytes {
   return new Uint8Array(bytes);
 }
 
+/**
+ * Bytes with memory of their own, to be transferred to another thread: these, which must not be used
+ * any more, or a copy if they are a part of something larger.
+ */
+export function ownBytes(bytes: Uint8Array): Bytes {
+  const { buffer, byteLength } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
+    ? new Uint8Array(buffer)
+    : copyBytes(bytes);
+}
+
 export function isEqualBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }

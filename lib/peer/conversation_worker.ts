@@ -5,7 +5,7 @@
  */
 
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { copyBytes } from "../base/bytes.ts";
+import type { Bytes } from "../base/bytes.ts";
 import {
   type ErrorKind,
   type ErrorReport,
@@ -26,8 +26,39 @@ import { type AskedStatus, judgePeerStatus } from "./status.ts";
 
 const main = parentPort as MessagePort;
 
+/** What is told of one portion of bytes, all in one message: a message costs more than what is in it. */
+let batch: FromConversation[] | undefined;
+
 function tell(message: FromConversation): void {
-  main.postMessage(message);
+  if (batch) batch.push(message);
+  else main.postMessage(message);
+}
+
+/**
+ * Passes a piece of the stream on, as it lies in the portion that came. Small ones are put together, so
+ * that nobody makes us handle bytes one by one: what lies before them has been read.
+ */
+function passOn(piece: Passage): void {
+  const last = batch?.at(-1);
+  if (
+    batch && piece.bytes.length < PIECE_BYTES_SMALL && last?.type === piece.type &&
+    fileOf(last) === fileOf(piece) && last.bytes.buffer === piece.bytes.buffer
+  ) {
+    const { buffer, byteOffset, length } = last.bytes;
+    new Uint8Array(buffer, byteOffset + length).set(piece.bytes);
+    batch.pop();
+    piece = { ...piece, bytes: new Uint8Array(buffer, byteOffset, length + piece.bytes.length) };
+  }
+  tell(piece);
+}
+
+/** A shorter piece is put together with the one before. */
+const PIECE_BYTES_SMALL = 4096;
+
+type Passage = Extract<FromConversation, { readonly type: "data" | "file" }>;
+
+function fileOf(piece: Passage): number | undefined {
+  return piece.type === "file" ? piece.file : undefined;
 }
 
 /** Who it is, by the certificate alone; an error of the kind `untrusted` for nobody we know. */
@@ -70,15 +101,27 @@ class Conversation {
     if (this.#verdict instanceof PkiError) tell({ type: "untrusted" });
   }
 
-  receive(bytes: Uint8Array): void {
+  receive(bytes: Bytes): void {
     this.#receiver.receive(bytes);
+    const events: FromConversation[] = [];
+    batch = events;
     this.#guard(() => {
       for (let event = this.#receiver.next(); event; event = this.#receiver.next()) {
         this.#take(event);
       }
-      const count = this.#receiver.takeConsumedBytes();
-      if (count > 0) tell({ type: "taken", count });
     });
+    batch = undefined;
+    const count = this.#receiver.takeConsumedBytes();
+    if (count === 0 && events.length === 0) return;
+    // What is passed on is part of what came: it goes back to where it came from.
+    const isPassedOn = events.some((event) =>
+      "bytes" in event && event.bytes instanceof Uint8Array && event.bytes.buffer === bytes.buffer
+    );
+    if (isPassedOn) this.#receiver.letGo();
+    main.postMessage(
+      { type: "taken", count, events } satisfies FromConversation,
+      isPassedOn ? [bytes.buffer] : [],
+    );
   }
 
   #guard(work: () => void): void {
@@ -109,11 +152,8 @@ class Conversation {
       case "refused":
         throw this.#refusal(event.report);
       case "data":
-      case "file": {
-        const bytes = copyBytes(event.bytes);
-        const message: FromConversation = { ...event, bytes };
-        return main.postMessage(message, [bytes.buffer]);
-      }
+      case "file":
+        return passOn(event);
       case "confirmed":
         return this.#finishIfComplete();
       default:

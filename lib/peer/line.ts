@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Worker } from "node:worker_threads";
-import { type Bytes, copyBytes, encodeBase64 } from "../base/bytes.ts";
+import { type Bytes, encodeBase64, ownBytes } from "../base/bytes.ts";
 import { messageOf, packError, PkiError, reportError, unpackError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
@@ -238,7 +238,7 @@ export class Line {
 
   #fromSocket(chunk: Uint8Array): void {
     if (this.#isOver) return;
-    const bytes = copyBytes(chunk);
+    const bytes = ownBytes(chunk);
     this.#bytesAhead += bytes.length;
     this.#worker.postMessage({ type: "bytes", bytes } satisfies ToConversation, [bytes.buffer]);
     this.#flow();
@@ -249,6 +249,7 @@ export class Line {
     switch (message.type) {
       case "taken":
         this.#bytesAhead -= message.count;
+        for (const event of message.events) if (!this.#isOver) this.#fromWorker(event);
         return this.#flow();
       case "greeted":
         if (this.#sender.isGreeting) this.#send(this.#sender.reveal(this.#nonce));

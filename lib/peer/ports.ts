@@ -35,7 +35,7 @@ export interface ConversationStart {
 /** What the peer sent, and what we have said to it ourselves, in the order in which it was said. */
 export type ToConversation =
   | { readonly type: "start"; readonly start: ConversationStart }
-  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  | { readonly type: "bytes"; readonly bytes: Bytes }
   /** We have sent so many messages by now. */
   | { readonly type: "sent"; readonly messages: number }
   /** We have said our end, of so many bytes. */
@@ -86,7 +86,12 @@ type Passed = Extract<
 
 export type FromConversation =
   | Passed
-  | { readonly type: "taken"; readonly count: number }
+  /** What came of a portion of bytes, in order: so many bytes are read, and may be parts of the events. */
+  | {
+    readonly type: "taken";
+    readonly count: number;
+    readonly events: readonly FromConversation[];
+  }
   /** The peer has greeted and committed itself: it may hear our nonce now. */
   | { readonly type: "greeted"; readonly silenceMs: number }
   /**
@@ -100,8 +105,8 @@ export type FromConversation =
   | { readonly type: "untrusted" }
   /** The peer is to hear REFUSED for this reason. */
   | { readonly type: "refusing"; readonly error: PackedError }
-  | { readonly type: "data"; readonly bytes: Bytes }
-  | { readonly type: "file"; readonly file: number; readonly bytes: Bytes }
+  | { readonly type: "data"; readonly bytes: Uint8Array }
+  | { readonly type: "file"; readonly file: number; readonly bytes: Uint8Array }
   /** Both ends were said and confirmed. */
   | { readonly type: "complete" }
   /** The answer to `cut`: that was not the end of the conversation. */

@@ -3,7 +3,7 @@
  * before anything is kept, so that nobody can make us wait for, or hold, more than one frame.
  */
 
-import type { Bytes } from "../base/bytes.ts";
+import { type Bytes, concatAll } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 
@@ -32,6 +32,8 @@ export function encodeFrame(...parts: readonly Uint8Array[]): Bytes {
 export class FrameReader {
   #chunks: Uint8Array[] = [];
   #buffered = 0;
+  /** What is still to come of a frame that is read in pieces. */
+  #rest = 0;
   #error: PkiError | undefined;
 
   /** Bytes that were pushed and not yet read as frames. */
@@ -51,7 +53,54 @@ export class FrameReader {
    * @throws {PkiError} `protocol` for a length out of bounds
    */
   read(): Bytes | undefined {
+    const length = this.#peekLength();
+    if (length === undefined || this.#buffered < FRAME_HEADER_BYTES + length) return undefined;
+    this.#take(FRAME_HEADER_BYTES);
+    return this.#take(length);
+  }
+
+  /**
+   * Begins to read the next frame in pieces if its first byte is wanted and it has so many bytes.
+   * @returns so many bytes of it, or `undefined` if it is to be read whole, or too little was pushed
+   * @throws {PkiError} `protocol` for a length out of bounds
+   */
+  begin(headBytesOf: (first: number) => number | undefined): Bytes | undefined {
+    const length = this.#peekLength();
+    if (length === undefined || this.#buffered <= FRAME_HEADER_BYTES) return undefined;
+    const headBytes = headBytesOf(this.#peek(FRAME_HEADER_BYTES + 1)[FRAME_HEADER_BYTES] ?? 0);
+    if (headBytes === undefined || length < headBytes) return undefined;
+    if (this.#buffered < FRAME_HEADER_BYTES + headBytes) return undefined;
+    this.#take(FRAME_HEADER_BYTES);
+    this.#rest = length - headBytes;
+    return this.#take(headBytes);
+  }
+
+  /** Whether more is to come of the frame that was begun; until then nothing else can be read. */
+  get isWithin(): boolean {
+    return this.#rest > 0;
+  }
+
+  /** The next piece of the frame that was begun, as it was pushed: not a copy. */
+  readPiece(): Uint8Array | undefined {
+    const [chunk] = this.#chunks;
+    if (!chunk || this.#rest === 0) return undefined;
+    const piece = chunk.subarray(0, this.#rest);
+    if (piece.length === chunk.length) this.#chunks.shift();
+    else this.#chunks[0] = chunk.subarray(piece.length);
+    this.#buffered -= piece.length;
+    this.#rest -= piece.length;
+    return piece;
+  }
+
+  /** Lets go of what was pushed: what was not read of it is copied, less than a frame. */
+  letGo(): void {
+    if (this.#buffered > 0) this.#chunks = [concatAll(this.#chunks)];
+  }
+
+  /** The length of the next frame, once it is there. */
+  #peekLength(): number | undefined {
     if (this.#error) throw this.#error;
+    if (this.#rest > 0) throw new PkiError("internal", "a frame within a frame");
     if (this.#buffered < FRAME_HEADER_BYTES) return undefined;
     const header = this.#peek(FRAME_HEADER_BYTES);
     const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
@@ -64,9 +113,7 @@ export class FrameReader {
       );
       throw this.#error;
     }
-    if (this.#buffered < FRAME_HEADER_BYTES + length) return undefined;
-    this.#take(FRAME_HEADER_BYTES);
-    return this.#take(length);
+    return length;
   }
 
   /** The first bytes, contiguous, without taking them. */

@@ -25,6 +25,9 @@ import {
 import { type Message, MessageJoiner, parseMessage } from "./peer_text.ts";
 import { isCommittedTo, otherRole, type PeerRole } from "./safety_words.ts";
 
+/** The type of a piece of a file, and the number of the file. */
+const FILE_HEAD_BYTES = 5;
+
 /** What a peer says of itself; nobody has judged any of it. */
 export interface PeerHello {
   readonly mode: LineMode;
@@ -57,6 +60,7 @@ export type PeerEvent =
   }
   /** The peer has our first so many messages. */
   | { readonly type: "delivered"; readonly messages: number }
+  /** Bytes of a stream, or of a file, in portions that say nothing: not a copy of what was received. */
   | { readonly type: "data"; readonly bytes: Uint8Array }
   | { readonly type: "file"; readonly file: number; readonly bytes: Uint8Array }
   | { readonly type: "file-control"; readonly control: FileControl }
@@ -99,6 +103,8 @@ export class PeerReceiver {
   #hasSignature = false;
   #hasReceived = false;
   #consumedBytes = 0;
+  /** The number of the file that the frame which was begun is a piece of; none for data. */
+  #file: number | undefined;
   #error: unknown;
 
   constructor(options: ReceiverOptions) {
@@ -152,6 +158,11 @@ export class PeerReceiver {
     return this.#frames.bufferedBytes + this.#messages.heldBytes;
   }
 
+  /** Lets go of what was received, which may belong to somebody else from now on. */
+  letGo(): void {
+    this.#frames.letGo();
+  }
+
   /** Bytes read as frames since the last call. */
   takeConsumedBytes(): number {
     const consumed = this.#consumedBytes;
@@ -176,12 +187,46 @@ export class PeerReceiver {
   #readEvent(): PeerEvent | undefined {
     for (;;) {
       if (this.#state === "refused") return undefined;
+      if (this.#frames.isWithin) return this.#readPiece();
+      const head = this.#frames.begin((type) => this.#headBytesOf(type));
+      if (head) {
+        this.#consumedBytes += FRAME_HEADER_BYTES + head.length;
+        this.#begin(head);
+        continue;
+      }
       const frame = this.#frames.read();
       if (!frame) return undefined;
       this.#consumedBytes += FRAME_HEADER_BYTES + frame.length;
       const event = this.#take(frame[0] ?? 0, frame.subarray(1));
       if (event) return event;
     }
+  }
+
+  /** What stands before the bytes in a frame that need not be there as a whole. */
+  #headBytesOf(type: number): number | undefined {
+    return type === FRAME_TYPE.data ? 1 : type === FRAME_TYPE.file ? FILE_HEAD_BYTES : undefined;
+  }
+
+  /** The head of a frame of data, or of a piece of a file: what is in it is passed on as it comes. */
+  #begin(head: Bytes): void {
+    this.#checkMayCome();
+    if (head[0] === FRAME_TYPE.data) {
+      this.#file = undefined;
+      return;
+    }
+    this.#checkFiles();
+    this.#receivedBytes += FILE_HEAD_BYTES - 1;
+    this.#file = new DataView(head.buffer, head.byteOffset).getUint32(1);
+  }
+
+  #readPiece(): PeerEvent | undefined {
+    const bytes = this.#frames.readPiece();
+    if (!bytes) return undefined;
+    this.#consumedBytes += bytes.length;
+    this.#receivedBytes += bytes.length;
+    return this.#file === undefined
+      ? { type: "data", bytes }
+      : { type: "file", file: this.#file, bytes };
   }
 
   #open(): { readonly signs: boolean } | undefined {
@@ -200,27 +245,24 @@ export class PeerReceiver {
       const control = parseControl(body);
       return control && this.#takeControl(control);
     }
-    if (this.#state !== "open") throw broke("a message before both sides are ready");
-    if (this.#hasPeerEnded) throw broke("a message behind the end");
+    this.#checkMayCome();
     switch (type) {
       case FRAME_TYPE.text:
         this.#receivedBytes += body.length;
         return this.#takeText(body);
-      case FRAME_TYPE.data:
-        this.#receivedBytes += body.length;
-        return { type: "data", bytes: body };
-      case FRAME_TYPE.file: {
+      case FRAME_TYPE.file:
         this.#checkFiles();
-        if (body.length < 4) throw broke("a piece of a file without its number");
-        this.#receivedBytes += body.length;
-        const file = new DataView(body.buffer, body.byteOffset).getUint32(0);
-        return { type: "file", file, bytes: body.subarray(4) };
-      }
+        throw broke("a piece of a file without its number");
       case FRAME_TYPE.end:
         return this.#takeEnd(body);
       default:
         throw broke(`a frame of the unknown type ${type}`);
     }
+  }
+
+  #checkMayCome(): void {
+    if (this.#state !== "open") throw broke("a message before both sides are ready");
+    if (this.#hasPeerEnded) throw broke("a message behind the end");
   }
 
   #takeText(body: Uint8Array): PeerEvent | undefined {
