@@ -202,21 +202,22 @@ export class PeerReceiver {
     }
   }
 
-  /** What stands before the bytes in a frame that need not be there as a whole. */
+  /**
+   * What stands before the bytes in a frame that need not be there as a whole; one that may not come
+   * now is judged when it is.
+   */
   #headBytesOf(type: number): number | undefined {
-    return type === FRAME_TYPE.data ? 1 : type === FRAME_TYPE.file ? FILE_HEAD_BYTES : undefined;
+    if (this.#state !== "open" || this.#hasPeerEnded) return undefined;
+    if (type === FRAME_TYPE.data) return 1;
+    return type === FRAME_TYPE.file && this.#hasFiles ? FILE_HEAD_BYTES : undefined;
   }
 
   /** The head of a frame of data, or of a piece of a file: what is in it is passed on as it comes. */
   #begin(head: Bytes): void {
-    this.#checkMayCome();
-    if (head[0] === FRAME_TYPE.data) {
-      this.#file = undefined;
-      return;
-    }
-    this.#checkFiles();
-    this.#receivedBytes += FILE_HEAD_BYTES - 1;
-    this.#file = new DataView(head.buffer, head.byteOffset).getUint32(1);
+    this.#receivedBytes += head.length - 1;
+    this.#file = head.length === FILE_HEAD_BYTES
+      ? new DataView(head.buffer, head.byteOffset).getUint32(1)
+      : undefined;
   }
 
   #readPiece(): PeerEvent | undefined {
@@ -245,7 +246,8 @@ export class PeerReceiver {
       const control = parseControl(body);
       return control && this.#takeControl(control);
     }
-    this.#checkMayCome();
+    if (this.#state !== "open") throw broke("a message before both sides are ready");
+    if (this.#hasPeerEnded) throw broke("a message behind the end");
     switch (type) {
       case FRAME_TYPE.text:
         this.#receivedBytes += body.length;
@@ -258,11 +260,6 @@ export class PeerReceiver {
       default:
         throw broke(`a frame of the unknown type ${type}`);
     }
-  }
-
-  #checkMayCome(): void {
-    if (this.#state !== "open") throw broke("a message before both sides are ready");
-    if (this.#hasPeerEnded) throw broke("a message behind the end");
   }
 
   #takeText(body: Uint8Array): PeerEvent | undefined {
@@ -288,10 +285,12 @@ export class PeerReceiver {
     return { type: "peer-end", bytes: this.#receivedBytes };
   }
 
+  get #hasFiles(): boolean {
+    return hasFiles(this.#options.mode) && this.#hello !== undefined && hasFiles(this.#hello.mode);
+  }
+
   #checkFiles(): void {
-    if (!hasFiles(this.#options.mode) || !this.#hello || !hasFiles(this.#hello.mode)) {
-      throw broke("files where there are none");
-    }
+    if (!this.#hasFiles) throw broke("files where there are none");
   }
 
   #takeControl(control: Control): PeerEvent | undefined {

@@ -200,3 +200,68 @@ test("FrameReader with one flipped bit gives the same frames before it and never
     { seed: 20_260_731, numRuns: 300 },
   );
 });
+
+/** Frames of type 3 in pieces, the others whole; what is in a frame of type 3 as one. */
+function readInPieces(reader: FrameReader, into: number[][]): void {
+  for (;;) {
+    if (reader.isWithin) {
+      const piece = reader.readPiece();
+      if (!piece) return;
+      into.at(-1)?.push(...piece);
+    } else {
+      const head = reader.begin((type) => type === 3 ? 2 : undefined);
+      const whole = head ?? reader.read();
+      if (!whole) return;
+      into.push([...whole]);
+    }
+  }
+}
+
+test("FrameReader reads some frames in pieces and others whole, however they are cut", () => {
+  const body = fc.tuple(fc.constantFrom(1, 3), fc.uint8Array({ maxLength: 40 }));
+  const portions = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 10 });
+  fc.assert(
+    fc.property(fc.array(body, { maxLength: 8 }), portions, fc.boolean(), (bodies, sizes, goes) => {
+      const frames = bodies.map(([type, bytes]) => Uint8Array.of(type, ...bytes));
+      const stream = concatBytes(...frames.map((frame) => encodeFrame(frame)));
+      const reader = new FrameReader();
+      const read: number[][] = [];
+      for (let at = 0, i = 0; at < stream.length; i++) {
+        const portion = stream.slice(at, at + (sizes[i % sizes.length] ?? 1));
+        reader.push(portion);
+        readInPieces(reader, read);
+        if (goes) {
+          reader.letGo();
+          portion.fill(0); // it belongs to somebody else now
+        }
+        at += portion.length;
+      }
+      assert.deepEqual(read, frames.map((frame) => [...frame]));
+      assert.equal(reader.bufferedBytes, 0);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("FrameReader gives pieces as they were pushed, without a copy", () => {
+  const reader = new FrameReader();
+  const pushed = encodeFrame(Uint8Array.of(3, 7, 8, 9));
+  reader.push(pushed.subarray(0, 7));
+  assert.deepEqual(reader.begin(() => 1), Uint8Array.of(3));
+  const piece = reader.readPiece();
+  assert.deepEqual([...piece ?? []], [7, 8]);
+  assert.equal(piece?.buffer, pushed.buffer);
+  assert.equal(reader.readPiece(), undefined, "until more comes");
+  assert.throws(() => reader.read(), { kind: "internal" }, "nothing else can be read meanwhile");
+  reader.push(pushed.subarray(7));
+  assert.deepEqual([...reader.readPiece() ?? []], [9]);
+  assert.equal(reader.isWithin, false);
+});
+
+test("FrameReader begins no frame with a bad length, and none that is too short", () => {
+  const reader = new FrameReader();
+  reader.push(concatBytes(encodeFrame(Uint8Array.of(3)), header(65_537)));
+  assert.equal(reader.begin(() => 2), undefined);
+  assert.deepEqual(reader.read(), Uint8Array.of(3));
+  assert.throws(() => reader.begin(() => 1), { kind: "protocol" });
+});
