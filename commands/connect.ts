@@ -7,6 +7,7 @@ import { callPeer } from "../lib/peer/call.ts";
 import type { LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import { checkId } from "../lib/x509/names.ts";
+import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing } from "./conversation.ts";
 import { announceStatus } from "./converse.ts";
@@ -18,7 +19,13 @@ import {
   switchFlag,
   textFlag,
 } from "./globals.ts";
-import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import {
+  CONTACTS_DESCRIPTION,
+  OFFLINE_DESCRIPTION,
+  OFFLINE_FLAG,
+  type PeerFlags,
+  takePart,
+} from "./participant.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
 import {
@@ -96,12 +103,17 @@ export async function connect(
   });
   await announceStatus(participant, conversing.tell);
   const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });
+  const contacts = new ContactCheck({
+    surroundings,
+    identity: participant.identity,
+    tell: conversing.tell,
+  });
   /** Why we turned the peer away, with its hint, which does not travel. */
   let refusal: unknown;
   const line = await callPeer(address, participant.identity, {
     mode: conversing.mode,
     greeting: {
-      status: participant.status?.response,
+      ...participant.greeting(),
       wait: flags.wait ?? false,
       ...transcripts.greeting,
     },
@@ -120,7 +132,10 @@ export async function connect(
         rememberPeer(surroundings, where, peer);
         handlers.onOpen(peer, opening);
       };
-      return transcripts.keep({ role: "caller", line: getLine }, { ...handlers, onOpen });
+      return transcripts.keep(
+        { role: "caller", line: getLine },
+        contacts.guard(getLine, { ...handlers, onOpen }),
+      );
     },
   });
   const stop = new PkiError("interrupted", "interrupted");
@@ -167,6 +182,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
       "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
       "what the peer sends to stdout, and the exit code is 0 only if everything arrived.\n\n" +
       TRANSCRIPT_DESCRIPTION +
+      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki connect localhost:7450 --id bob\n" +

@@ -101,9 +101,9 @@ function describe({ id, fingerprint, notAfterMs }: Peer): string {
   }…`;
 }
 
-function openEvent({ id, fingerprint, notAfterMs, mode, status }: Peer) {
+function openEvent({ id, fingerprint, notAfterMs, mode, status, words }: Peer) {
   const notAfter = new Date(notAfterMs).toISOString();
-  return { event: "connected", peer: id, fingerprint, notAfter, mode, status };
+  return { event: "connected", peer: id, fingerprint, notAfter, mode, status, words };
 }
 
 export function endEvent(peer: string | undefined, error: PkiError | undefined) {

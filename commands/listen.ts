@@ -5,6 +5,7 @@ import { PkiError } from "../lib/base/errors.ts";
 import type { LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
+import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing } from "./conversation.ts";
 import { announceStatus } from "./converse.ts";
@@ -17,7 +18,13 @@ import {
   switchFlag,
   textFlag,
 } from "./globals.ts";
-import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import {
+  CONTACTS_DESCRIPTION,
+  OFFLINE_DESCRIPTION,
+  OFFLINE_FLAG,
+  type PeerFlags,
+  takePart,
+} from "./participant.ts";
 import { Reception } from "./reception.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
@@ -73,6 +80,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   await announceStatus(participant, tell);
   const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });
   const reception = new Reception(tell);
+  const contacts = new ContactCheck({ surroundings, identity, tell });
   const over = Promise.withResolvers<void>();
   /** Why no further peer would trust us. */
   let loss: PkiError | undefined;
@@ -82,7 +90,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     port: flags.port,
     identity,
     mode,
-    greeting: () => ({ status: status?.response, ...transcripts.greeting }),
+    greeting: () => ({ ...participant.greeting(), ...transcripts.greeting }),
     isOffline,
     handle: ({ line }) => {
       const handlers = conversing.handle(line, async (peer) => {
@@ -95,7 +103,10 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         reception.opened(line());
         handlers.onOpen(peer, opening);
       };
-      return transcripts.keep({ role: "listener", line }, { ...handlers, onOpen });
+      return transcripts.keep(
+        { role: "listener", line },
+        contacts.guard(line, { ...handlers, onOpen }),
+      );
     },
     onOver: (line, error) => {
       const isConversation = reception.over(line, () => {
@@ -179,6 +190,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       "for byte: stdin goes to the peer, and what the peer sends to stdout. When the peer\n" +
       "hangs up, pki listens again.\n\n" +
       TRANSCRIPT_DESCRIPTION +
+      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki listen --id alice\n" +

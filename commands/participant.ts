@@ -9,9 +9,15 @@ import { type Address, formatAddress } from "../lib/client/address.ts";
 import type { ServerConnection } from "../lib/client/server_connection.ts";
 import { fetchStatus } from "../lib/client/status.ts";
 import { askServer } from "../lib/peer/ask_server.ts";
-import { findIdentity, type PeerIdentity, unlockIdentity } from "../lib/peer/identity.ts";
-import type { LineHandlers } from "../lib/peer/line.ts";
+import {
+  findIdentity,
+  type LockedIdentity,
+  type PeerIdentity,
+  unlockIdentity,
+} from "../lib/peer/identity.ts";
+import type { Greeting, LineHandlers } from "../lib/peer/line.ts";
 import { OwnStatus, scheduleTimer } from "../lib/peer/own_status.ts";
+import type { Endorsement } from "../lib/protocol/endorsement.ts";
 import { type GlobalFlags, type Surroundings, switchFlag } from "./globals.ts";
 import { Keyring } from "./keyring.ts";
 
@@ -22,6 +28,11 @@ export const OFFLINE_DESCRIPTION =
   "Whether a certificate was revoked, the server says: each side asks it about its own\n" +
   "and shows the other the answer, so one side has to reach the server. With --offline\n" +
   "nobody is asked, and a peer who shows no answer is accepted with a warning.\n\n";
+
+/** What the help of both commands says about people who were talked to before. */
+export const CONTACTS_DESCRIPTION =
+  "Whoever you talk to is remembered by their key: see pki contacts. With another key,\n" +
+  "which the one before does not vouch for, you are asked, or they are refused.\n\n";
 
 export interface PeerFlags extends GlobalFlags {
   readonly offline?: boolean;
@@ -39,6 +50,22 @@ export interface Participant {
    */
   readonly statusAsked: Promise<PkiError | undefined>;
   readonly askStatus: LineHandlers["askStatus"];
+  /** What peers hear of this side first. */
+  readonly greeting: () => Greeting;
+}
+
+/** What earlier keys have signed; without it peers who know one of these ask, or refuse. */
+function loadEndorsements(
+  surroundings: Surroundings,
+  { id, leaf }: LockedIdentity,
+): readonly Endorsement[] {
+  try {
+    return surroundings.home.files(id).endorsements.leadingTo(leaf.spki);
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    surroundings.warn(error.message, error.hint);
+    return [];
+  }
 }
 
 /**
@@ -75,6 +102,7 @@ export async function takePart(
   });
   const statusAsked = Promise.resolve(status?.refresh());
   statusAsked.catch(() => {}); // a wrong password comes first; who waits for this hears of it
+  const endorsements = loadEndorsements(surroundings, locked);
   const opened = unlockIdentity(locked, await new Keyring(surroundings, id).keyOf(locked));
   return {
     identity: {
@@ -86,6 +114,7 @@ export async function takePart(
     isOffline,
     status,
     statusAsked,
+    greeting: () => ({ status: status?.response, endorsements }),
     askStatus: async (request) => {
       if (!address) throw new PkiError("internal", "asking the server in spite of --offline");
       const { response } = await ask(

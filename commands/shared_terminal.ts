@@ -69,7 +69,8 @@ export class SharedTerminal {
     return {
       ...terminal,
       askPassword: (message) => this.#ask(() => terminal.askPassword(message)),
-      askText: (message, placeholder) => this.#ask(() => terminal.askText(message, placeholder)),
+      askText: (message, placeholder, signal) =>
+        this.#ask(() => terminal.askText(message, placeholder, signal)),
       confirm: (message) => this.#ask(() => terminal.confirm(message)),
     };
   }

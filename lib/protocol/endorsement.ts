@@ -33,8 +33,8 @@ export const ENDORSEMENTS_MAX = 8;
 const KEY_BYTES_MAX = 1200;
 /** RSA of 8,192 bits. */
 const SIGNATURE_BYTES_MAX = 1024;
-/** The year 10889; beyond 2^53 a number in JSON would not be exact. */
-const TIME_MS_MAX = Number.MAX_SAFE_INTEGER;
+/** The last moment that a `Date` can be, in the year 275760: later times cannot be shown. */
+const TIME_MS_MAX = 8.64e15;
 
 const LABEL = "pki/1 endorsement";
 

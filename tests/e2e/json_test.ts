@@ -165,7 +165,7 @@ test(
       const listener = await world.listen("alice", [], { input: "" });
       const conversation = "pki listen, pki connect";
       const caller = await world.ok("bob", ["connect", `localhost:${listener.port}`, "--json"]);
-      assert.deepEqual(checkEvents(caller.stderr, conversation), ["connected", "ended"]);
+      assert.deepEqual(checkEvents(caller.stderr, conversation), ["connected", "contact", "ended"]);
       await world.run([
         ...["connect", `localhost:${listener.port}`, "--expect", "carol", "--id", "bob"],
         ...["--password-file", world.passwordFile("bob")],
@@ -173,9 +173,15 @@ test(
       await listener.running.waitFor(/turned-away/);
       const listened = await listener.running.end();
       assert.deepEqual(checkEvents(listened.stderr, conversation), [
-        ...["listening", "connected", "ended", "listening", "turned-away"],
+        ...["listening", "connected", "contact", "ended", "listening", "turned-away"],
       ]);
       checkStderr(listened.stderr);
+      assert.equal(
+        (await printLines(world, "pki contacts, pki contacts ls", ["contacts"])).length,
+        2,
+      );
+      await print(world, "pki contacts show", ["contacts", "show", "bob"]);
+      await print(world, "pki contacts forget", ["contacts", "forget", "bob"]);
 
       const receiving = world.startAs("bob", [
         ...["receive", "--host", "127.0.0.1", "--port", "0", "--json", "--once"],
