@@ -176,13 +176,20 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
 
       await t.test("Ctrl-C ends a transcript as well", async () => {
         const path = world.path("interrupted.jsonl");
-        const args = calling(world, "bob", [port, "--transcript", path]);
+        const args = calling(world, "bob", [port, "--transcript", path, "--json"]);
         await inTerminal(world, args, async (bob) => {
-          await bob.waitFor(/and both sign at the end/);
+          await bob.waitFor(/"event":"transcript"/);
           await bob.enter("I have to go");
           await alice.waitFor(/bob: I have to go/);
           await bob.press("C-c");
           assert.equal(await bob.exitCode(), 130);
+          const told = bob.raw().match(/\{"event":"transcript[^}]*\}/g) ?? [];
+          const events = told.map((line) => {
+            const { event } = JSON.parse(line) as { readonly event: string };
+            documented(`${event} (pki listen, pki connect)`, line);
+            return event;
+          });
+          assert.deepEqual(events, ["transcript", "transcript-kept"]);
           await alice.waitFor(/the transcript is in .*alice-5\.jsonl, /);
         });
         assert.equal(open(path).at(-1)?.["type"], "seal");
@@ -220,6 +227,24 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
           /^ {2}kept by alice, and sealed; began .* UTC, broke off .*: the line was cut /m,
         );
       });
+    });
+
+    await t.test("who listens is asked too, and typing goes on behind the question", async () => {
+      const path = world.path("asked.jsonl");
+      await inTerminal(world, listening(world, "bob"), async (bob) => {
+        const args = calling(world, "alice", [await portOf(bob), "--transcript", path]);
+        await inTerminal(world, args, async (alice) => {
+          await bob.waitFor(/alice keeps a transcript of this talk and asks you to sign it/);
+          await alice.waitFor(/bob is being asked/);
+          await sayYes(bob);
+          await bob.waitFor(/alice keeps a transcript of this talk, and you both sign it/);
+          await bob.enter("that is fine with me");
+          await alice.waitFor(/bob: that is fine with me/);
+          await alice.enter("/quit");
+          assert.equal(await alice.exitCode(), 0);
+        });
+      });
+      assert.equal((await verify(path)).code, 0);
     });
 
     await t.test("what was done to a file is told, with the line", async () => {
@@ -309,6 +334,13 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
       assert.equal((await world.run(args, { env: home })).code, 5, "nothing is pinned there");
       const root = ["--root", `${world.home}/root.crt`];
       assert.equal((await world.run([...args, ...root], { env: home })).code, 0);
+      const foreign = await Forge.foreign(world);
+      const untrusted = await verify(alices, "--root", foreign.rootPath, "--json");
+      assert.equal(untrusted.code, 6);
+      const { outcome, line, why } = documented("pki transcript verify", untrusted.stdout);
+      assert.deepEqual([outcome, line], ["wrong", null]);
+      assert.match(String(why), /^cannot trust the transcript: the certificate of bob: /);
+      assert.match(untrusted.stderr, /it was kept under another root: if you trust that, name it/);
       const piped = await world.run(["transcript", "verify", "-", "--json"], {
         input: fs.readFileSync(alices),
       });
