@@ -11,6 +11,7 @@ import type { PkiContext } from "./context.ts";
 import { kebab } from "./globals.ts";
 import { PLAIN } from "./paint.ts";
 import { makeApplication } from "./program.ts";
+import { TARGET_PLACEHOLDER } from "./target.ts";
 
 export interface Candidates {
   /** What may stand in place of the last word. */
@@ -155,6 +156,13 @@ function candidatesOf(
     }
     case "HOST:PORT":
       return { words: addressesKnown(home).filter((address) => address.startsWith(typed)) };
+    case TARGET_PLACEHOLDER: {
+      const at = typed.indexOf("@");
+      const before = typed.slice(0, at + 1); // whoever is to answer there
+      const others = at === -1 ? namesKnown(home, names) : [];
+      const words = [...others, ...addressesKnown(home).map((address) => before + address)];
+      return { words: words.filter((word) => word.startsWith(typed)) };
+    }
     case "DIR":
       return { words: [], files: "folders" };
     case "FILE":

@@ -2,7 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { formatAddress, parseAddress } from "../lib/client/address.ts";
+import { formatAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
 import type { LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
@@ -11,14 +11,8 @@ import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing } from "./conversation.ts";
 import { announceStatus } from "./converse.ts";
-import {
-  aborted,
-  DEFAULT_PEER_PORT,
-  GLOBAL_FLAGS,
-  Surroundings,
-  switchFlag,
-  textFlag,
-} from "./globals.ts";
+import { expectedOf, findDestination } from "./finding.ts";
+import { aborted, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import {
   CONTACTS_DESCRIPTION,
   OFFLINE_DESCRIPTION,
@@ -34,6 +28,7 @@ import {
   TRANSCRIPT_FLAG,
   Transcripts,
 } from "./transcript.ts";
+import { parseTarget, TARGET_PLACEHOLDER } from "./target.ts";
 
 export interface ConnectFlags extends PeerFlags {
   readonly expect?: string;
@@ -41,7 +36,7 @@ export interface ConnectFlags extends PeerFlags {
   readonly wait?: boolean;
 }
 
-/** Compares who answers with who is expected, or with who answered at this address before. */
+/** Compares who answers with who answered at this address before, unless it is who is expected. */
 async function checkPeer(
   surroundings: Surroundings,
   where: string,
@@ -49,11 +44,6 @@ async function checkPeer(
   expected: string | undefined,
 ): Promise<void> {
   const { home, context } = surroundings;
-  if (expected !== undefined && id !== expected) {
-    throw new PkiError("untrusted", `"${id}" answers at ${where}, not "${expected}"`, {
-      hint: `ask "${expected}" for the address, or say who is expected with --expect`,
-    });
-  }
   const remembered = home.loadConfig().peers?.[where];
   if (remembered === id) return;
   if (remembered !== undefined && expected === undefined) {
@@ -88,8 +78,9 @@ export async function connect(
   target: string,
 ): Promise<void> {
   if (flags.expect !== undefined) checkId(flags.expect);
-  const address = parseAddress(target, DEFAULT_PEER_PORT);
-  const where = formatAddress(address);
+  const { expect, offline: isOffline = false } = flags;
+  const called = parseTarget(target);
+  const expected = expectedOf(called, { expect, isOffline });
   const terminal = new SharedTerminal(context);
   const surroundings = new Surroundings(terminal.context, flags);
   checkTranscript(surroundings, flags.transcript);
@@ -110,7 +101,13 @@ export async function connect(
   });
   /** Why we turned the peer away, with its hint, which does not travel. */
   let refusal: unknown;
-  const line = await callPeer(address, participant.identity, {
+  const destination = await findDestination(surroundings, called, {
+    identity: participant.identity,
+    expect,
+    isOffline,
+    tell: conversing.tell,
+  });
+  const line = await callPeer(destination, participant.identity, {
     mode: conversing.mode,
     greeting: {
       ...participant.greeting(),
@@ -119,10 +116,11 @@ export async function connect(
     },
     isOffline: participant.isOffline,
     signal: context.signal,
-    handle: (getLine) => {
+    handle: (getLine, address) => {
+      const where = formatAddress(address);
       const handlers = conversing.handle(getLine, async (peer) => {
         try {
-          await checkPeer(surroundings, where, peer, flags.expect);
+          await checkPeer(surroundings, where, peer, expected);
         } catch (error) {
           refusal = error;
           throw error;
@@ -170,23 +168,32 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
     },
     positional: {
       kind: "tuple",
-      parameters: [{ brief: "Where the peer listens", parse: String, placeholder: "HOST:PORT" }],
+      parameters: [{
+        brief: "Whom to call, or where the peer listens",
+        parse: String,
+        placeholder: TARGET_PLACEHOLDER,
+      }],
     },
   },
   docs: {
-    customUsage: ["HOST:PORT [--id NAME] [--expect NAME] [--wait] [options]"],
+    customUsage: [
+      "NAME[@HOST:PORT] [--id NAME] [--wait] [options]",
+      "HOST:PORT [--id NAME] [--expect NAME] [--wait] [options]",
+    ],
     brief: "Call a peer who listens",
     fullDescription:
-      "Calls somebody who waits with pki listen. Who answered at an address is remembered,\n" +
-      "and somebody else there later is refused. At a terminal people talk, line by line.\n" +
+      "Calls somebody who waits with pki listen: bob where bob has announced to be (pki\n" +
+      "listen --announce), bob@host:port there, and in both cases nobody but bob. At a mere\n" +
+      "address anybody may answer; who did is remembered, and somebody else there later is\n" +
+      "refused. At a terminal people talk, line by line.\n" +
       "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
       "what the peer sends to stdout, and the exit code is 0 only if everything arrived.\n\n" +
       TRANSCRIPT_DESCRIPTION +
       CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
-      "  pki connect localhost:7450 --id bob\n" +
-      "  pki connect alice.example.org --expect alice\n" +
+      "  pki connect alice\n" +
+      "  pki connect alice@alice.example.org:9000 --id bob\n" +
       "  tar c . | pki connect localhost:7450",
   },
 });

@@ -7,6 +7,13 @@ import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
 import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
+import {
+  ANNOUNCE_DESCRIPTION,
+  ANNOUNCE_FLAGS,
+  type AnnounceFlags,
+  checkAnnounceFlags,
+  startAnnouncing,
+} from "./announcing.ts";
 import { startConversing } from "./conversation.ts";
 import { announceStatus } from "./converse.ts";
 import {
@@ -35,7 +42,7 @@ import {
   Transcripts,
 } from "./transcript.ts";
 
-export interface ListenFlags extends PeerFlags {
+export interface ListenFlags extends PeerFlags, AnnounceFlags {
   readonly host: string;
   readonly port: number;
   readonly allow?: string;
@@ -63,6 +70,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   const surroundings = new Surroundings(terminal.context, flags);
   const allowed = parseAllowed(flags.allow);
   checkTranscript(surroundings, flags.transcript);
+  checkAnnounceFlags(flags);
   if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
   const participant = await takePart(surroundings, flags);
   const { identity, isOffline, status } = participant;
@@ -128,6 +136,10 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     `${identity.id} is listening on port ${listening.port}; ` +
       `others call with: pki connect HOST:${listening.port}`,
   );
+  const stopAnnouncing = startAnnouncing(surroundings, {
+    ...{ flags, identity, listening, tell },
+    command: `pki connect ${identity.id}`,
+  });
   status?.keepFresh({
     onBack: () =>
       tell({ event: "stapled" }, "the server answers: peers need not ask it themselves"),
@@ -147,7 +159,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   } finally {
     status?.stop();
     reception.close();
-    await listening.close();
+    await Promise.all([stopAnnouncing(), listening.close()]);
     conversing.close?.();
   }
   if (transcripts.failure) throw transcripts.failure;
@@ -176,12 +188,13 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       allow: textFlag("Who may call, with commas between [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
       transcript: TRANSCRIPT_FLAG,
+      ...ANNOUNCE_FLAGS,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
   },
   docs: {
-    customUsage: ["[--id NAME] [--port PORT] [--allow NAME,…] [--once] [options]"],
+    customUsage: ["[--announce] [--port PORT] [--allow NAME,…] [--once] [options]"],
     brief: "Wait for a peer and converse",
     fullDescription:
       "Waits for somebody to call with pki connect. Both sides prove who they are with\n" +
@@ -191,9 +204,10 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       "hangs up, pki listens again.\n\n" +
       TRANSCRIPT_DESCRIPTION +
       CONTACTS_DESCRIPTION +
+      ANNOUNCE_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
-      "  pki listen --id alice\n" +
+      "  pki listen --announce\n" +
       "  pki listen --allow bob,carol --port 9000\n" +
       "  pki listen --once > backup.tar",
   },

@@ -11,6 +11,13 @@ import { FileStore } from "../lib/peer/file_store.ts";
 import type { Line } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import type { Peer } from "../lib/peer/ports.ts";
+import {
+  ANNOUNCE_DESCRIPTION,
+  ANNOUNCE_FLAGS,
+  type AnnounceFlags,
+  checkAnnounceFlags,
+  startAnnouncing,
+} from "./announcing.ts";
 import { Consent, type ConsentFlags } from "./consent.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, teller } from "./converse.ts";
@@ -30,7 +37,7 @@ import { parseBytes } from "./quantity.ts";
 import { describeReceived, ReceivingLine } from "./receiving.ts";
 import { TransferBar } from "./transfer_bar.ts";
 
-export interface ReceiveFlags extends PeerFlags, ConsentFlags {
+export interface ReceiveFlags extends PeerFlags, ConsentFlags, AnnounceFlags {
   readonly dir?: string;
   readonly host: string;
   readonly port: number;
@@ -53,6 +60,7 @@ function checkReceived({ end, failed, offer, files, folders }: Received): void {
 export async function receive(context: PkiContext, flags: ReceiveFlags): Promise<void> {
   const surroundings = new Surroundings(context, flags);
   const allowed = parseAllowed(flags.allow);
+  checkAnnounceFlags(flags);
   const bar = new TransferBar(surroundings);
   const tell = teller(surroundings, (line) => bar.note(line));
   const consent = new Consent(surroundings, { flags, tell });
@@ -152,6 +160,10 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
     `${identity.id} waits for files on port ${listening.port}, for ${folder}; ` +
       `others send with: pki send HOST:${listening.port} FILE`,
   );
+  const stopAnnouncing = startAnnouncing(surroundings, {
+    ...{ flags, identity, listening, tell },
+    command: `pki send ${identity.id} FILE`,
+  });
   status?.keepFresh({
     onBack: () =>
       tell({ event: "stapled" }, "the server answers: peers need not ask it themselves"),
@@ -172,7 +184,7 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
   } finally {
     bar.stop();
     status?.stop();
-    await listening.close();
+    await Promise.all([stopAnnouncing(), listening.close()]);
   }
 }
 
@@ -206,12 +218,13 @@ export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
         brief: "Port, 0 for any free one",
         placeholder: "PORT",
       },
+      ...ANNOUNCE_FLAGS,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
   },
   docs: {
-    customUsage: ["[--dir DIR] [--allow NAME,…] [--max-bytes BYTES] [--once] [options]"],
+    customUsage: ["[--dir DIR] [--allow NAME,…] [--announce] [--once] [options]"],
     brief: "Wait for files that people send",
     fullDescription:
       "Waits for somebody to call with pki send, and stores what is sent. At a terminal it\n" +
@@ -221,9 +234,10 @@ export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
       "Names are made harmless, nothing is written outside of the folder, and a file gets\n" +
       "its name only when all of it is there and its SHA-256 is right. What is there of it\n" +
       "when the line is cut is kept, and gone on with when the same person sends it again.\n\n" +
+      ANNOUNCE_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
-      "  pki receive\n" +
+      "  pki receive --announce\n" +
       "  pki receive --dir incoming --allow bob,carol --max-bytes 20G\n" +
       "  pki receive --once --allow bob",
   },

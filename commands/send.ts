@@ -4,14 +4,14 @@ import { setTimeout } from "node:timers/promises";
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
-import { formatAddress, parseAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
 import type { SendingEvent } from "../lib/peer/file_sending.ts";
 import { type SentFile, type Walk, walkFiles } from "../lib/peer/file_walk.ts";
 import { checkId } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, type Conversing, teller } from "./converse.ts";
-import { DEFAULT_PEER_PORT, GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { expectedOf, findDestination } from "./finding.ts";
+import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import {
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
@@ -21,6 +21,7 @@ import {
 } from "./participant.ts";
 import { SendingLine } from "./sending.ts";
 import { SendingTally } from "./sending_tally.ts";
+import { parseTarget, type Target } from "./target.ts";
 import { TransferBar } from "./transfer_bar.ts";
 
 export interface SendFlags extends PeerFlags {
@@ -44,7 +45,7 @@ interface Sending {
   readonly tell: Conversing["tell"];
   readonly bar: TransferBar;
   readonly tally: SendingTally;
-  readonly target: string;
+  readonly target: Target;
   readonly flags: SendFlags;
   /** Who has answered; from then on a line that is cut is tried again. */
   peer?: string;
@@ -97,9 +98,14 @@ async function tryOnce(sending: Sending): Promise<void> {
   const { surroundings, participant, tell, tally, bar, target, flags } = sending;
   const { signal } = surroundings.context;
   const files = tally.left;
-  let refusal: unknown;
   let sendingLine: SendingLine | undefined;
-  await callPeer(parseAddress(target, DEFAULT_PEER_PORT), participant.identity, {
+  const destination = await findDestination(surroundings, target, {
+    identity: participant.identity,
+    expect: flags.expect,
+    isOffline: participant.isOffline,
+    tell,
+  });
+  await callPeer(destination, participant.identity, {
     mode: "files",
     greeting: { status: participant.status?.response },
     isOffline: participant.isOffline,
@@ -111,15 +117,7 @@ async function tryOnce(sending: Sending): Promise<void> {
         askStatus: participant.askStatus,
         files,
         on: (event) => followOne(sending, files, event),
-        admit: ({ id }) => {
-          if (flags.expect !== undefined && id !== flags.expect) {
-            refusal = new PkiError(
-              "untrusted",
-              `"${id}" answers at ${target}, not "${flags.expect}"`,
-            );
-            throw refusal;
-          }
-        },
+        admit: () => {}, // who answers is whom the destination expects
         onOpen: ({ id }) => {
           sending.peer = id;
         },
@@ -129,8 +127,6 @@ async function tryOnce(sending: Sending): Promise<void> {
   });
   try {
     await sendingLine?.run(signal);
-  } catch (error) {
-    throw refusal ?? error;
   } finally {
     bar.stop();
   }
@@ -187,11 +183,12 @@ function isLost(
 export async function send(
   context: PkiContext,
   flags: SendFlags,
-  target: string,
+  called: string,
   ...paths: readonly string[]
 ): Promise<void> {
   if (flags.expect !== undefined) checkId(flags.expect);
-  formatAddress(parseAddress(target, DEFAULT_PEER_PORT));
+  const target = parseTarget(called);
+  expectedOf(target, { expect: flags.expect, isOffline: flags.offline ?? false });
   const surroundings = new Surroundings(context, flags);
   const walk = await walkFiles(paths);
   const bar = new TransferBar(surroundings);
@@ -240,18 +237,22 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
     },
   },
   docs: {
-    customUsage: ["HOST:PORT FILE… [--id NAME] [--expect NAME] [options]"],
+    customUsage: [
+      "NAME[@HOST:PORT] FILE… [--id NAME] [options]",
+      "HOST:PORT FILE… [--id NAME] [--expect NAME] [options]",
+    ],
     brief: "Send files and folders to a person",
     fullDescription:
       "Sends files, and folders with all that is in them, to somebody who waits with\n" +
-      "pki receive. What arrives is verified by SHA-256 and never takes the place of\n" +
-      "another file. Where the line is cut pki calls again, and what has arrived is not\n" +
-      "sent twice; nor is it when the same is sent again later. The exit code is 0 only\n" +
-      "if everything is stored there and verified. Symbolic links in a folder, and what\n" +
-      "is neither file nor folder, are left out, and named.\n\n" +
+      "pki receive: bob where bob has announced to be (--announce), or at an address. What\n" +
+      "arrives is verified by SHA-256 and never takes the place of another file. Where the\n" +
+      "line is cut pki calls again, and what has arrived is not sent twice; nor is it when\n" +
+      "the same is sent again later. The exit code is 0 only if everything is stored there\n" +
+      "and verified. Symbolic links in a folder, and what is neither file nor folder, are\n" +
+      "left out, and named.\n\n" +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
-      "  pki send alice.example.org:7450 report.pdf\n" +
+      "  pki send alice report.pdf\n" +
       "  pki send --expect alice localhost:7450 photos notes.txt",
   },
 });

@@ -31,7 +31,7 @@ const REFUSED: Readonly<Record<string, readonly [why: string, hint: string]>> = 
 /** What a command cannot do without, and how it is asked for. */
 const QUESTIONS: Readonly<Record<string, string>> = {
   request: "Whose certificate?",
-  connect: "Where? (host:port)",
+  connect: "Whom? (a name, or host:port)",
 };
 
 export type Meaning =

@@ -109,7 +109,8 @@ export function explainFailures(
   failures: readonly Failure[],
   { addresses, whom, hint }: Pick<DialAnyOptions, "addresses" | "whom" | "hint">,
 ): PkiError {
-  const byReason = Map.groupBy(failures, ({ error }) => messageOf(error));
+  const inOrder = failures.toSorted((a, b) => a.source - b.source);
+  const byReason = Map.groupBy(inOrder, ({ error }) => messageOf(error));
   const reasons = [...byReason].map(([why, these]) => {
     const places = these.map(({ place, source }) => place ?? addresses[source])
       .filter((place) => place !== undefined)

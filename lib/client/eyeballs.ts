@@ -91,17 +91,19 @@ class Race<Connection> {
   start(): void {
     const { sources, schedule, limitMs, signal } = this.#options;
     this.#cancelLimit = schedule(limitMs, () => this.#giveUp("there was no time to try it"));
-    if (signal?.aborted) return this.#onAbort();
-    signal?.addEventListener("abort", this.#onAbort);
     for (const [source, found] of sources.entries()) {
       found.then(
         (places) => this.#add(source, places),
-        (error) => this.#failures.push({ place: undefined, source, error }),
+        (error) => {
+          if (!this.#isOver) this.#failures.push({ place: undefined, source, error });
+        },
       ).finally(() => {
         this.#pending.delete(source);
         this.#goOn();
       });
     }
+    if (signal?.aborted) return this.#onAbort();
+    signal?.addEventListener("abort", this.#onAbort);
     this.#goOn();
   }
 

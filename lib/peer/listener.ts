@@ -45,6 +45,8 @@ function refuse(socket: TLSSocket, mode: LineMode): void {
 }
 
 export interface Listening {
+  /** What it is bound to, as a number. */
+  readonly host: string;
   readonly port: number;
   close(): Promise<void>;
 }
@@ -99,8 +101,10 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
     server.once("error", (error) => reject(listenError(error, { host, port })));
     server.listen(port, host, () => {
       const address = server.address();
+      const bound = typeof address === "object" && address ? address : { address: host, port };
       resolve({
-        port: typeof address === "object" && address ? address.port : port,
+        host: bound.address,
+        port: bound.port,
         close: async () => {
           server.close();
           const gone = new PkiError("interrupted", "the listener stops");

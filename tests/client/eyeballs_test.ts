@@ -61,7 +61,7 @@ interface Story {
 /** Runs a race to its end, and on until no attempt is under way any more. */
 async function run(
   sources: readonly Source[],
-  { abortAt }: { readonly abortAt?: number } = {},
+  { abortAt }: { readonly abortAt?: number | "before" } = {},
 ): Promise<Story> {
   const clock = new Clock();
   const tried: string[] = [];
@@ -71,7 +71,8 @@ async function run(
   const later = (ms: number) =>
     new Promise<void>((resolve) => void clock.schedule(ms, () => resolve()));
   const aborting = new AbortController();
-  if (abortAt !== undefined) clock.schedule(abortAt, () => aborting.abort());
+  if (abortAt === "before") aborting.abort();
+  else if (abortAt !== undefined) clock.schedule(abortAt, () => aborting.abort());
   let tookMs = -1;
   const racing = race<string>({
     sources: sources.map(async (source): Promise<readonly Address[]> => {
@@ -215,8 +216,9 @@ test("race() ends everything when it is told to", async () => {
     [story.tried, story.ended, story.discarded, story.tookMs],
     [["a@0", "b@250"], ["a", "b"], ["a"], 300],
   );
-  const before = await run([at({ a: { connects: 1 } })], { abortAt: 0 });
-  assert.equal(before.end.length, 1);
+  const unknown = { after: 0, unknown: "the host name is unknown" };
+  const before = await run([at({ a: { connects: 1 } }), unknown], { abortAt: "before" });
+  assert.deepEqual([before.tried, before.tookMs, before.end.length], [[], 0, 2]);
 });
 
 test("race() keeps its promises for whatever becomes of the attempts", async () => {

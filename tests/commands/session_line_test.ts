@@ -18,7 +18,7 @@ const LINES: ReadonlyArray<readonly [string, Meaning]> = [
   ["UPLOAD", run("upload")],
   ["REQUEST Bob", run("request", "Bob")],
   ["certreq", { kind: "run", words: ["request"], question: "Whose certificate?" }],
-  ["connect", { kind: "run", words: ["connect"], question: "Where? (host:port)" }],
+  ["connect", { kind: "run", words: ["connect"], question: "Whom? (a name, or host:port)" }],
   ["connect localhost:7450", run("connect", "localhost:7450")],
   ["CERTREQ --out 'my file' bob", run("request", "--out", "my file", "bob")],
   // As it is typed in a shell.

@@ -120,7 +120,7 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     does: "a missing address",
     args: ["connect", "--id", "alice"],
     code: 2,
-    error: "HOST:PORT is missing",
+    error: "NAME|HOST:PORT is missing",
     hint: LIST_HINT,
   },
   {
@@ -222,12 +222,19 @@ const REFUSED_ALONE: readonly RefusedRow[] = [
     error: 'cannot use the value of --key-type: "dsa" is none of p256, p384, rsa3072, ed25519',
     hint: LIST_HINT,
   },
-  ...["a b", "host:99999", "host:0", "::1:7450", "host:", ":7450", ""].map((address) => ({
+  ...["host:99999", "host:0", "::1:7450", "host:", ":7450"].map((address) => ({
     does: `peer address ${JSON.stringify(address)}`,
     args: ["connect", address, "--id", "alice"],
     code: 2,
     error: `cannot use address ${JSON.stringify(address)}: not host:port`,
     hint: "an address looks like localhost:7450 or [::1]:7450",
+  })),
+  ...["a b", ""].map((target) => ({
+    does: `somebody called ${JSON.stringify(target)}`,
+    args: ["connect", target, "--id", "alice"],
+    code: 2,
+    error: `cannot call ${JSON.stringify(target)}: neither an id nor host:port`,
+    hint: "say whom or where: bob, localhost:7450 or bob@localhost",
   })),
   {
     does: "a server address that is none",

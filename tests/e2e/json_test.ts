@@ -162,10 +162,13 @@ test(
       await print(world, "pki ping", ["ping"]);
       await checkIdentities(world);
 
-      const listener = await world.listen("alice", [], { input: "" });
+      const listener = await world.listen("alice", ["--announce"], { input: "" });
+      await listener.running.waitFor(/"announced"/);
       const conversation = "pki listen, pki connect";
-      const caller = await world.ok("bob", ["connect", `localhost:${listener.port}`, "--json"]);
-      assert.deepEqual(checkEvents(caller.stderr, conversation), ["connected", "contact", "ended"]);
+      const caller = await world.ok("bob", ["connect", "alice", "--json"]);
+      assert.deepEqual(checkEvents(caller.stderr, conversation), [
+        ...["located", "connected", "contact", "ended"],
+      ]);
       await world.run([
         ...["connect", `localhost:${listener.port}`, "--expect", "carol", "--id", "bob"],
         ...["--password-file", world.passwordFile("bob")],
@@ -173,7 +176,8 @@ test(
       await listener.running.waitFor(/turned-away/);
       const listened = await listener.running.end();
       assert.deepEqual(checkEvents(listened.stderr, conversation), [
-        ...["listening", "connected", "contact", "ended", "listening", "turned-away"],
+        ...["listening", "announced", "connected", "contact", "ended", "listening", "turned-away"],
+        "withdrawn",
       ]);
       checkStderr(listened.stderr);
       assert.equal(

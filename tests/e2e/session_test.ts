@@ -317,7 +317,7 @@ test(
             new RegExp(`> LISTEN ${port}\n[^>]* is listening on port ${port};`),
           );
           await caller.enter("connect");
-          await caller.waitFor(/◆ +Where\?/);
+          await caller.waitFor(/◆ +Whom\?/);
           await caller.enter(`localhost:${port}`);
           if (caller === alice) { // that alice answered there is remembered
             await caller.waitFor(/◆ +At localhost:\d+ alice answered before; now it is bob\./);

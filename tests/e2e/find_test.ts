@@ -1,0 +1,238 @@
+/**
+ * Finding people: what a listener announces, who is told, and every way of not reaching somebody. One
+ * world for all of it.
+ */
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import * as fs from "node:fs";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { inWorld, needs, type Running, type RunOptions, type World } from "./harness.ts";
+import { inTerminal } from "./terminal.ts";
+
+const IDS = ["alice", "bob", "carol"];
+/** A name that nothing but an announcement has. */
+const NOWHERE = "no-such-host-of-bobs.invalid:9";
+
+/** A listener on the loopback of IPv6, and the port that it got. */
+async function listenOnSix(
+  world: World,
+  id: string,
+  args: readonly string[] = [],
+  options: RunOptions = { input: "" },
+): Promise<{ readonly running: Running; readonly port: number }> {
+  const running = world.startAs(
+    id,
+    ["listen", "--host", "::1", "--port", "0", "--json", ...args],
+    options,
+  );
+  const [, port] = await running.waitFor(/"event":"listening".*"port":(\d+)/);
+  return { running, port: Number(port) };
+}
+
+const call = (world: World, target: string, ...args: readonly string[]) =>
+  world.as("alice", ["connect", target, ...args], { input: `to ${target}` });
+
+/** Calls and expects this failure, whole. */
+async function fails(
+  world: World,
+  [target, ...args]: readonly string[],
+  [code, message, hint]: readonly [number, string, RegExp],
+): Promise<void> {
+  const called = await call(world, target ?? "", ...args);
+  const [, said, advice = ""] = /^pki: error: (.*)\n(?:pki: hint: (.*)\n)?$/m.exec(called.stderr) ??
+    [];
+  assert.deepEqual([called.code, said], [code, message], called.stderr);
+  assert.match(advice, hint);
+  assert.equal(called.stdout, "");
+}
+
+/** Every byte that the server keeps, as text. */
+function readAll(folder: string): string {
+  return (fs.readdirSync(folder, { recursive: true }) as string[])
+    .map((name) => join(folder, name))
+    .filter((path) => fs.statSync(path).isFile())
+    .map((path) => Buffer.from(fs.readFileSync(path)).toString("latin1"))
+    .join("\n");
+}
+
+test("people are found where they announce to be, and every way of not reaching them is told", () =>
+  inWorld(async (world) => {
+    await world.withUsers(...IDS);
+    const elsewhere = /name it: pki connect bob@HOST:7450$/;
+
+    // Nobody is asked for a password, and no server, for what cannot be.
+    const usage: readonly (readonly [readonly string[], string, RegExp])[] = [
+      [["localhost"], 'cannot call "localhost": a host needs a port', /^say localhost:7450$/],
+      [["Bob"], 'cannot call "Bob": neither an id nor host:port', /host of that name say Bob:7450/],
+      [["bob@localhost:0"], 'cannot use address "localhost:0": not host:port', /localhost:7450/],
+      [["bob", "--offline"], 'cannot find "bob" with --offline: no server is asked', elsewhere],
+      [["bob", "--expect", "carol"], 'cannot call "bob" and expect "carol"', /leave --expect out/],
+    ];
+    for (const [args, message, hint] of usage) await fails(world, args, [2, message, hint]);
+    for (
+      const [args, says] of [
+        [["--address", "localhost"], /cannot use --address: nothing is announced/],
+        [["--announce", "--offline"], /cannot announce with --offline/],
+        [["--announce", "--address", "münchen.example"], /it is not in ASCII/],
+        [["--announce", "--address", "[fe80::1%eth0]"], /it is not in ASCII/],
+        [["--announce", "--address", "localhost:x"], /not host:port/],
+        [["--announce", "--address", Array(9).fill("localhost").join()], /more than 8 addresses/],
+      ] as const
+    ) {
+      const listened = await world.run(["listen", "--id", "bob", ...args]);
+      assert.deepEqual([listened.code, says.test(listened.stderr)], [2, true], listened.stderr);
+    }
+
+    // Known or not, but nowhere.
+    const nothing = 'cannot reach "bob": nothing is announced under this id';
+    await fails(world, ["bob"], [5, nothing, /pki listen --announce; .*bob@HOST:7450$/]);
+    await fails(world, ["example.org"], [
+      5,
+      'cannot reach "example.org": nobody is known under this id',
+      /for the host of that name say example\.org:7450$/,
+    ]);
+    await fails(world, ["bob", "--server", "localhost:1"], [
+      8,
+      'cannot find out where "bob" is: cannot reach localhost:1: nobody listens there',
+      elsewhere,
+    ]);
+
+    // Several addresses: nobody, somebody else, no host, and then bob, over IPv6.
+    const carol = await world.listen("carol", [], { keepStdin: true });
+    const carolAt = `127.0.0.1:${carol.port}`;
+    const bob = await listenOnSix(world, "bob", [
+      "--announce",
+      ...["--address", `127.0.0.1:1,${carolAt},${NOWHERE},[::1]`],
+    ]);
+    const bobAt = `[::1]:${bob.port}`;
+    await bob.running.waitFor(
+      new RegExp(
+        `"event":"announced","id":"bob","addresses":\\["127.0.0.1:1","${carolAt}","${NOWHERE}","\\[::1\\]:${bob.port}"\\]`,
+      ),
+    );
+    const reaches = async (target: string) => {
+      const called = await call(world, target);
+      assert.equal(called.code, 0, called.stderr);
+      await bob.running.waitFor(new RegExp(`to ${target.replace(/[[\]]/g, "\\$&")}$`));
+      return called.stderr;
+    };
+    assert.match(
+      await reaches("bob"),
+      /^calling bob at 127\.0\.0\.1:1, [^]*^bob is on the line[^]*^bob has hung up$/m,
+    );
+    await carol.running.waitFor(/"event":"turned-away","kind":"untrusted"/);
+    assert.doesNotMatch(carol.running.stderr, /bob/, "she does not hear whom somebody looks for");
+
+    // At an address, and nobody else there.
+    await reaches(`bob@${bobAt}`);
+    await reaches(bobAt);
+    const asksFor = /^ask "bob" for the address/;
+    const notBob = `"carol" answers at ${carolAt}, not "bob"`;
+    await fails(world, [`bob@${carolAt}`], [6, notBob, asksFor]);
+    await fails(world, [carolAt, "--expect", "bob"], [6, notBob, asksFor]);
+    await fails(world, ["bob@localhost:1"], [
+      8,
+      "cannot reach localhost:1: nobody listens there",
+      /pki listen/,
+    ]);
+
+    // It is nowhere but in memory, and gone when bob has gone.
+    const said = world.server.running.stdout + world.server.running.stderr;
+    assert.doesNotMatch(said + readAll(join(world.home, "server")), /no-such-host-of-bobs/);
+    const ended = await bob.running.end();
+    assert.match(ended.stderr, /^\{"event":"withdrawn","id":"bob"\}$/m);
+    assert.equal(ended.code, 130);
+    await fails(world, ["bob"], [5, nothing, elsewhere]);
+
+    // What is left of a listener that was killed leads nowhere, with the reason for each address.
+    const killed = await listenOnSix(world, "bob", ["--announce"]);
+    await killed.running.waitFor(/"addresses":\["\[::1\]:\d+"\]/);
+    await killed.running.end("SIGKILL");
+    await fails(world, ["bob"], [
+      8,
+      `cannot reach "bob": nobody listens there`,
+      /may be gone since/,
+    ]);
+    const gone = await listenOnSix(world, "bob", [
+      "--announce",
+      ...["--address", `127.0.0.1:1,127.0.0.1:2,${NOWHERE},${carolAt}`],
+    ]);
+    await gone.running.waitFor(/"announced"/);
+    await fails(world, ["bob"], [6, notBob, asksFor]);
+    await carol.running.end();
+    await fails(world, ["bob"], [
+      8,
+      `cannot reach "bob": nobody listens there (127.0.0.1:1, 127.0.0.1:2, ${carolAt}); ` +
+      `the host name is unknown (${NOWHERE})`,
+      elsewhere,
+    ]);
+    await gone.running.end();
+
+    // A listener on all addresses announces those of the interfaces; one whose server is away listens.
+    const everywhere = world.startAs("carol", [
+      "listen",
+      "--host",
+      "::",
+      "--port",
+      "0",
+      "--announce",
+    ]);
+    const [, list = ""] = await everywhere.waitFor(
+      /^announced that carol is at (.*); others come with: pki connect carol$/m,
+    );
+    const own = Object.values(networkInterfaces()).flatMap((all = []) => all);
+    const isAlone = own.every(({ address, internal }) => internal || address.startsWith("fe80:"));
+    for (const place of list.split(", ")) {
+      const host = place.replace(/^\[?(.*?)\]?:\d+$/, "$1");
+      const found = own.find(({ address }) => address === host);
+      assert.ok(found && (isAlone || !found.internal), `${place} is an address of this machine`);
+    }
+    await everywhere.end();
+    const alone = await world.listen("carol", ["--announce", "--server", "localhost:1"], {
+      input: "from carol",
+    });
+    await alone.running.waitFor(/"event":"unannounced","id":"carol","kind":"unreachable"/);
+    const called = await call(world, `carol@127.0.0.1:${alone.port}`);
+    assert.deepEqual([called.code, called.stdout], [0, "from carol"], called.stderr);
+    const { stderr } = await alone.running.end();
+    assert.equal(stderr.match(/unannounced/g)?.length, 1);
+    assert.doesNotMatch(stderr, /withdrawn/);
+
+    // An account that is disabled is as nobody, to others and for itself.
+    const last = await listenOnSix(world, "bob", ["--announce"]);
+    await last.running.waitFor(/"announced"/);
+    const disabled = await world.run(["users", "disable", "bob"]);
+    assert.equal(disabled.code, 0, disabled.stderr);
+    await fails(world, ["bob"], [
+      5,
+      'cannot reach "bob": nobody is known under this id',
+      /for the host of that name say bob:7450$/,
+    ]);
+    const refused = await world.as("bob", ["connect", "alice"], { input: "" });
+    assert.equal(refused.code, 4, refused.stderr);
+    assert.match(
+      refused.stderr,
+      /^pki: error: cannot find out where "alice" is: the server says: .*account "bob" is disabled/m,
+    );
+  }));
+
+test("the interactive session calls people by name", needs("tmux"), () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice", "bob");
+    const bob = await listenOnSix(world, "bob", ["--announce"], { keepStdin: true });
+    await bob.running.waitFor(/"announced"/);
+    const args = ["--id", "alice", "--password-file", world.passwordFile("alice")];
+    await inTerminal(world, args, async (terminal) => {
+      await terminal.waitFor(/^alice> *$/m);
+      await terminal.enter("connect");
+      await terminal.waitFor(/◆ +Whom\? \(a name, or host:port\)/);
+      await terminal.enter("bob");
+      await terminal.waitFor(/calling bob at \[::1\]:\d+\n[^]*bob is on the line/);
+      await bob.running.waitFor(/"event":"connected","peer":"alice"/);
+      bob.running.child.stdin?.end("hello\n");
+      await terminal.waitFor(/bob: hello/);
+    });
+  }));
