@@ -83,6 +83,7 @@ export class SendingLine {
       const reason = new PkiError("interrupted", "interrupted");
       this.#sending?.cancel(reason);
       this.#stop(reason);
+      line.hangUp(); // at once: the transfer may be waiting for a network that takes nothing more
     };
     if (signal.aborted) interrupt();
     signal.addEventListener("abort", interrupt, { once: true });

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cheapenKey } from "../fakes/cheap_key.ts";
@@ -162,6 +163,41 @@ part(
     assert.equal((await listener.running.finished).stdout, "from bob");
   },
 );
+
+part("a file whose way is cut goes on where it was when it is sent again", async (posts) => {
+  const { network, world, alice, bob } = posts;
+  const file = world.path("large");
+  const bytes = randomBytes(16 * 1024 * 1024);
+  fs.writeFileSync(file, bytes);
+  const incoming = world.path("incoming");
+  const receiver = alice.start([
+    ...["receive", "--host", alice.host.address, "--port", "0", "--json"],
+    ...["--dir", incoming, "--allow", "bob"],
+  ]);
+  const [, port] = await receiver.waitFor(/"event":"listening".*"port":(\d+)/);
+  const where = `${alice.host.address}:${port}`;
+  network.limit(20_000);
+  const send = () => bob.start(["send", where, file, "--json"]);
+  const first = send();
+  const part = () => fs.readdirSync(incoming).find((name) => name.endsWith(".part"));
+  await until(
+    () => fs.existsSync(incoming) && fs.statSync(join(incoming, part() ?? ".")).size > 2_000_000,
+    "a part of the file is there",
+  );
+  network.cut();
+  const resent = network.resent(bob.host) + 2;
+  await until(() => network.resent(bob.host) >= resent, "TCP sends again what was lost");
+  // Whoever does not want to wait for the network need not.
+  assert.equal((await first.end("SIGINT")).code, 130);
+  network.limit();
+  network.mend();
+  await receiver.waitFor(/"event":"failed","peer":"bob"/);
+  const again = await send().finished;
+  assert.equal(again.code, 0, again.stderr);
+  const { resumed } = JSON.parse(again.stdout) as { readonly resumed: number };
+  assert.ok(resumed > 2_000_000, again.stdout);
+  assert.equal(digest(fs.readFileSync(join(incoming, "large"))), digest(bytes));
+});
 
 part(
   "what is lost and late on the way arrives byte for byte, both ways",
