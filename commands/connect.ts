@@ -2,16 +2,13 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import { formatAddress } from "../lib/client/address.ts";
-import { callPeer } from "../lib/peer/call.ts";
-import type { LineHandlers } from "../lib/peer/line.ts";
-import type { Peer } from "../lib/peer/ports.ts";
 import { checkId } from "../lib/x509/names.ts";
+import { Caller } from "./calling.ts";
 import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { startConversing } from "./conversation.ts";
 import { announceStatus } from "./converse.ts";
-import { expectedOf, findDestination } from "./finding.ts";
+import { expectedOf } from "./finding.ts";
 import { aborted, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import {
   CONTACTS_DESCRIPTION,
@@ -36,42 +33,6 @@ export interface ConnectFlags extends PeerFlags {
   readonly wait?: boolean;
 }
 
-/** Compares who answers with who answered at this address before, unless it is who is expected. */
-async function checkPeer(
-  surroundings: Surroundings,
-  where: string,
-  { id }: Peer,
-  expected: string | undefined,
-): Promise<void> {
-  const { home, context } = surroundings;
-  const remembered = home.loadConfig().peers?.[where];
-  if (remembered === id) return;
-  if (remembered !== undefined && expected === undefined) {
-    const isAccepted = await context.terminal?.confirm(
-      `At ${where} ${remembered} answered before; now it is ${id}. Talk to ${id}?`,
-    );
-    if (!isAccepted) {
-      throw new PkiError(
-        "untrusted",
-        `"${id}" answers at ${where}, where "${remembered}" did before`,
-        {
-          hint: `if that is right, say so with --expect ${id}`,
-        },
-      );
-    }
-  }
-}
-
-function rememberPeer({ home }: Surroundings, where: string, { id }: Peer): void {
-  home.changeConfig((config) => ({ ...config, peers: { ...config.peers, [where]: id } }));
-}
-
-/** Who hears busy may not know that there is a way to wait. */
-function withWaitHint(error: unknown, { wait }: ConnectFlags): unknown {
-  if (!(error instanceof PkiError) || error.kind !== "busy" || error.hint || wait) return error;
-  return new PkiError("busy", error.message, { cause: error, hint: "to wait for them: --wait" });
-}
-
 export async function connect(
   context: PkiContext,
   flags: ConnectFlags,
@@ -80,7 +41,7 @@ export async function connect(
   if (flags.expect !== undefined) checkId(flags.expect);
   const { expect, offline: isOffline = false } = flags;
   const called = parseTarget(target);
-  const expected = expectedOf(called, { expect, isOffline });
+  expectedOf(called, { expect, isOffline }); // before a password is asked for
   const terminal = new SharedTerminal(context);
   const surroundings = new Surroundings(terminal.context, flags);
   checkTranscript(surroundings, flags.transcript);
@@ -99,42 +60,11 @@ export async function connect(
     identity: participant.identity,
     tell: conversing.tell,
   });
-  /** Why we turned the peer away, with its hint, which does not travel. */
-  let refusal: unknown;
-  const destination = await findDestination(surroundings, called, {
-    identity: participant.identity,
+  const caller = new Caller({ surroundings, participant, conversing, contacts, transcripts });
+  const { line, over } = await caller.call(called, {
     expect,
-    isOffline,
-    tell: conversing.tell,
-  });
-  const line = await callPeer(destination, participant.identity, {
-    mode: conversing.mode,
-    greeting: {
-      ...participant.greeting(),
-      wait: flags.wait ?? false,
-      ...transcripts.greeting,
-    },
-    isOffline: participant.isOffline,
+    wait: flags.wait ?? false,
     signal: context.signal,
-    handle: (getLine, address) => {
-      const where = formatAddress(address);
-      const handlers = conversing.handle(getLine, async (peer) => {
-        try {
-          await checkPeer(surroundings, where, peer, expected);
-        } catch (error) {
-          refusal = error;
-          throw error;
-        }
-      });
-      const onOpen: LineHandlers["onOpen"] = (peer, opening) => {
-        rememberPeer(surroundings, where, peer);
-        handlers.onOpen(peer, opening);
-      };
-      return transcripts.keep(
-        { role: "caller", line: getLine },
-        contacts.guard(getLine, { ...handlers, onOpen }),
-      );
-    },
   });
   const stop = new PkiError("interrupted", "interrupted");
   let isInterrupted = false;
@@ -144,11 +74,11 @@ export async function connect(
     else line.destroy(stop);
   });
   try {
-    await line.over;
+    await over;
     conversing.over(line, undefined);
   } catch (error) {
     if (error instanceof PkiError) conversing.over(line, error);
-    throw refusal ?? (isInterrupted ? stop : withWaitHint(error, flags));
+    throw isInterrupted ? stop : error;
   }
   if (isInterrupted) throw stop;
   if (transcripts.failure) throw transcripts.failure;

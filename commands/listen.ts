@@ -2,9 +2,10 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
-import type { LineHandlers } from "../lib/peer/line.ts";
+import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
 import { checkId } from "../lib/x509/names.ts";
+import { Caller } from "./calling.ts";
 import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import {
@@ -32,6 +33,7 @@ import {
   type PeerFlags,
   takePart,
 } from "./participant.ts";
+import { OutgoingCalls } from "./outgoing_calls.ts";
 import { Reception } from "./reception.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
@@ -81,6 +83,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     onInterrupt: () => interrupted.resolve(),
     between: {
       describe: () => describeListener(identity.id, { port: listening.port, reception }),
+      call: (target, stop) => outgoing.call(target, stop),
       leave: () => over.resolve(),
     },
   });
@@ -92,6 +95,19 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   const over = Promise.withResolvers<void>();
   /** Why no further peer would trust us. */
   let loss: PkiError | undefined;
+
+  const conclude = (line: Line, error: PkiError | undefined) => {
+    conversing.over(line, error);
+    if (flags.once) error ? over.reject(error) : over.resolve();
+    else if (loss) over.reject(loss);
+    else tell({ event: "listening", port: listening.port }, "listening again");
+  };
+  const outgoing = new OutgoingCalls({
+    caller: new Caller({ surroundings, participant, conversing, contacts, transcripts }),
+    reception,
+    signal: context.signal,
+    conclude,
+  });
 
   const listening = await listenForPeers({
     host: flags.host,
@@ -117,12 +133,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       );
     },
     onOver: (line, error) => {
-      const isConversation = reception.over(line, () => {
-        conversing.over(line, error);
-        if (flags.once) error ? over.reject(error) : over.resolve();
-        else if (loss) over.reject(loss);
-        else tell({ event: "listening", port: listening.port }, "listening again");
-      });
+      const isConversation = reception.over(line, () => conclude(line, error));
       if (!isConversation && error && !["busy", "interrupted"].includes(error.kind)) {
         tell(
           { event: "turned-away", kind: error.kind, message: error.message },
@@ -159,7 +170,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   } finally {
     status?.stop();
     reception.close();
-    await Promise.all([stopAnnouncing(), listening.close()]);
+    await Promise.all([stopAnnouncing(), listening.close(), outgoing.close()]);
     conversing.close?.();
   }
   if (transcripts.failure) throw transcripts.failure;

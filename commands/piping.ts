@@ -26,13 +26,18 @@ export function startPiping(
   const tell = teller(surroundings, (line) => void stderr.write(`${line}\n`));
   const source = new PipeSource(stdin);
   const peers = new WeakMap<Line, Peer>();
+  /** Who is at the other end, also before it is a conversation. */
+  const answering = new WeakMap<Line, Peer>();
   return {
     mode: "pipe",
     tell,
     handle: (line, admit) => ({
       askStatus,
-      admit,
-      onWait: (reason) => tellWait(tell, { reason }),
+      admit: (peer) => {
+        answering.set(line(), peer);
+        return admit(peer);
+      },
+      onWait: (reason) => tellWait(tell, { reason, peer: answering.get(line())?.id }),
       onOpen: (peer) => {
         peers.set(line(), peer);
         tellOpen(surroundings, { peer, tell });

@@ -19,7 +19,6 @@ import {
   startAnnouncing,
 } from "./announcing.ts";
 import { Consent, type ConsentFlags } from "./consent.ts";
-import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, teller } from "./converse.ts";
 import { fileOwner } from "./file_owner.ts";
@@ -33,13 +32,7 @@ import {
   textFlag,
 } from "./globals.ts";
 import { parseAllowed } from "./listen.ts";
-import {
-  CONTACTS_DESCRIPTION,
-  OFFLINE_DESCRIPTION,
-  OFFLINE_FLAG,
-  type PeerFlags,
-  takePart,
-} from "./participant.ts";
+import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
 import { parseBytes } from "./quantity.ts";
 import { describeReceived, ReceivingLine } from "./receiving.ts";
 import { TransferBar } from "./transfer_bar.ts";
@@ -76,7 +69,6 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
   const participant = await takePart(surroundings, flags);
   const { identity, isOffline, status, askStatus } = participant;
   await announceStatus(participant, tell);
-  const contacts = new ContactCheck({ surroundings, identity, tell });
   const memory = new FolderMemory(surroundings.home);
   const umask = process.umask();
   const openStore = ({ id }: Peer) =>
@@ -116,7 +108,7 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
     port: flags.port,
     identity,
     mode: "files",
-    greeting: participant.greeting,
+    greeting: () => ({ status: status?.response }),
     isOffline,
     handle: ({ line }) => {
       const receiving = new ReceivingLine({
@@ -139,7 +131,7 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
         decide: (peer, offer) => consent.decide(peer, offer),
         onReceived,
       }, line);
-      return contacts.guard(line, receiving.handlers);
+      return receiving.handlers;
     },
     onOver: async (line, error) => {
       const receiving = receivings.get(line);
@@ -243,7 +235,6 @@ export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
       "its name only when all of it is there and its SHA-256 is right. What is there of it\n" +
       "when the line is cut is kept, and gone on with when the same person sends it again.\n\n" +
       ANNOUNCE_DESCRIPTION +
-      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki receive --announce\n" +

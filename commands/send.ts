@@ -8,13 +8,11 @@ import { callPeer } from "../lib/peer/call.ts";
 import type { SendingEvent } from "../lib/peer/file_sending.ts";
 import { type SentFile, type Walk, walkFiles } from "../lib/peer/file_walk.ts";
 import { checkId } from "../lib/x509/names.ts";
-import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, type Conversing, teller } from "./converse.ts";
 import { expectedOf, findDestination } from "./finding.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import {
-  CONTACTS_DESCRIPTION,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type Participant,
@@ -100,8 +98,6 @@ async function tryOnce(sending: Sending): Promise<void> {
   const { surroundings, participant, tell, tally, bar, target, flags } = sending;
   const { signal } = surroundings.context;
   const files = tally.left;
-  const { identity } = participant;
-  const contacts = new ContactCheck({ surroundings, identity, tell });
   let sendingLine: SendingLine | undefined;
   const destination = await findDestination(surroundings, target, {
     identity: participant.identity,
@@ -111,7 +107,7 @@ async function tryOnce(sending: Sending): Promise<void> {
   });
   await callPeer(destination, participant.identity, {
     mode: "files",
-    greeting: participant.greeting(),
+    greeting: { status: participant.status?.response },
     isOffline: participant.isOffline,
     signal,
     handle: (line) => {
@@ -126,7 +122,7 @@ async function tryOnce(sending: Sending): Promise<void> {
           sending.peer = id;
         },
       }, line);
-      return contacts.guard(line, sendingLine.handlers);
+      return sendingLine.handlers;
     },
   });
   try {
@@ -254,7 +250,6 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
       "the same is sent again later. The exit code is 0 only if everything is stored there\n" +
       "and verified. Symbolic links in a folder, and what is neither file nor folder, are\n" +
       "left out, and named.\n\n" +
-      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki send alice report.pdf\n" +

@@ -90,6 +90,8 @@ class Talking implements Conversing {
   /** Whether what is typed is sent to who is on the line only when Enter is pressed once more. */
   #isHeld = false;
   #hungUpMs = -Infinity;
+  /** There is no terminal any more: what is under way ends. */
+  #isGone = false;
 
   constructor(surroundings: Surroundings, options: ConverseOptions) {
     this.#surroundings = surroundings;
@@ -171,11 +173,17 @@ class Talking implements Conversing {
     if (!this.#options.between) this.close();
     this.tell(endEventOf(end), describeEnd(end));
     if (!this.#options.between) this.#giveBack(rest);
+    if (this.#isGone) this.#options.between?.leave();
     this.#showPrompt();
   }
 
   idle(): void {
-    if (this.#options.between) this.#startChat();
+    if (!this.#options.between) return;
+    const { json, quiet } = this.#surroundings.flags;
+    const chat = this.#startChat();
+    if (!json && !quiet) {
+      chat.note("meanwhile /call NAME calls somebody, /help lists commands, /quit leaves");
+    }
   }
 
   close(): void {
@@ -199,6 +207,10 @@ class Talking implements Conversing {
       now: this.#context.now,
       onEnter: (text) => this.#enter(chat, text),
       onEnd: () => this.#quit(),
+      onGone: () => {
+        this.#isGone = true;
+        this.#quit();
+      },
       onInterrupt: () => {
         if (this.#calling) this.#calling.abort.abort();
         else this.#options.onInterrupt();
@@ -289,7 +301,7 @@ class Talking implements Conversing {
   #quit(): void {
     if (this.#talk) return this.#hangUp(this.#talk.line);
     if (this.#calling) return this.#calling.abort.abort();
-    if (this.#context.now() - this.#hungUpMs < HUNG_UP_MS) {
+    if (!this.#isGone && this.#context.now() - this.#hungUpMs < HUNG_UP_MS) {
       this.#hungUpMs = -Infinity;
       return this.#chat?.note("they have hung up already; once more to leave");
     }

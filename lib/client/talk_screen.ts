@@ -84,8 +84,10 @@ export class TalkScreen {
 
   /** Shows rows above what is typed, soon. Returns where the last one is. */
   above(rows: readonly string[], column = 0): Place {
-    this.#waiting.push(...rows);
-    for (const row of rows) this.#waitingCharacters += row.length;
+    for (const row of rows) {
+      this.#waiting.push(row);
+      this.#waitingCharacters += row.length;
+    }
     this.#soon();
     return {
       row: this.#written + this.#waiting.length - 1,
@@ -149,6 +151,7 @@ export class TalkScreen {
   /** Shows what waits, takes what is typed off the screen, and writes nothing more. */
   close(): void {
     this.leave();
+    if (this.#waiting.length > 0) this.#write(this.#frame());
     this.#isClosed = true;
     for (const resolve of this.#forRoom.splice(0)) resolve();
   }

@@ -28,8 +28,10 @@ export interface ChatOptions {
   readonly now: () => number;
   /** Enter: the handler takes what was typed with {@link Chat.take}, or leaves it there. */
   readonly onEnter: (text: string) => void;
-  /** Ctrl-D where nothing is typed, or no terminal any more. */
+  /** Ctrl-D where nothing is typed. */
   readonly onEnd: () => void;
+  /** There is no terminal any more. */
+  readonly onGone: () => void;
   /** Ctrl-C, which the terminal does not turn into a signal while something is typed. */
   readonly onInterrupt: () => void;
   /** Tab behind a text: what it is completed to, if there is one way to. */
@@ -73,7 +75,7 @@ export class Chat {
       this.#timer = setTimeout(() => this.#take(this.#filter.flush()), UNDECIDED_MS);
     }
   };
-  readonly #onGone = () => this.#options.onEnd();
+  readonly #onGone = () => this.#options.onGone();
   readonly #onResize = () => {
     this.#screen.resized();
     this.#draw();

@@ -37,7 +37,10 @@ test("TalkScreen keeps what is shown while the terminal is somebody else's", asy
   await output.shows("a question", "kept", "> abc");
   screen.clear();
   await output.shows("> abc");
+  screen.leave();
+  screen.above(["the last word"]);
   screen.close();
+  await output.shows("the last word");
 });
 
 test("TalkScreen marks nothing that has scrolled out of the screen", async () => {

@@ -64,13 +64,7 @@ test(
         );
         assert.match(await operate(terminal, "csr 'x"), /a single quote is not closed/);
         assert.match(await operate(terminal, "serve"), /cannot run serve inside of the session/);
-        await terminal.enter("HELP"); // longer than the screen: the line itself is gone
-        await terminal.waitFor(
-          new RegExp(
-            `^ +CERTREQ, REQUEST +Get somebody's cert[^]*${promptOf("alice").source}`,
-            "m",
-          ),
-        );
+        assert.match(await operate(terminal, "HELP"), /^ +CERTREQ, REQUEST +Get somebody's cert/m);
         assert.match(await operate(terminal, "help certreq"), /^ +pki request NAME/m);
         assert.match(await operate(terminal, "request ../x"), /cannot use id "..\/x"/);
         assert.match(await operate(terminal, "connect localhost:1"), /nobody listens there/);

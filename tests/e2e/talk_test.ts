@@ -246,6 +246,55 @@ test(
     }),
 );
 
+test(
+  "a listener calls others between two talks, and listens again behind that",
+  TMUX,
+  () =>
+    inTalk(async ({ world, alice, bob, port }) => {
+      await alice.enter("/call carol@localhost:1");
+      await alice.waitFor(/^you are talking to bob: \/quit hangs up first\nalice> \/call carol@/m);
+      await alice.press("C-u");
+      await bob.enter("/quit");
+      await alice.waitFor(/^listening again\nalice \(listening\)> *$/m);
+      const { terminal: carol, port: carols } = await listenAt(world, "carol");
+      try {
+        await alice.enter("/call bob@localhost:1");
+        await alice.waitFor(/^pki: error: cannot reach localhost:1: nobody listens there$/m);
+        await alice.waitFor(/^alice \(listening\)> *$/m);
+        await alice.enter(`/call carol@localhost:${carols}`);
+        await alice.waitFor(/^carol is on the line:[^]*^alice> *$/m);
+        await carol.waitFor(/^alice is on the line:[^]*^carol> *$/m);
+        await alice.enter("I call you");
+        await carol.waitFor(new RegExp(`${AT}alice: I call you$`, "m"));
+        // Meanwhile it is busy for others, who may wait here as well.
+        const waiting = [...calling(world, "bob", port), "--wait"];
+        await inTerminal(world, waiting, async (again) => {
+          await again.waitFor(/^alice is talking to somebody else: waiting/m);
+          await carol.enter("/quit");
+          await alice.waitFor(/: carol said goodbye\nlistening again\nbob is on the line:/m);
+          await again.waitFor(/^bob> *$/m);
+          await again.press("C-d");
+          assert.equal(await again.exitCode(), 0);
+        });
+        await alice.waitFor(/: bob said goodbye\nlistening again\nalice \(listening\)> *$/m);
+        // A call that has to wait can be given up.
+        await inTerminal(world, calling(world, "bob", carols), async (other) => {
+          await other.waitFor(/^carol is on the line:/m);
+          await alice.enter(`/call carol@localhost:${carols}`);
+          await alice.waitFor(/^carol is talking to somebody else: waiting[^]*\(calling carol@/m);
+          await carol.waitFor(/^alice calls and waits$/m);
+          await alice.press("C-c");
+          await alice.waitFor(/^the call to carol@localhost:\d+ was given up$/m);
+          await alice.waitFor(/^alice \(listening\)> *$/m);
+          await carol.waitFor(/^alice does not wait any longer$/m);
+          await other.enter("/quit");
+        });
+      } finally {
+        await carol.close();
+      }
+    }),
+);
+
 /** What a peer may send to do harm, and what a person sees of it. */
 const HOSTILE: readonly (readonly [does: string, bytes: string | Buffer, shown: string])[] = [
   ["clears the screen", "\x1b[2Jevil", "\ufffd[2Jevil"],

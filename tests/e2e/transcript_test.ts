@@ -150,10 +150,7 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
       });
 
       await t.test("a peer whose signature does not fit has broken the protocol", async () => {
-        const raw = await callAs(
-          await (await Forge.ofServer(world)).registered(world, "bob"),
-          port,
-        );
+        const raw = await callAs(await (await Forge.ofServer(world)).user("bob"), port);
         const hello = { ...raw.hello, mode: "talk" };
         raw.send(control(hello), control(REVEAL));
         await raw.control("HELLO");

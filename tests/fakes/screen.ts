@@ -41,16 +41,26 @@ export class FakeScreen extends Writable {
 
   /** Resolves once these rows are on the screen. */
   async shows(...rows: readonly string[]): Promise<void> {
-    const isThere = () => this.screen.join("\n") === rows.join("\n");
+    await this.#until(rows, () => this.screen);
+  }
+
+  /** Resolves once these rows are on the screen, and have scrolled out of it. */
+  async hasShown(...rows: readonly string[]): Promise<void> {
+    await this.#until(rows, () => this.history);
+  }
+
+  async #until(rows: readonly string[], look: () => readonly string[]): Promise<void> {
+    const wanted = rows.join("\n");
     await new Promise<void>((resolve, reject) => {
       const watcher = () => {
-        if (!isThere()) return;
+        if (look().join("\n") !== wanted) return;
         clearTimeout(timer);
         this.#watchers.delete(watcher);
         resolve();
       };
       const timer = setTimeout(() => {
-        reject(new Error(`not:\n${rows.join("\n")}\nbut:\n${this.screen.join("\n")}`));
+        this.#watchers.delete(watcher);
+        reject(new Error(`not:\n${wanted}\nbut:\n${look().join("\n")}`));
       }, PATIENCE_MS);
       this.#watchers.add(watcher);
       watcher();

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
+import fc from "fast-check";
+import { rowsOf, typedRowsOf } from "../../lib/client/cells.ts";
+import { TextBuffer } from "../../lib/client/text_buffer.ts";
 import { Chat } from "../../lib/peer/chat.ts";
 import { FakeScreen } from "../fakes/screen.ts";
 
@@ -29,6 +32,7 @@ async function inChat(
     now: () => NOON_MS,
     onEnter: (text) => events.push(`enter ${text}`),
     onEnd: () => events.push("end"),
+    onGone: () => events.push("gone"),
     onInterrupt: () => events.push("interrupt"),
     complete: (text) => text === "/q" ? "/quit" : undefined,
   });
@@ -287,3 +291,70 @@ test("Chat shows our own notes in colour, and wraps what is too long", () =>
     );
     assert.ok(screen.raw.includes("\x1b[31mred\x1b[39m"));
   }));
+
+/** What may happen in a talk, one thing after the other. */
+const DEEDS = fc.array(
+  fc.oneof(
+    fc.record({
+      type: fc.constant("keys" as const),
+      text: fc.string({ unit: fc.constantFrom("a", " ", "日", "e\u0301", "ü"), maxLength: 30 }),
+    }),
+    fc.constantFrom(
+      { type: "left" as const },
+      { type: "right" as const },
+      { type: "erase" as const },
+      { type: "line" as const },
+    ),
+    fc.record({
+      type: fc.constant("message" as const),
+      text: fc.string({ unit: fc.constantFrom("a", " ", "日", "\n", "\x1b"), maxLength: 60 }),
+    }),
+  ),
+  { minLength: 1, maxLength: 25 },
+);
+
+test("Chat shows everything that was said, and below it what is typed, whatever comes when", () =>
+  fc.assert(
+    fc.asyncProperty(DEEDS, (deeds) =>
+      inChat([24, 7], async ({ chat, screen, type }) => {
+        const said: string[] = [];
+        const buffer = new TextBuffer();
+        for (const deed of deeds) {
+          switch (deed.type) {
+            case "keys":
+              type(deed.text);
+              buffer.insert(deed.text);
+              break;
+            case "left":
+              type("\x1b[D");
+              buffer.left();
+              break;
+            case "right":
+              type("\x1b[C");
+              buffer.right();
+              break;
+            case "erase":
+              type("\x7f");
+              buffer.eraseLeft();
+              break;
+            case "line":
+              type("\x1b\r");
+              buffer.insert("\n");
+              break;
+            case "message":
+              chat.show("bob", deed.text);
+              said.push(
+                ...rowsOf(deed.text, { columns: 24, head: "12:00 bob: ", indent: "      " }),
+              );
+          }
+        }
+        const typed = typedRowsOf(buffer.text, { prompt: "alice> ", columns: 24 });
+        // Typing that fills the screen is shown around the cursor: then its last rows may be missing.
+        fc.pre(typed.length <= 6);
+        const rows = [...said, ...typed.map(({ shown }) => shown)].map((row) => row.trimEnd());
+        while (rows.at(-1) === "") rows.pop();
+        await screen.hasShown(...rows);
+        assert.equal(chat.text, buffer.text);
+      })),
+    { numRuns: 60, endOnFailure: true }, // each wait for what does not come takes its time
+  ));
