@@ -1,9 +1,11 @@
 /**
  * Somebody in between two peers: with certificates of a foreign CA, with stolen ones that were revoked,
- * and as another user.
+ * as another user, and with the help of a CA that lies, where nothing but the safety words, or having
+ * talked before, can tell.
  */
 
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import { test } from "node:test";
 import { Forge } from "./forge.ts";
 import { type Finished, inWords, inWorld, type World } from "./harness.ts";
@@ -29,17 +31,19 @@ interface Outcome {
 async function callThrough(
   world: World,
   masks: Masks | undefined,
-  { home = world.home, caller = [] }: {
+  { home = world.home, callerHome = home, caller = [] }: {
     readonly home?: string;
+    readonly callerHome?: string;
     readonly caller?: readonly string[];
   } = {},
 ): Promise<Outcome> {
-  const args = ["--home", home];
-  const listener = await world.listen("alice", ["--once", ...args], { input: "secret of alice" });
+  const listener = await world.listen("alice", ["--once", "--home", home], {
+    input: "secret of alice",
+  });
   const between = masks && await Interceptor.start(masks, listener.port);
   const { port } = between ?? listener;
   const called = await world.as("bob", [
-    ...["connect", `127.0.0.1:${port}`, "--json", ...args, ...caller],
+    ...["connect", `127.0.0.1:${port}`, "--json", "--home", callerHome, ...caller],
   ], { input: "secret of bob" });
   const heard = await between?.heard ?? "";
   between?.close();
@@ -102,4 +106,43 @@ test("nobody gets in between without a certificate of the one who is expected", 
     mute.close();
     assert.equal(called.code, 6, called.stderr);
     assert.match(called.stderr, /it is not of this CA/);
+  }));
+
+function wordsIn(finished: Finished): unknown {
+  const words = eventOf(finished, "connected")?.["words"];
+  assert.ok(Array.isArray(words) && words.length === 5, finished.stderr);
+  return words;
+}
+
+test("a CA that lies is found out by the safety words, and by who has talked before", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice", "bob");
+    const forge = await Forge.ofServer(world);
+    const masks = { toCaller: await forge.user("alice"), toListener: await forge.user("bob") };
+    const strangers = world.path("strangers");
+    fs.cpSync(world.home, strangers, {
+      recursive: true,
+      filter: (path) => !path.endsWith("/server"),
+    });
+
+    const tapped = await callThrough(world, masks, { home: strangers });
+    assert.equal(tapped.caller.code, 0, tapped.caller.stderr);
+    assert.equal(tapped.listener.code, 0, tapped.listener.stderr);
+    assert.match(tapped.heard, /secret of alice/, "the CA's lie is enough to hear all of it");
+    assert.notDeepEqual(wordsIn(tapped.caller), wordsIn(tapped.listener));
+
+    const untapped = await callThrough(world, undefined);
+    assert.equal(untapped.caller.code, 0, untapped.caller.stderr);
+    assert.deepEqual(wordsIn(untapped.caller), wordsIn(untapped.listener));
+
+    // Now each knows the other's key, and no CA can say that it is another one.
+    const pinned = await callThrough(world, masks);
+    assert.equal(pinned.caller.code, 6, pinned.caller.stderr);
+    assert.match(inWords(pinned.caller.stderr), /"alice" has another key than before/);
+    const refused = await callThrough(world, masks, { callerHome: strangers });
+    assert.equal(refused.caller.code, 4, refused.caller.stderr);
+    assert.equal(eventOf(refused.listener, "turned-away")?.["kind"], "untrusted");
+    for (const { heard, caller, listener } of [pinned, refused]) {
+      assert.doesNotMatch(`${heard}${caller.stdout}${listener.stdout}`, /secret/);
+    }
   }));
