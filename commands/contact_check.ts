@@ -270,10 +270,8 @@ function describeNews(
 ): string | undefined {
   switch (why) {
     case "new":
-      return `first talk with ${id}, remembered by the key ${
-        shortKey(leaf)
-      }; compare these words ` +
-        `by another way: ${words.join(" ")}`;
+      return `first talk with ${id}, remembered by the key ${shortKey(leaf)}\n` +
+        `compare these words by another way, by telephone say: ${words.join(" ")}`;
     case "endorsed":
       return `${id} has a new key${
         endorsedMs === undefined ? "" : ` since ${dateOf(endorsedMs)}`

@@ -173,8 +173,8 @@ test("ContactCheck remembers somebody new when the conversation has begun, and s
       { event: "contact", peer: "bob", contact: "new", key: BOBS_KEY, words: WORDS },
     ]);
     assert.deepEqual(scene.said, [
-      `first talk with bob, remembered by the key ${BOBS_KEY.slice(0, 16)}…; compare these words ` +
-      "by another way: use plastic journey surface tell",
+      `first talk with bob, remembered by the key ${BOBS_KEY.slice(0, 16)}…\n` +
+      "compare these words by another way, by telephone say: use plastic journey surface tell",
     ]);
     const contact = scene.home.contacts.load("bob");
     assert.deepEqual([contact?.firstSeenMs, contact?.pinnedMs, contact?.lastSeenMs], [

@@ -136,6 +136,19 @@ test("a key that nothing vouches for is refused by both sides, until the contact
     await ok(world, "bob", ["csr", "--rekey"]); // breaks the chain that has just begun
     await assertAliceRefuses(world);
 
+    const receiving = world.startAs("alice", [
+      ...["receive", "--host", "127.0.0.1", "--port", "0", "--allow", "bob"],
+      ...["--dir", world.path("incoming"), "--json"],
+    ]);
+    const [, port] = await receiving.waitFor(/"event":"listening".*"port":(\d+)/);
+    const sent = await world.as("bob", ["send", `localhost:${port}`, world.passwordFile("carol")], {
+      env: homeOf(world, "bob"),
+    });
+    assert.equal(sent.code, 4, sent.stderr);
+    const received = await receiving.end();
+    assert.equal(eventsIn(received.stderr, "turned-away")[0]?.["kind"], "untrusted");
+    assert.deepEqual(fs.readdirSync(world.path("incoming")), []);
+
     // What the directory says is no better, and is told apart.
     const looked = await ok(world, "alice", ["request", "bob", "--json"]);
     assert.match(
@@ -171,6 +184,14 @@ test("a key that nothing vouches for is refused by both sides, until the contact
     const shown = await world.run(["contacts", "show", "alice"], { env });
     assert.match(shown.stdout, /^alice\n {2}key +[0-9a-f]{64} \(P-256\)\n/);
     assert.match(shown.stdout, /\n {2}answered at +localhost:\d+/);
+  }));
+
+test("listen takes no impossible name for somebody who may call", () =>
+  inWorld(async (world) => {
+    for (const allow of ["Bob", "bob,", "bob,../x", "bob carol"]) {
+      const { code, stderr } = await world.run(["listen", "--allow", allow, "--id", "alice"]);
+      assert.deepEqual([code, /^pki: error: cannot use id/.test(stderr)], [2, true], allow);
+    }
   }));
 
 test("a directory that certifies somebody else as bob is caught by whoever knows bob", () =>
