@@ -117,8 +117,8 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
   },
   transcript: {
     group: "line",
-    brief: "Verify the transcript of a talk",
-    load: async () => (await import("./transcript_verify.ts")).transcriptRoutes,
+    brief: "Look after transcripts of talks: verify, show",
+    load: async () => (await import("./transcript_routes.ts")).transcriptRoutes,
   },
   send: {
     group: "line",

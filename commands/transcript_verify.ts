@@ -1,26 +1,31 @@
 /** `pki transcript verify`: whether a transcript of a talk is true, and who has signed it. */
 
-import { buildCommand, buildRouteMap } from "@stricli/core";
+import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
 import { TranscriptFault } from "../lib/peer/transcript_fault.ts";
 import { type Proof, type ProvenParty, proveTranscript } from "../lib/peer/transcript_proof.ts";
-import type { TranscriptProofOptions } from "../lib/peer/transcript_parties.ts";
+import type { TranscriptTrust } from "../lib/peer/transcript_parties.ts";
 import { checkRoot } from "../lib/x509/chain.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings, textFlag } from "./globals.ts";
 import { readBlocks, readInput, readPieces } from "./input.ts";
 import type { Paint } from "./paint.ts";
 
-interface TranscriptVerifyFlags extends GlobalFlags {
+export interface TranscriptVerifyFlags extends GlobalFlags {
   readonly root?: string;
 }
 
+export const ROOT_FLAG = textFlag(
+  "Trust this root (PEM or DER) instead of the pinned one",
+  "FILE",
+);
+
 /** @throws {PkiError} `not-found` where nothing is pinned and no root was named */
-async function findAnchor(
+export async function findAnchor(
   { home, context }: Surroundings,
   path: string | undefined,
-): Promise<TranscriptProofOptions["anchorAt"]> {
+): Promise<TranscriptTrust["anchorAt"]> {
   if (path !== undefined) {
     const blocks = { labels: ["CERTIFICATE", "X509 CERTIFICATE"], what: "certificate", path };
     const [der = new Uint8Array()] = readBlocks(await readInput(context, path), blocks);
@@ -77,7 +82,8 @@ function keeperLine(proof: Proof): string {
   return `  kept by ${keeper}${sealed}; began ${day(proof.started)} UTC, ${ended}\n`;
 }
 
-function unprovenError(proof: Proof): PkiError {
+/** Nothing is wrong, but somebody has not signed. */
+export function unprovenError(proof: Proof): PkiError {
   const missing = [proof.caller, proof.listener].filter(({ hasSigned }) => !hasSigned);
   const [first, second] = missing.map(({ id }) => id);
   const who = second === undefined
@@ -151,13 +157,13 @@ export async function transcriptVerify(
   report(surroundings, proof);
 }
 
-const transcriptVerifyCommand = buildCommand<TranscriptVerifyFlags, [string], PkiContext>({
+export const transcriptVerifyCommand = buildCommand<TranscriptVerifyFlags, [string], PkiContext>({
   func: async function (flags, path) {
     await transcriptVerify(this, flags, path);
   },
   parameters: {
     flags: {
-      root: textFlag("Trust this root (PEM or DER) instead of the pinned one", "FILE"),
+      root: ROOT_FLAG,
       ...GLOBAL_FLAGS,
     },
     positional: {
@@ -181,14 +187,5 @@ const transcriptVerifyCommand = buildCommand<TranscriptVerifyFlags, [string], Pk
       "Examples:\n" +
       "  pki transcript verify monday.jsonl\n" +
       "  pki transcript verify monday.jsonl --root root.crt --json",
-  },
-});
-
-export const transcriptRoutes = buildRouteMap({
-  routes: { verify: transcriptVerifyCommand },
-  docs: {
-    brief: "Verify the transcript of a talk",
-    fullDescription:
-      "What both sides of a talk have signed: kept with --transcript, see pki connect --help.",
   },
 });

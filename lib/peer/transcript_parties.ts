@@ -15,7 +15,7 @@ import type { TranscriptHead } from "./transcript_lines.ts";
 /** What is trusted; a root that somebody has named is for any domain. */
 type Anchor = Omit<TrustAnchor, "domain"> & Partial<Pick<TrustAnchor, "domain">>;
 
-export interface TranscriptProofOptions {
+export interface TranscriptTrust {
   /**
    * Under what both certificates must be.
    * @param nowMs when the talk began, by the keeper's clock
@@ -74,7 +74,7 @@ function judgeParty(
  */
 export function judgeParties(
   head: TranscriptHead,
-  { anchorAt }: TranscriptProofOptions,
+  { anchorAt }: TranscriptTrust,
 ): JudgedParties {
   const nowMs = Date.parse(head.started);
   const anchor = anchorAt(nowMs);

@@ -13,7 +13,7 @@ import { encodeFileEntry, PEER_ROLES, TranscriptChains } from "../protocol/trans
 import { fingerprintOf } from "../x509/certificate.ts";
 import type { JudgedUser } from "../x509/chain.ts";
 import { isLabelledSignatureValid, parsePublicKey, type SignatureLabel } from "../x509/keys.ts";
-import { judgeParties, type TranscriptProofOptions } from "./transcript_parties.ts";
+import { judgeParties, type TranscriptTrust } from "./transcript_parties.ts";
 import { TranscriptFault } from "./transcript_fault.ts";
 import {
   FIRST_RUNNING_HASH,
@@ -58,6 +58,14 @@ export interface Proof {
   /** Whether the file ends within a line, as a crash may leave it: that line is not counted. */
   readonly isTorn: boolean;
   readonly lines: number;
+}
+
+/** What a side has said, as its line has it. */
+export type TranscriptEntry = Line<"message" | "file">;
+
+export interface TranscriptProofOptions extends TranscriptTrust {
+  /** Is given what was said, in the order of the file; that it was signed is known at the end alone. */
+  readonly onEntry?: (entry: TranscriptEntry, id: string) => void;
 }
 
 interface Counted {
@@ -190,7 +198,7 @@ export class TranscriptReader {
     this.#chains = new TranscriptChains(session);
   }
 
-  #takeEntry(line: Line<"message" | "file">): void {
+  #takeEntry(line: TranscriptEntry): void {
     if (this.#signed.size > 0) throw this.#stray();
     const { from } = line;
     const counted = this.#counted[from];
@@ -207,6 +215,7 @@ export class TranscriptReader {
     if (!isNext || encodeHex(hash) !== line.hash) {
       throw this.#wrong("does not follow what was said before it");
     }
+    this.#options.onEntry?.(line, this.#idOf(from));
   }
 
   #messageEntry({ time, seen, text }: Line<"message">): Bytes {

@@ -7,7 +7,9 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { encodeBase64, utf8 } from "../../lib/base/bytes.ts";
+import { encodeBase64, encodeHex, sha256, utf8 } from "../../lib/base/bytes.ts";
+import { encodePem } from "../../lib/x509/pem.ts";
+import { keepWhole, makeTalk } from "../fakes/transcript.ts";
 import { Forge } from "./forge.ts";
 import { needs, ROOT, runProgram, World } from "./harness.ts";
 import { checkFits, parseShapes } from "./json_shapes.ts";
@@ -355,6 +357,46 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
         assert.equal(code, 0, stderr);
         assert.deepEqual(JSON.parse(stdout), { signed: ["caller", "listener"], sealed });
       }
+    });
+
+    await t.test("show shows what was said, and nothing that could harm a terminal", async () => {
+      const talk = await makeTalk();
+      const [path, root] = [world.path("shown.jsonl"), world.path("other-root.crt")];
+      const whole = keepWhole(talk, path);
+      fs.writeFileSync(root, encodePem("CERTIFICATE", talk.ca.root.certificate.der));
+      const show = (...more: readonly string[]) =>
+        world.run(["transcript", "show", path, "--root", root, ...more]);
+      const { code, stdout, stderr } = await show();
+      assert.equal(code, 0, stderr);
+      assert.equal(stderr, "proven: both alice and bob have signed this\n");
+      const file = JSON.stringify("plan/größe.txt");
+      assert.deepEqual(stdout.split("\n"), [
+        "2026-11-01 12:00:00  alice  hello bob",
+        "2026-11-01 12:00:00  bob    hello alice",
+        "2026-11-01 12:00:00  alice  ",
+        `2026-11-01 12:00:00  alice  sent ${file}, 5 bytes, SHA-256 ${
+          encodeHex(sha256(utf8("hello")))
+        }`,
+        "2026-11-01 12:00:00  alice  five million \ufffd\ufffd[2J👋",
+        "2026-11-01 12:00:00  bob    agreed",
+        "",
+      ]);
+      const json = await show("--json");
+      const lines = json.stdout.trimEnd().split("\n");
+      assert.equal(lines.length, 6);
+      for (const line of lines) documented("pki transcript show", line);
+      // Without a signature it is a warning; where a line was altered nothing is shown.
+      fs.writeFileSync(path, whole.split("\n").slice(0, 8).join("\n") + "\n");
+      const unsigned = await show("--quiet");
+      assert.deepEqual([unsigned.code, unsigned.stdout], [0, stdout]);
+      assert.equal(
+        unsigned.stderr,
+        "pki: warning: cannot prove the transcript: bob has not signed it\n",
+      );
+      fs.writeFileSync(path, whole.replace("agreed", "refused"));
+      const altered = await show();
+      assert.deepEqual([altered.code, altered.stdout], [6, ""]);
+      assert.equal((await world.run(["transcript", "show", "-"])).code, 2);
     });
 
     await t.test("no file is written over, and none in a pipe", async () => {
