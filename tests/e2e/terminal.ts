@@ -36,6 +36,8 @@ export interface TerminalOptions {
   /** The home folder, where it is not the world's. */
   readonly home?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs. */
+  readonly cwd?: string;
   /** What stands behind the program in its command line, for the shell: a redirection, say. */
   readonly behind?: string;
 }
@@ -82,6 +84,7 @@ export class Terminal {
     const terminal = new Terminal(join(folder, "socket"), rawPath);
     await terminal.#tmux(
       ...["-u", "-f", "/dev/null", "new-session", "-d", "-x", String(COLUMNS), "-y", String(ROWS)],
+      ...(options.cwd === undefined ? [] : ["-c", options.cwd]),
       ...[command, ";", "pipe-pane", `cat > ${quote(rawPath)}`],
     );
     return terminal;
