@@ -19,7 +19,6 @@ import {
 } from "./participant.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
-import { filesInTalk } from "./talk_files.ts";
 import {
   checkTranscript,
   TRANSCRIPT_DESCRIPTION,
@@ -53,7 +52,6 @@ export async function connect(
     participant,
     terminal,
     onInterrupt: () => interrupted.resolve(),
-    extensions: [filesInTalk(surroundings, participant)],
   });
   await announceStatus(participant, conversing.tell);
   const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });
@@ -117,7 +115,8 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
       "Calls somebody who waits with pki listen: bob where bob has announced to be (pki\n" +
       "listen --announce), bob@host:port there, and in both cases nobody but bob. At a mere\n" +
       "address anybody may answer; who did is remembered, and somebody else there later is\n" +
-      "refused. At a terminal people talk, line by line.\n" +
+      "refused. At a terminal people talk, line by line; /help lists what else can be done.\n" +
+      "Who is talking to somebody else already is busy (exit 8); with --wait you wait.\n" +
       "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
       "what the peer sends to stdout, and the exit code is 0 only if everything arrived.\n\n" +
       TRANSCRIPT_DESCRIPTION +

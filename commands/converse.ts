@@ -78,7 +78,7 @@ export function tellOpen(
   tell(openEvent(peer), `${describe(peer)}${more}`);
 }
 
-/** Says why nothing happens yet. */
+/** Says why nothing happens yet; that the peer's user is asked something is for others to say. */
 export function tellWait(
   tell: Conversing["tell"],
   { reason, peer = "the other side" }: {
@@ -86,11 +86,10 @@ export function tellWait(
     readonly peer?: string | undefined;
   },
 ): void {
+  if (reason !== "busy") return;
   tell(
-    { event: "waiting", peer, reason },
-    reason === "busy"
-      ? `${peer} is talking to somebody else: waiting; Ctrl-C gives up`
-      : `${peer} is being asked whether to talk to you: waiting`,
+    { event: "waiting", peer },
+    `${peer} is talking to somebody else: waiting; Ctrl-C gives up`,
   );
 }
 

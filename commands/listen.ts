@@ -37,7 +37,6 @@ import { OutgoingCalls } from "./outgoing_calls.ts";
 import { Reception } from "./reception.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
-import { filesInTalk } from "./talk_files.ts";
 import {
   checkTranscript,
   TRANSCRIPT_DESCRIPTION,
@@ -87,7 +86,6 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       call: (target, stop) => outgoing.call(target, stop),
       leave: () => over.resolve(),
     },
-    extensions: [filesInTalk(surroundings, participant)],
   });
   const { mode, tell } = conversing;
   await announceStatus(participant, tell);
@@ -212,9 +210,11 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
     fullDescription:
       "Waits for somebody to call with pki connect. Both sides prove who they are with\n" +
       "their certificates; the line is encrypted with AES and nobody is in between. At a\n" +
-      "terminal people talk, line by line. Where stdin is not a terminal it is a pipe, byte\n" +
-      "for byte: stdin goes to the peer, and what the peer sends to stdout. When the peer\n" +
-      "hangs up, pki listens again.\n\n" +
+      "terminal people talk: what is typed stays whatever arrives, /help lists what can be\n" +
+      "done, and when the peer hangs up pki listens again, or calls somebody with /call.\n" +
+      "Who calls during a talk hears busy, or waits with pki connect --wait.\n" +
+      "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
+      "and what the peer sends to stdout.\n\n" +
       TRANSCRIPT_DESCRIPTION +
       CONTACTS_DESCRIPTION +
       ANNOUNCE_DESCRIPTION +

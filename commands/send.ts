@@ -2,21 +2,17 @@
 
 import { setTimeout } from "node:timers/promises";
 import { buildCommand } from "@stricli/core";
-import { type ErrorKind, PkiError } from "../lib/base/errors.ts";
+import { PkiError } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
-import { formatAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
 import type { SendingEvent } from "../lib/peer/file_sending.ts";
 import { type SentFile, type Walk, walkFiles } from "../lib/peer/file_walk.ts";
 import { checkId } from "../lib/x509/names.ts";
-import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, type Conversing, teller } from "./converse.ts";
 import { expectedOf, findDestination } from "./finding.ts";
-import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
-import { checkPlace, rememberPlace } from "./known_place.ts";
+import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import {
-  CONTACTS_DESCRIPTION,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type Participant,
@@ -31,7 +27,6 @@ import { TransferBar } from "./transfer_bar.ts";
 export interface SendFlags extends PeerFlags {
   readonly expect?: string;
   readonly retry: number;
-  readonly wait?: boolean;
 }
 
 /** Tries again after a cut, where nobody says how many, and at most. */
@@ -103,38 +98,31 @@ async function tryOnce(sending: Sending): Promise<void> {
   const { surroundings, participant, tell, tally, bar, target, flags } = sending;
   const { signal } = surroundings.context;
   const files = tally.left;
-  const { identity } = participant;
-  const contacts = new ContactCheck({ surroundings, identity, tell });
   let sendingLine: SendingLine | undefined;
-  // Whoever has answered once is who the files are for.
-  const expect = flags.expect ?? sending.peer;
-  const expected = expectedOf(target, { expect, isOffline: participant.isOffline });
   const destination = await findDestination(surroundings, target, {
-    identity,
-    expect,
+    identity: participant.identity,
+    expect: flags.expect,
     isOffline: participant.isOffline,
     tell,
   });
-  await callPeer(destination, identity, {
+  await callPeer(destination, participant.identity, {
     mode: "files",
-    greeting: { ...participant.greeting(), wait: flags.wait ?? false },
+    greeting: { status: participant.status?.response },
     isOffline: participant.isOffline,
     signal,
-    handle: (line, address) => {
-      const where = formatAddress(address);
+    handle: (line) => {
       sendingLine = new SendingLine({
         surroundings,
         tell,
         askStatus: participant.askStatus,
         files,
         on: (event) => followOne(sending, files, event),
-        admit: (peer) => checkPlace(surroundings, where, { peer, expected }),
-        onOpen: (peer) => {
-          rememberPlace(surroundings, where, peer);
-          sending.peer = peer.id;
+        admit: () => {}, // who answers is whom the destination expects
+        onOpen: ({ id }) => {
+          sending.peer = id;
         },
       }, line);
-      return contacts.guard(line, sendingLine.handlers);
+      return sendingLine.handlers;
     },
   });
   try {
@@ -144,17 +132,9 @@ async function tryOnce(sending: Sending): Promise<void> {
   }
 }
 
-/** Whether another try may go better: the line was cut, or who was there is not at the moment. */
-const CUT_KINDS: readonly ErrorKind[] = [
-  "truncated",
-  "unreachable",
-  "timeout",
-  "busy",
-  "not-found", // a listener that starts again has announced nothing yet
-];
-
+/** Whether another try may go better: the line was cut, and nobody has refused anything. */
 function isCut({ kind }: PkiError): boolean {
-  return CUT_KINDS.includes(kind);
+  return kind === "truncated" || kind === "unreachable" || kind === "timeout" || kind === "busy";
 }
 
 /** @throws {PkiError} */
@@ -247,7 +227,6 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
         brief: "How often to call again where the line was cut and nothing has moved since",
         placeholder: "N",
       },
-      wait: switchFlag("Wait for somebody who receives from somebody else"),
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
@@ -271,7 +250,6 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
       "the same is sent again later. The exit code is 0 only if everything is stored there\n" +
       "and verified. Symbolic links in a folder, and what is neither file nor folder, are\n" +
       "left out, and named.\n\n" +
-      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki send alice report.pdf\n" +

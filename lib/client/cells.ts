@@ -30,17 +30,36 @@ export const COLUMNS_MIN = 20;
 const TEXT_COLUMNS_MIN = 8;
 
 const PLAIN = /^[\x20-\x7e]*$/;
+/** A picture that is meant to be one, as Unicode lists them (UTS #51). */
+const EMOJI = /^\p{RGI_Emoji}$/v;
 const SEGMENTER = new Intl.Segmenter();
 
+/** Cells that were met before: to find out how wide one is takes long. */
+const known = new Map<string, Cell>();
+const KNOWN_MAX = 4096;
+
 /** The cells of a line. */
-export function cellsOf(line: string): Cell[] {
-  if (PLAIN.test(line)) return [...line].map((text) => ({ text, shown: text, width: 1 }));
-  return Array.from(SEGMENTER.segment(line), ({ segment: text }) => {
-    if (text === "\t") return { text, shown: TAB, width: TAB.length };
-    const isPlain = text.length === 1 && PLAIN.test(text);
-    const shown = isPlain ? text : bounded(printable(text));
-    return { text, shown, width: isPlain ? 1 : stringWidth(shown) };
-  });
+export function cellsOf(line: string): readonly Cell[] {
+  if (PLAIN.test(line)) return Array.from(line, cellOf);
+  return Array.from(SEGMENTER.segment(line), ({ segment }) => cellOf(segment));
+}
+
+function cellOf(text: string): Cell {
+  let cell = known.get(text);
+  if (cell) return cell;
+  cell = { text, ...measure(text) };
+  if (known.size >= KNOWN_MAX) known.clear();
+  if (text.length <= CELL_UNITS_MAX) known.set(text, cell);
+  return cell;
+}
+
+function measure(text: string): Omit<Cell, "text"> {
+  if (text === "\t") return { shown: TAB, width: TAB.length };
+  if (text.length === 1 && PLAIN.test(text)) return { shown: text, width: 1 };
+  const harmless = printable(text);
+  // Of the joiners that are not shown, those that make one picture of several hide nothing.
+  const shown = harmless !== text && EMOJI.test(text) ? text : bounded(harmless);
+  return { shown, width: stringWidth(shown) };
 }
 
 function bounded(shown: string): string {

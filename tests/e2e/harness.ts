@@ -87,9 +87,11 @@ export class Running {
     return Buffer.concat(this.#stderr).toString();
   }
 
-  /** See {@link peakMiBOf}. */
+  /** The most memory that it has had so far, in MiB; of a program that is running. */
   get peakMiB(): number {
-    return peakMiBOf(this.child.pid ?? 0);
+    const status = fs.readFileSync(`/proc/${this.child.pid}/status`, "utf8");
+    const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(status) ?? [];
+    return Number(kib) / 1024;
   }
 
   get isOver(): boolean {
@@ -134,12 +136,6 @@ export class Running {
     this.kill(signal);
     return await this.finished;
   }
-}
-
-/** The most memory that a program that is running has had so far, in MiB. */
-export function peakMiBOf(pid: number): number {
-  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kib) / 1024;
 }
 
 export interface RunOptions {
