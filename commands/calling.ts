@@ -7,11 +7,11 @@ import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
-import type { Peer } from "../lib/peer/ports.ts";
 import type { ContactCheck } from "./contact_check.ts";
 import type { Conversing } from "./converse.ts";
 import { expectedOf, findDestination } from "./finding.ts";
 import type { Surroundings } from "./globals.ts";
+import { checkPlace, rememberPlace } from "./known_place.ts";
 import type { Participant } from "./participant.ts";
 import type { Target } from "./target.ts";
 import type { Transcripts } from "./transcript.ts";
@@ -73,7 +73,7 @@ export class Caller {
         const where = formatAddress(address);
         const handlers = conversing.handle(getLine, async (peer) => {
           try {
-            await checkPeer(surroundings, where, peer, expected);
+            await checkPlace(surroundings, where, { peer, expected });
           } catch (error) {
             if (error instanceof PkiError) refusal = error;
             throw error;
@@ -81,7 +81,7 @@ export class Caller {
         });
         const onLineOpen: LineHandlers["onOpen"] = (peer, opening) => {
           onOpen?.(getLine());
-          rememberPeer(surroundings, where, peer);
+          rememberPlace(surroundings, where, peer);
           handlers.onOpen(peer, opening);
         };
         return transcripts.keep(
@@ -96,29 +96,6 @@ export class Caller {
     over.catch(() => {}); // whoever has the call hears of it
     return { line, over };
   }
-}
-
-/** Compares who answers with who answered at this address before, unless it is who is expected. */
-async function checkPeer(
-  surroundings: Surroundings,
-  where: string,
-  { id }: Peer,
-  expected: string | undefined,
-): Promise<void> {
-  const { home, context } = surroundings;
-  const remembered = home.loadConfig().peers?.[where];
-  if (remembered === undefined || remembered === id || expected !== undefined) return;
-  const isAccepted = await context.terminal?.confirm(
-    `At ${where} ${remembered} answered before; now it is ${id}. Talk to ${id}?`,
-  );
-  if (isAccepted) return;
-  throw new PkiError("untrusted", `"${id}" answers at ${where}, where "${remembered}" did before`, {
-    hint: `if that is right, say so with --expect ${id}`,
-  });
-}
-
-function rememberPeer({ home }: Surroundings, where: string, { id }: Peer): void {
-  home.changeConfig((config) => ({ ...config, peers: { ...config.peers, [where]: id } }));
 }
 
 /** Who hears busy may not know that there is a way to wait. */

@@ -19,6 +19,7 @@ import {
 } from "./participant.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
+import { filesInTalk } from "./talk_files.ts";
 import {
   checkTranscript,
   TRANSCRIPT_DESCRIPTION,
@@ -52,6 +53,7 @@ export async function connect(
     participant,
     terminal,
     onInterrupt: () => interrupted.resolve(),
+    extensions: [filesInTalk(surroundings, participant)],
   });
   await announceStatus(participant, conversing.tell);
   const transcripts = new Transcripts(flags.transcript, { surroundings, participant, conversing });

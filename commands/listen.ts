@@ -37,6 +37,7 @@ import { OutgoingCalls } from "./outgoing_calls.ts";
 import { Reception } from "./reception.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
 import { claimStdin } from "./stdin.ts";
+import { filesInTalk } from "./talk_files.ts";
 import {
   checkTranscript,
   TRANSCRIPT_DESCRIPTION,
@@ -86,6 +87,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       call: (target, stop) => outgoing.call(target, stop),
       leave: () => over.resolve(),
     },
+    extensions: [filesInTalk(surroundings, participant)],
   });
   const { mode, tell } = conversing;
   await announceStatus(participant, tell);

@@ -19,8 +19,9 @@ import {
   startAnnouncing,
 } from "./announcing.ts";
 import { Consent, type ConsentFlags } from "./consent.ts";
+import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
-import { announceStatus, teller } from "./converse.ts";
+import { announceStatus, endEvent, teller } from "./converse.ts";
 import { fileOwner } from "./file_owner.ts";
 import {
   aborted,
@@ -32,9 +33,16 @@ import {
   textFlag,
 } from "./globals.ts";
 import { parseAllowed } from "./listen.ts";
-import { OFFLINE_DESCRIPTION, OFFLINE_FLAG, type PeerFlags, takePart } from "./participant.ts";
+import {
+  CONTACTS_DESCRIPTION,
+  OFFLINE_DESCRIPTION,
+  OFFLINE_FLAG,
+  type PeerFlags,
+  takePart,
+} from "./participant.ts";
 import { parseBytes } from "./quantity.ts";
 import { describeReceived, ReceivingLine } from "./receiving.ts";
+import { Reception } from "./reception.ts";
 import { TransferBar } from "./transfer_bar.ts";
 
 export interface ReceiveFlags extends PeerFlags, ConsentFlags, AnnounceFlags {
@@ -78,9 +86,14 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
       received: memory,
       umask,
     });
-  let current: { readonly line: Line; readonly receiving: ReceivingLine } | undefined;
+  const reception = new Reception(tell);
+  const contacts = new ContactCheck({ surroundings, identity, tell });
   const receivings = new WeakMap<Line, ReceivingLine>();
+  /** That of the line that is open. */
+  let current: ReceivingLine | undefined;
   const over = Promise.withResolvers<void>();
+  /** The end of the line over which the last transfer came. */
+  let farewell: Promise<void> | undefined;
   /** With `--once`: the transfer has been. */
   let isDone = false;
   let loss: PkiError | undefined;
@@ -108,7 +121,7 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
     port: flags.port,
     identity,
     mode: "files",
-    greeting: () => ({ status: status?.response }),
+    greeting: () => participant.greeting(),
     isOffline,
     handle: ({ line }) => {
       const receiving = new ReceivingLine({
@@ -116,43 +129,46 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
         tell,
         bar,
         askStatus,
-        admit: ({ id }) => {
-          if (allowed && !allowed.includes(id)) {
-            throw new PkiError("refused", `"${id}" is not among those who may send`);
+        admit: async (peer) => {
+          if (allowed && !allowed.includes(peer.id)) {
+            throw new PkiError("refused", `"${peer.id}" is not among those who may send`);
           }
-          if (current) {
-            tell({ event: "busy", peer: id }, `${id} called meanwhile and heard "busy"`);
-            throw new PkiError("busy", "another transfer is under way, try again later");
-          }
-          current = { line: line(), receiving };
-          receivings.set(line(), receiving);
+          await reception.admit(peer, line());
         },
         openStore,
         decide: (peer, offer) => consent.decide(peer, offer),
         onReceived,
       }, line);
-      return receiving.handlers;
+      const { handlers } = receiving;
+      return contacts.guard(line, {
+        ...handlers,
+        onOpen: (peer, opening) => {
+          receivings.set(line(), receiving);
+          current = receiving;
+          farewell = line().over.catch(() => {});
+          reception.opened(line());
+          handlers.onOpen(peer, opening);
+        },
+      });
     },
     onOver: async (line, error) => {
-      const receiving = receivings.get(line);
-      const peer = receiving?.peer;
-      await receiving?.over(error);
-      if (current?.line === line) current = undefined;
-      if (!peer) {
-        if (!error || error.kind === "busy") return;
-        return tell(
+      await receivings.get(line)?.over(error);
+      const isTransfer = reception.over(line, () => {
+        const peer = current?.peer?.id;
+        current = undefined;
+        tell(
+          endEvent(peer, error),
+          error ? `${peer} is gone: ${error.message}` : `${peer} has hung up`,
+        );
+        if (loss) over.reject(loss);
+        else if (!isDone) tell({ event: "listening", port: listening.port }, "waiting again");
+      });
+      if (!isTransfer && error && !["busy", "interrupted"].includes(error.kind)) {
+        tell(
           { event: "turned-away", kind: error.kind, message: error.message },
           `turned a caller away: ${error.message}${error.hint ? ` (${error.hint})` : ""}`,
         );
       }
-      tell(
-        error
-          ? { event: "failed", peer: peer.id, kind: error.kind, message: error.message }
-          : { event: "ended", peer: peer.id },
-        error ? `${peer.id} is gone: ${error.message}` : `${peer.id} has hung up`,
-      );
-      if (loss) over.reject(loss);
-      else if (!isDone) tell({ event: "listening", port: listening.port }, "waiting again");
     },
   });
   tell(
@@ -169,21 +185,22 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
       tell({ event: "stapled" }, "the server answers: peers need not ask it themselves"),
     onLost: (error) => {
       loss = error;
-      if (!current) over.reject(error); // else with the end of this transfer
+      if (!reception.isTalking) over.reject(error); // else with the end of this transfer
     },
   });
   try {
     await Promise.race([
       over.promise,
       aborted(context.signal).then(async () => {
-        await current?.receiving.cancel(new PkiError("interrupted", "the receiver was stopped"));
+        await current?.cancel(new PkiError("interrupted", "the receiver was stopped"));
         throw new PkiError("interrupted", "interrupted");
       }),
     ]);
-    await current?.line.over.catch(() => {}); // the goodbye of a transfer that is complete
+    await farewell; // of a transfer that is complete
   } finally {
     bar.stop();
     status?.stop();
+    reception.close();
     await Promise.all([stopAnnouncing(), listening.close()]);
   }
 }
@@ -235,6 +252,7 @@ export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
       "its name only when all of it is there and its SHA-256 is right. What is there of it\n" +
       "when the line is cut is kept, and gone on with when the same person sends it again.\n\n" +
       ANNOUNCE_DESCRIPTION +
+      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki receive --announce\n" +

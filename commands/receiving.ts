@@ -190,7 +190,9 @@ export function describeReceived(
   const text = [
     `received ${plain} (${formatBytes(bytes)}) from ${id}`,
     ...(locations.length === 1 ? [`as ${printable(locations[0] ?? "")}`] : []),
-    ...(there === 0 ? [] : [`${there} of them were here already`]),
+    ...(there === 0
+      ? []
+      : [files === 1 ? "which was here already" : `${there} of them were here already`]),
     ...(missing === 0 ? [] : [`${missing} are missing`]),
     ...(sha256 === undefined ? [] : [`SHA-256 ${sha256}`]),
   ].join(", ");

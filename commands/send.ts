@@ -2,17 +2,21 @@
 
 import { setTimeout } from "node:timers/promises";
 import { buildCommand } from "@stricli/core";
-import { PkiError } from "../lib/base/errors.ts";
+import { type ErrorKind, PkiError } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
+import { formatAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
 import type { SendingEvent } from "../lib/peer/file_sending.ts";
 import { type SentFile, type Walk, walkFiles } from "../lib/peer/file_walk.ts";
 import { checkId } from "../lib/x509/names.ts";
+import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, type Conversing, teller } from "./converse.ts";
 import { expectedOf, findDestination } from "./finding.ts";
-import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
+import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { checkPlace, rememberPlace } from "./known_place.ts";
 import {
+  CONTACTS_DESCRIPTION,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type Participant,
@@ -27,6 +31,7 @@ import { TransferBar } from "./transfer_bar.ts";
 export interface SendFlags extends PeerFlags {
   readonly expect?: string;
   readonly retry: number;
+  readonly wait?: boolean;
 }
 
 /** Tries again after a cut, where nobody says how many, and at most. */
@@ -98,31 +103,38 @@ async function tryOnce(sending: Sending): Promise<void> {
   const { surroundings, participant, tell, tally, bar, target, flags } = sending;
   const { signal } = surroundings.context;
   const files = tally.left;
+  const { identity } = participant;
+  const contacts = new ContactCheck({ surroundings, identity, tell });
   let sendingLine: SendingLine | undefined;
+  // Whoever has answered once is who the files are for.
+  const expect = flags.expect ?? sending.peer;
+  const expected = expectedOf(target, { expect, isOffline: participant.isOffline });
   const destination = await findDestination(surroundings, target, {
-    identity: participant.identity,
-    expect: flags.expect,
+    identity,
+    expect,
     isOffline: participant.isOffline,
     tell,
   });
-  await callPeer(destination, participant.identity, {
+  await callPeer(destination, identity, {
     mode: "files",
-    greeting: { status: participant.status?.response },
+    greeting: { ...participant.greeting(), wait: flags.wait ?? false },
     isOffline: participant.isOffline,
     signal,
-    handle: (line) => {
+    handle: (line, address) => {
+      const where = formatAddress(address);
       sendingLine = new SendingLine({
         surroundings,
         tell,
         askStatus: participant.askStatus,
         files,
         on: (event) => followOne(sending, files, event),
-        admit: () => {}, // who answers is whom the destination expects
-        onOpen: ({ id }) => {
-          sending.peer = id;
+        admit: (peer) => checkPlace(surroundings, where, { peer, expected }),
+        onOpen: (peer) => {
+          rememberPlace(surroundings, where, peer);
+          sending.peer = peer.id;
         },
       }, line);
-      return sendingLine.handlers;
+      return contacts.guard(line, sendingLine.handlers);
     },
   });
   try {
@@ -132,9 +144,17 @@ async function tryOnce(sending: Sending): Promise<void> {
   }
 }
 
-/** Whether another try may go better: the line was cut, and nobody has refused anything. */
+/** Whether another try may go better: the line was cut, or who was there is not at the moment. */
+const CUT_KINDS: readonly ErrorKind[] = [
+  "truncated",
+  "unreachable",
+  "timeout",
+  "busy",
+  "not-found", // a listener that starts again has announced nothing yet
+];
+
 function isCut({ kind }: PkiError): boolean {
-  return kind === "truncated" || kind === "unreachable" || kind === "timeout" || kind === "busy";
+  return CUT_KINDS.includes(kind);
 }
 
 /** @throws {PkiError} */
@@ -227,6 +247,7 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
         brief: "How often to call again where the line was cut and nothing has moved since",
         placeholder: "N",
       },
+      wait: switchFlag("Wait for somebody who receives from somebody else"),
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },
@@ -250,6 +271,7 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
       "the same is sent again later. The exit code is 0 only if everything is stored there\n" +
       "and verified. Symbolic links in a folder, and what is neither file nor folder, are\n" +
       "left out, and named.\n\n" +
+      CONTACTS_DESCRIPTION +
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki send alice report.pdf\n" +

@@ -13,8 +13,7 @@ import type { Peer } from "../lib/peer/ports.ts";
 import { IncomingFiles } from "../lib/protocol/incoming_files.ts";
 import { OutgoingFiles } from "../lib/protocol/outgoing_files.ts";
 import type { FileControl } from "../lib/protocol/peer_messages.ts";
-import { tellOpen } from "./converse.ts";
-import type { Conversing } from "./converse.ts";
+import { type Conversing, tellOpen, tellWait } from "./converse.ts";
 import type { Surroundings } from "./globals.ts";
 import { count, formatBytes } from "./quantity.ts";
 
@@ -57,6 +56,7 @@ export class SendingLine {
         }
         await admit(peer, this.#line());
       },
+      onWait: (reason) => tellWait(tell, { reason }),
       onOpen: (peer) => this.#opened(peer),
       onText: ({ text }) => {
         const { id } = this.#peer ?? { id: "" };
@@ -89,12 +89,23 @@ export class SendingLine {
     signal.addEventListener("abort", interrupt, { once: true });
     try {
       const sending = await this.#open.promise;
+      this.#tellOffer();
       await sending.run();
     } finally {
       signal.removeEventListener("abort", interrupt);
       line.hangUp();
       await line.over.catch(() => {}); // what was to be said has been said
     }
+  }
+
+  #tellOffer(): void {
+    const { files, tell } = this.#call;
+    const { id, words } = this.#peer ?? { id: "", words: [] };
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    tell(
+      { event: "offered", peer: id, files: files.length, bytes },
+      `offering ${id} ${describeFiles(files)}, with the words: ${words.join(" ")}`,
+    );
   }
 
   #stop(reason: PkiError): void {
@@ -107,11 +118,6 @@ export class SendingLine {
     this.#peer = peer;
     tellOpen(surroundings, { peer, tell });
     onOpen(peer);
-    const bytes = files.reduce((sum, { size }) => sum + size, 0);
-    tell(
-      { event: "offered", peer: peer.id, files: files.length, bytes },
-      `offering ${peer.id} ${describeFiles(files)}`,
-    );
     const machine = new OutgoingFiles();
     this.#sending = new FileSending({ line: this.#line(), machine, peer: peer.id, files, on });
     this.#open.resolve(this.#sending);

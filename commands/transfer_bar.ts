@@ -48,6 +48,25 @@ export function formatClock(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+interface Progress {
+  readonly rate: Rate;
+  readonly total: number;
+  readonly bytes: number;
+}
+
+/** `12.0 MiB/s  0:07 left`; nothing before there is a rate. */
+function describeRate({ rate: { bytesPerSecond }, total, bytes }: Progress): string {
+  if (!bytesPerSecond) return "";
+  return `${formatBytes(bytesPerSecond)}/s  ${formatClock((total - bytes) / bytesPerSecond)} left`;
+}
+
+/** `43%  12.0 MiB/s  0:07 left`: where there is no room for a bar. */
+export function describeProgress(progress: Progress): string {
+  const { total, bytes } = progress;
+  const percent = total === 0 ? 100 : Math.floor(bytes * 100 / total);
+  return `${percent}%  ${describeRate(progress)}`.trimEnd();
+}
+
 export class TransferBar {
   readonly #surroundings: Surroundings;
   #bar: SingleBar | undefined;
@@ -108,10 +127,7 @@ export class TransferBar {
   }
 
   #describe(): string {
-    const { bytesPerSecond } = this.#rate;
-    if (!bytesPerSecond) return "";
-    const left = formatClock((this.#total - this.#bytes) / bytesPerSecond);
-    return `${formatBytes(bytesPerSecond)}/s  ${left} left`;
+    return describeRate({ rate: this.#rate, total: this.#total, bytes: this.#bytes });
   }
 
   /** Writes a line, above the bar where there is one. */

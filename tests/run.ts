@@ -39,6 +39,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   tc: "iproute2",
   nft: "nftables",
   sysctl: "procps",
+  unshare: "util-linux",
+  mount: "mount",
 };
 
 function step(title: string, command: string, args: readonly string[]): void {

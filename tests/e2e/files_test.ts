@@ -467,45 +467,68 @@ test("a disk that is full is told, exit 9, and what arrived is gone on with", {
     }
   }));
 
-test("at a terminal the receiver is asked, and sees how far it is", () =>
+test("at a terminal the receiver is asked, and a talk carries files both ways", () =>
   inWorld(async (world) => {
     await world.withUsers("alice", "bob");
     const incoming = world.path("incoming");
-    fs.writeFileSync(world.path("report.pdf"), randomBytes(100_000));
-    const args = ["receive", "--id", "bob", "--password-file", world.passwordFile("bob")];
+    const report = world.path("the report.pdf");
+    fs.mkdirSync(incoming);
+    fs.writeFileSync(report, randomBytes(100_000));
+    const as = (id: string) => ["--id", id, "--password-file", world.passwordFile(id)];
     const env = { PKI_SERVER: `localhost:${world.server.port}` };
-    await inTerminal(
-      world,
-      [...args, "--port", "0", "--dir", incoming, "--once"],
-      async (terminal) => {
-        const [, port] = await terminal.waitFor(/waits for files on port (\d+)/);
-        const sending = world.startAs("alice", [
-          "send",
-          `127.0.0.1:${port}`,
-          world.path("report.pdf"),
-        ]);
-        await terminal.waitFor(
-          /Accept "report\.pdf" \(97\.7 KiB\) from alice \(words: \w+ \w+ \w+ \w+ \w+\)\?/,
-        );
-        await terminal.press("Enter"); // no is what Enter alone says
-        const declined = await sending.finished;
-        assert.equal(declined.code, 4, declined.stderr);
-        assert.match(declined.stderr, /bob has declined: not accepted/);
-        await terminal.waitFor(/waiting again/);
-        const again = world.startAs("alice", [
-          "send",
-          `127.0.0.1:${port}`,
-          world.path("report.pdf"),
-        ]);
-        await terminal.waitFor(/Accept[^]*Accept/);
-        await sayYes(terminal);
-        assert.equal((await again.finished).code, 0);
-        await terminal.waitFor(
-          /received 1 file \(97\.7 KiB\) from alice, as .*report\.pdf, SHA-256/,
-        );
-        assert.equal(await terminal.exitCode(), 0);
-      },
-      { env },
-    );
-    assert.deepEqual(fs.readdirSync(incoming), ["report.pdf"]);
+    const receive = ["receive", ...as("bob"), "--port", "0", "--dir", incoming, "--once"];
+    await inTerminal(world, receive, async (terminal) => {
+      const [, port] = await terminal.waitFor(/waits for files on port (\d+)/);
+      const sending = world.startAs("alice", ["send", `127.0.0.1:${port}`, report]);
+      await terminal.waitFor(
+        /Accept "the report\.pdf" \(97\.7 KiB\) from alice \(words: \w+ \w+ \w+ \w+ \w+\)\?/,
+      );
+      await terminal.press("Enter"); // no is what Enter alone says
+      const declined = await sending.finished;
+      assert.equal(declined.code, 4, declined.stderr);
+      assert.match(declined.stderr, /bob has declined: not accepted/);
+      await terminal.waitFor(/waiting again/);
+      const again = world.startAs("alice", ["send", `127.0.0.1:${port}`, report]);
+      await terminal.waitFor(/Accept[^]*Accept/);
+      await sayYes(terminal);
+      assert.equal((await again.finished).code, 0);
+      await terminal.waitFor(/received 1 file \(97\.7 KiB\) from alice, as .*report\.pdf, SHA-256/);
+      assert.equal(await terminal.exitCode(), 0);
+    }, { env });
+    assert.deepEqual(fs.readdirSync(incoming), ["the report.pdf"]);
+
+    const listen = ["listen", ...as("bob"), "--host", "127.0.0.1", "--port", "0"];
+    const [bobs, alices] = [world.path("bobs"), world.path("alices")];
+    for (const folder of [bobs, alices]) fs.mkdirSync(folder);
+    await inTerminal(world, listen, async (bob) => {
+      const [, port] = await bob.waitFor(/listening on port (\d+)/);
+      const connect = ["connect", ...as("alice"), `127.0.0.1:${port}`];
+      await inTerminal(world, connect, async (alice) => {
+        await alice.waitFor(/bob is on the line/);
+        await alice.enter(`/send "${report}"`);
+        await bob.waitFor(/alice offers "the report\.pdf" \(97\.7 KiB\): \/accept/);
+        await bob.enter("/accept");
+        await alice.waitFor(/sent "the report\.pdf" \(97\.7 KiB\) to bob, SHA-256/);
+        await bob.waitFor(/received 1 file \(97\.7 KiB\) from alice/);
+        await bob.enter(`/send "${join(bobs, "the report.pdf")}"`);
+        await alice.waitFor(/bob offers "the report\.pdf"/);
+        await alice.enter("/decline");
+        await bob.waitFor(/not sent: alice has declined: not accepted/);
+        await bob.enter("/send nowhere");
+        await bob.waitFor(/cannot send "nowhere": there is no such file/);
+        await alice.enter("/quit");
+        assert.equal(await alice.exitCode(), 0);
+      }, { env, cwd: alices });
+      // Who sends files to somebody at a terminal is answered there too.
+      await bob.waitFor(/listening again/);
+      const sending = world.startAs("alice", ["send", `127.0.0.1:${port}`, report]);
+      await bob.waitFor(/alice offers[^]*alice offers/);
+      await bob.enter("/accept");
+      const sent = await sending.finished;
+      assert.equal(sent.code, 0, sent.stderr);
+      await bob.waitFor(/which was here already/);
+    }, { env, cwd: bobs });
+    assert.deepEqual(fs.readdirSync(bobs), ["the report.pdf"]);
+    assert.deepEqual(fs.readFileSync(join(bobs, "the report.pdf")), fs.readFileSync(report));
+    assert.deepEqual(fs.readdirSync(alices), []);
   }));

@@ -5,11 +5,13 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inWorld, needs, type Running, type RunOptions, type World } from "./harness.ts";
+import { inWorld, needs, PKI, type Running, type RunOptions, type World } from "./harness.ts";
 import { inTerminal } from "./terminal.ts";
 
 const IDS = ["alice", "bob", "carol"];
@@ -218,6 +220,67 @@ test("people are found where they announce to be, and every way of not reaching 
       /^pki: error: cannot find out where "alice" is: the server says: .*account "bob" is disabled/m,
     );
   }));
+
+/** The `skip` option of a test that makes up what names stand for: on Linux, as root. */
+function needsOwnNames(): { skip?: string } {
+  const missing = needs("unshare", "mount");
+  if (missing.skip !== undefined) return missing;
+  const tried = spawnSync("unshare", ["-m", "mount", "--bind", "/etc/hosts", "/etc/hosts"]);
+  return tried.status === 0 ? {} : { skip: "needs a mount namespace of its own" };
+}
+
+test(
+  "a name that has several addresses is reached at the one that is of use",
+  needsOwnNames(),
+  () =>
+    inWorld(async (world) => {
+      await world.withUsers("alice", "bob");
+      const hosts = world.path("hosts");
+      fs.writeFileSync(hosts, "127.0.0.1 localhost\n::1 both.test\n127.0.0.1 both.test\n");
+      const withNames = (args: readonly string[]) =>
+        world.run([
+          "-m",
+          "sh",
+          "-c",
+          'mount --bind "$0" /etc/hosts && exec "$@"',
+          hosts,
+          PKI,
+          ...args,
+        ], {
+          program: "unshare",
+          input: "",
+        });
+      const alice = ["--id", "alice", "--password-file", world.passwordFile("alice")];
+      const bob = await world.listen("bob", [], { input: "" });
+      const call = () => withNames(["connect", `bob@both.test:${bob.port}`, ...alice]);
+
+      // Nobody is there under IPv6; then somebody who hangs up; the server's name is treated alike.
+      const alone = await call();
+      assert.equal(alone.code, 0, alone.stderr);
+      const rude = createServer((socket) => socket.destroy());
+      await new Promise<void>((resolve) => rude.listen(bob.port, "::1", resolve));
+      try {
+        const beside = await call();
+        assert.equal(beside.code, 0, beside.stderr);
+        await bob.running.end();
+        const failed = await call();
+        assert.equal(failed.code, 8);
+        assert.match(
+          failed.stderr,
+          new RegExp(
+            `^pki: error: cannot reach both\\.test:${bob.port}: it closed the connection ` +
+              `\\(\\[::1\\]:${bob.port}\\); nobody listens there \\(127\\.0\\.0\\.1:${bob.port}\\)$`,
+            "m",
+          ),
+        );
+      } finally {
+        rude.close();
+      }
+      const server = ["--server", `both.test:${world.server.port}`];
+      const asked = await withNames(["request", "alice", ...server, ...alice]);
+      assert.equal(asked.code, 0, asked.stderr);
+    }),
+);
 
 test("the interactive session calls people by name", needs("tmux"), () =>
   inWorld(async (world) => {

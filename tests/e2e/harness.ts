@@ -87,11 +87,9 @@ export class Running {
     return Buffer.concat(this.#stderr).toString();
   }
 
-  /** The most memory that it has had so far, in MiB; of a program that is running. */
+  /** See {@link peakMiBOf}. */
   get peakMiB(): number {
-    const status = fs.readFileSync(`/proc/${this.child.pid}/status`, "utf8");
-    const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(status) ?? [];
-    return Number(kib) / 1024;
+    return peakMiBOf(this.child.pid ?? 0);
   }
 
   get isOver(): boolean {
@@ -136,6 +134,12 @@ export class Running {
     this.kill(signal);
     return await this.finished;
   }
+}
+
+/** The most memory that a program that is running has had so far, in MiB. */
+export function peakMiBOf(pid: number): number {
+  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kib) / 1024;
 }
 
 export interface RunOptions {

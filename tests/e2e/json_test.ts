@@ -195,7 +195,12 @@ test(
       const sent = await world.ok("alice", ["send", `127.0.0.1:${port}`, certificate, "--json"]);
       checkDocumented("pki send", lineOf(sent));
       const files = "pki send, pki receive";
-      assert.deepEqual(checkEvents(sent.stderr, files), ["connected", "offered", "accepted"]);
+      assert.deepEqual(checkEvents(sent.stderr, files), [
+        "connected",
+        "contact",
+        "offered",
+        "accepted",
+      ]);
       const received = await receiving.finished;
       checkDocumented("pki receive", lineOf(received));
       assert.deepEqual(checkEvents(received.stderr, files), [

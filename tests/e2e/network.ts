@@ -255,8 +255,9 @@ export class Network {
 }
 
 /** The `skip` option of a test that needs a network: it takes root, Linux and some tools of Debian's. */
-export function needsNetwork(): { skip?: string } {
-  const missing = ["ip", "tc", "nft", "sysctl", "python3"].filter((name) => !hasProgram(name));
+export function needsNetwork(...more: readonly string[]): { skip?: string } {
+  const tools = ["ip", "tc", "nft", "sysctl", "python3", ...more];
+  const missing = tools.filter((name) => !hasProgram(name));
   if (missing.length > 0) return { skip: `needs ${missing.join(", ")}` };
   if (process.getuid?.() !== 0) return { skip: "needs root, for network namespaces" };
   if (!fs.existsSync("/dev/net/tun")) return { skip: "needs /dev/net/tun" };

@@ -12,6 +12,7 @@ import { test } from "node:test";
 import { cheapenKey } from "../fakes/cheap_key.ts";
 import { inWorld, PASSWORDS, type Running, type RunOptions, until, type World } from "./harness.ts";
 import { type Host, inNetwork, needsNetwork, type Network } from "./network.ts";
+import { inTerminal, type Terminal } from "./terminal.ts";
 
 function digest(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
@@ -21,20 +22,24 @@ function digest(bytes: Uint8Array): string {
 class Post {
   readonly #world: World;
   readonly host: Host;
-  readonly #id: string;
+  readonly id: string;
 
   constructor(world: World, host: Host, id: string) {
     this.#world = world;
     this.host = host;
-    this.#id = id;
+    this.id = id;
   }
 
   start(args: readonly string[], options: RunOptions = {}): Running {
-    return this.#world.startAs(this.#id, args, {
+    return this.#world.startAs(this.id, args, {
       ...options,
       within: this.host.within,
-      env: { PKI_SERVER: `${this.host.router}:${this.#world.server.port}` },
+      env: this.env,
     });
+  }
+
+  get env(): Readonly<Record<string, string>> {
+    return { PKI_SERVER: `${this.host.router}:${this.#world.server.port}` };
   }
 
   /** Starts `pki listen`; gives the address to call, too. */
@@ -217,7 +222,55 @@ part(
   },
 );
 
-test("two hosts on a bad network", needsNetwork(), (t) =>
+part("a talk loses no message, and ticks those that have arrived", async (posts) => {
+  const { network, world, alice, bob } = posts;
+  network.lose(10);
+  const at = (post: Post, args: readonly string[], body: (terminal: Terminal) => Promise<void>) =>
+    inTerminal(
+      world,
+      [...args, "--id", post.id, "--password-file", world.passwordFile(post.id)],
+      body,
+      {
+        within: post.host.within,
+        env: post.env,
+      },
+    );
+  const listening = ["listen", "--host", alice.host.address, "--port", "0"];
+  await at(alice, listening, async (listener) => {
+    const [, port] = await listener.waitFor(/ is listening on port (\d+);/);
+    await at(bob, ["connect", `${alice.host.address}:${port}`], async (caller) => {
+      await listener.waitFor(/^bob is on the line:[^]*^alice> *$/m);
+      await caller.waitFor(/^alice is on the line:[^]*^bob> *$/m);
+      const numbers = Array.from({ length: 12 }, (_, i) => i);
+      for (const number of numbers) {
+        await caller.enter(`number ${number}`);
+        await listener.enter(`answer ${number}`);
+      }
+      const all = (what: (number: number) => string) =>
+        new RegExp(numbers.map(what).join("[^]*"), "m");
+      await listener.waitFor(all((number) => `^\\d\\d:\\d\\d bob: number ${number}$`));
+      await caller.waitFor(all((number) => `^\\d\\d:\\d\\d✓bob> number ${number}$`));
+      await caller.waitFor(all((number) => `^\\d\\d:\\d\\d alice: answer ${number}$`));
+      await listener.waitFor(all((number) => `^\\d\\d:\\d\\d✓alice> answer ${number}$`));
+
+      // What is said while nothing comes through has no tick, until it does.
+      network.cut();
+      await caller.enter("into the void");
+      const resent = network.resent(bob.host) + 2;
+      await until(() => network.resent(bob.host) >= resent, "TCP sends again what was lost");
+      assert.doesNotMatch(await caller.screen(), /✓bob> into the void/);
+      network.mend();
+      await caller.waitFor(/^\d\d:\d\d✓bob> into the void$/m);
+      await listener.waitFor(/^\d\d:\d\d bob: into the void$/m);
+      await caller.enter("/quit");
+      assert.equal(await caller.exitCode(), 0);
+    });
+  });
+});
+
+test("two hosts on a bad network", needsNetwork("tmux"), (t) =>
   withPosts(async (posts) => {
-    for (const [name, body] of PARTS) await t.test(name, () => body(posts));
+    for (const [name, body] of PARTS) {
+      await t.test(name, () => body(posts));
+    }
   }));

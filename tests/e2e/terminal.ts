@@ -36,8 +36,12 @@ export interface TerminalOptions {
   /** The home folder, where it is not the world's. */
   readonly home?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs. */
+  readonly cwd?: string;
   /** What stands behind the program in its command line, for the shell: a redirection, say. */
   readonly behind?: string;
+  /** What stands before it, to run it elsewhere: on another host, see network.ts. */
+  readonly within?: readonly string[];
 }
 
 function quote(text: string): string {
@@ -69,7 +73,7 @@ export class Terminal {
       PKI_HOME: options.home ?? world.home,
       ...options.env,
     };
-    const line = [PKI, ...args].map(quote).join(" ");
+    const line = [...(options.within ?? []), PKI, ...args].map(quote).join(" ");
     const command = [
       "exec env -i TERM=$TERM",
       ...Object.entries(env).map(([name, value]) => `${name}=${quote(value)}`),
@@ -82,6 +86,7 @@ export class Terminal {
     const terminal = new Terminal(join(folder, "socket"), rawPath);
     await terminal.#tmux(
       ...["-u", "-f", "/dev/null", "new-session", "-d", "-x", String(COLUMNS), "-y", String(ROWS)],
+      ...(options.cwd === undefined ? [] : ["-c", options.cwd]),
       ...[command, ";", "pipe-pane", `cat > ${quote(rawPath)}`],
     );
     return terminal;
@@ -141,11 +146,15 @@ export class Terminal {
     }
   }
 
+  /** The process of the program. */
+  async pid(): Promise<number> {
+    const shell = (await this.#tmux("display-message", "-p", "#{pane_pid}")).trim();
+    return Number(fs.readFileSync(`/proc/${shell}/task/${shell}/children`, "utf8").trim());
+  }
+
   /** Sends a signal to the program, as somebody at another terminal would. */
   async kill(signal: NodeJS.Signals): Promise<void> {
-    const shell = (await this.#tmux("display-message", "-p", "#{pane_pid}")).trim();
-    const children = fs.readFileSync(`/proc/${shell}/task/${shell}/children`, "utf8");
-    process.kill(Number(children.trim()), signal);
+    process.kill(await this.pid(), signal);
   }
 
   /** Waits until the screen matches. */
