@@ -16,7 +16,6 @@ import { scheduleTimer } from "../lib/peer/own_status.ts";
 import { ANNOUNCED, isAnnounceable } from "../lib/protocol/messages.ts";
 import type { Conversing } from "./converse.ts";
 import { DEFAULT_PEER_PORT, Surroundings, switchFlag, textFlag } from "./globals.ts";
-import { openByIdentity } from "./sign_in.ts";
 
 export interface AnnounceFlags {
   readonly announce?: boolean;
@@ -97,6 +96,7 @@ export function startAnnouncing(
       const { context, flags } = surroundings;
       // Not the signal of the command: to take something back is what is done when that has come.
       const own = new Surroundings({ ...context, signal }, flags);
+      const { openByIdentity } = await import("./sign_in.ts"); // as in finding.ts
       const { connection } = await openByIdentity(own, flags, { id, tls });
       try {
         await connection.request("ANNOUNCE", { addresses: [...addresses], seconds });

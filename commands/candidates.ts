@@ -70,7 +70,7 @@ export async function findCandidates(
   if (typed.startsWith("-")) return { words: own };
   const below = await namesBelow(before, typed);
   if (below.length > 0) return { words: below };
-  const found = candidatesOf(placeholderAt(target.parameters, rest), typed, {
+  const found = candidatesOf(placeholderAt(target.parameters, { path, rest }), typed, {
     home: scope.home,
     names: namesMeant(path),
   });
@@ -112,8 +112,14 @@ function valueThatIsTyped(parameters: Parameters, rest: readonly string[], typed
   return { option, placeholder: within, typed: typed.slice(at + 1), before: `${option}=` };
 }
 
+/** Commands with a list of words, all declared alike, of which the first is whom to call. */
+const CALLING: readonly (string | undefined)[] = ["send"];
+
 /** What may stand next beside the options; "" where nothing may. */
-function placeholderAt(parameters: Parameters, rest: readonly string[]): string {
+function placeholderAt(
+  parameters: Parameters,
+  { path: [command], rest }: { readonly path: readonly string[]; readonly rest: readonly string[] },
+): string {
   const takesValue = (word: string) => {
     if (placeholderOf(parameters, word) !== undefined) return true;
     const { flags = {} } = parameters;
@@ -123,6 +129,7 @@ function placeholderAt(parameters: Parameters, rest: readonly string[]): string 
   const count =
     rest.filter((word, at) => !word.startsWith("-") && !(at > 0 && takesValue(rest[at - 1] ?? "")))
       .length;
+  if (count === 0 && CALLING.includes(command)) return TARGET_PLACEHOLDER;
   const { positional } = parameters;
   const found = positional?.kind === "array" ? positional.parameter : positional?.parameters[count];
   return found?.placeholder ?? "";

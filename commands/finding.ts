@@ -10,7 +10,6 @@ import type { Destination } from "../lib/peer/call.ts";
 import type { PeerIdentity } from "../lib/peer/identity.ts";
 import type { Conversing } from "./converse.ts";
 import { DEFAULT_PEER_PORT, type Surroundings } from "./globals.ts";
-import { openByIdentity } from "./sign_in.ts";
 import { hostHint, type Target } from "./target.ts";
 
 export interface FindingOptions {
@@ -19,6 +18,8 @@ export interface FindingOptions {
   /** What `--expect` says. */
   readonly expect?: string | undefined;
   readonly isOffline: boolean;
+  /** What the other side waits with: `pki listen` unless said otherwise. */
+  readonly waitsWith?: "pki listen" | "pki receive";
   readonly tell: Conversing["tell"];
 }
 
@@ -45,7 +46,7 @@ export function expectedOf(
 }
 
 function addressHint(id: string): string {
-  return `if you know the address, name it: pki connect ${id}@HOST:${DEFAULT_PEER_PORT}`;
+  return `if you know the address, name it: ${id}@HOST:${DEFAULT_PEER_PORT}`;
 }
 
 /**
@@ -65,7 +66,7 @@ export async function findDestination(
       addresses: [address],
       expected,
       whom: formatAddress(address),
-      hint: "the other side waits with: pki listen",
+      hint: `the other side waits with: ${options.waitsWith ?? "pki listen"}`,
     };
   }
   const { id } = target;
@@ -89,14 +90,14 @@ export async function findDestination(
 async function locate(
   surroundings: Surroundings,
   id: string,
-  { identity }: FindingOptions,
+  { identity, waitsWith = "pki listen" }: FindingOptions,
 ): Promise<readonly Address[]> {
   const found = await ask(surroundings, id, identity).catch((error) => {
     throw explain(error, id);
   });
   if (found.length > 0) return found.map((text) => parseAddress(text, DEFAULT_PEER_PORT));
   throw new PkiError("not-found", `cannot reach "${id}": nothing is announced under this id`, {
-    hint: `ask "${id}" to listen with pki listen --announce; ${addressHint(id)}`,
+    hint: `ask "${id}" to wait with ${waitsWith} --announce; ${addressHint(id)}`,
   });
 }
 
@@ -105,6 +106,8 @@ async function ask(
   id: string,
   { id: own, tls }: PeerIdentity,
 ): Promise<readonly string[]> {
+  // What logging in takes, OPAQUE too, is loaded for nobody who was given an address.
+  const { openByIdentity } = await import("./sign_in.ts");
   const { connection } = await openByIdentity(surroundings, surroundings.flags, { id: own, tls });
   try {
     return (await connection.request("LOCATE", { id })).addresses;

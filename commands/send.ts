@@ -113,6 +113,7 @@ async function tryOnce(sending: Sending): Promise<void> {
     identity,
     expect,
     isOffline: participant.isOffline,
+    waitsWith: "pki receive",
     tell,
   });
   await callPeer(destination, identity, {

@@ -63,7 +63,7 @@ function readAll(folder: string): string {
 test("people are found where they announce to be, and every way of not reaching them is told", () =>
   inWorld(async (world) => {
     await world.withUsers(...IDS);
-    const elsewhere = /name it: pki connect bob@HOST:7450$/;
+    const elsewhere = /name it: bob@HOST:7450$/;
 
     // Nobody is asked for a password, and no server, for what cannot be.
     const usage: readonly (readonly [readonly string[], string, RegExp])[] = [
@@ -90,7 +90,11 @@ test("people are found where they announce to be, and every way of not reaching 
 
     // Known or not, but nowhere.
     const nothing = 'cannot reach "bob": nothing is announced under this id';
-    await fails(world, ["bob"], [5, nothing, /pki listen --announce; .*bob@HOST:7450$/]);
+    await fails(world, ["bob"], [
+      5,
+      nothing,
+      /^ask "bob" to wait with pki listen --announce; .*bob@HOST:7450$/,
+    ]);
     await fails(world, ["example.org"], [
       5,
       'cannot reach "example.org": nobody is known under this id',
