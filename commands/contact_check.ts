@@ -81,8 +81,8 @@ export class ContactCheck {
         return admission;
       },
       onOpen: (peer, opening) => {
-        this.remember(peer); // what goes wrong is said before a talk has the screen
-        handlers.onOpen(peer, opening);
+        handlers.onOpen(peer, opening); // first, since a disk may be slow
+        this.remember(peer);
         this.tellNews(peer);
       },
       onWait: (reason) => {

@@ -75,7 +75,7 @@ function noteLimits(
   if (keyType === "ed25519") {
     surroundings.note(
       "Firefox, Thunderbird and other programs with NSS take no Ed25519 keys; for them make a new " +
-        "one with: pki csr --rekey --key-type p256",
+        "one with: pki renew --rekey --key-type p256",
     );
   }
   if (/[^\x20-\x7e]/.test(password)) {
