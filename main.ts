@@ -10,12 +10,14 @@ import type { PkiContext } from "./commands/context.ts";
 import { exitCodeOf, formatError, wantsJson } from "./commands/error_text.ts";
 import { choosePaint, findColorMode } from "./commands/paint.ts";
 import { runProgram } from "./commands/program.ts";
+import { closePipe } from "./lib/base/descriptors.ts";
 import { messageOf, PkiError, systemCodeOf } from "./lib/base/errors.ts";
 import { findTerminal } from "./lib/client/terminal.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** What must not be inherited by anything that this process starts. */
 const SECRETS = ["PKI_PASSWORD", "PKI_CA_PASSPHRASE"] as const;
+const [STDIN, STDOUT, STDERR] = [0, 1, 2];
 const INTERNAL = 1;
 const INTERRUPTED = 130;
 
@@ -54,6 +56,13 @@ function drained({ stream, error }: Outlet): Promise<void> {
     stream.once("close", done);
     stream.end(done);
   });
+}
+
+/** Ends stdout now: a program that reads it sees the end. */
+async function endEarly(outlet: Outlet): Promise<void> {
+  await drained(outlet);
+  if (outlet.error !== undefined) throw outlet.error;
+  closePipe(STDOUT, [STDIN, STDERR]);
 }
 
 /** What a command that succeeded ends with if its result did not get out. */
@@ -95,6 +104,7 @@ async function main(): Promise<number> {
         interruptHandler = before;
       };
     },
+    endStdout: () => endEarly(stdout),
     onHangUp: (listener) => void process.on("SIGHUP", listener),
   };
   const result = await runProgram(WORDS, context);

@@ -12,6 +12,7 @@ import { expectedOf } from "./finding.ts";
 import { aborted, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import {
   CONTACTS_DESCRIPTION,
+  DEAD_AFTER_FLAG,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type PeerFlags,
@@ -52,6 +53,7 @@ export async function connect(
   const conversing = startConversing(surroundings, {
     participant,
     terminal,
+    isOnly: true,
     onInterrupt: () => interrupted.resolve(),
     extensions: [filesInTalk(surroundings, participant)],
   });
@@ -95,6 +97,7 @@ export const connectCommand = buildCommand<ConnectFlags, [string], PkiContext>({
       expect: textFlag("Who must answer", "NAME"),
       transcript: TRANSCRIPT_FLAG,
       wait: switchFlag("Wait for somebody who is talking to somebody else"),
+      deadAfter: DEAD_AFTER_FLAG,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },

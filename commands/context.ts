@@ -26,6 +26,11 @@ export interface PkiContext extends CommandContext {
   /** Aborted by SIGINT or SIGTERM; its reason is the signal's name. */
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /**
+   * Ends stdout before the program does, so that whoever reads it sees the end; throws if something of
+   * it was lost. Absent where it stays open.
+   */
+  readonly endStdout?: () => Promise<void>;
   /** Has SIGHUP call this from now on, and not end the program; absent where there are no signals. */
   readonly onHangUp?: (listener: () => void) => void;
   /** What `--color` says; absent where it was not given. */

@@ -28,6 +28,8 @@ export interface Conversing {
 export interface ConverseOptions {
   readonly participant: Participant;
   readonly terminal: SharedTerminal;
+  /** Whether there is one conversation only: then stdout ends with what the peer sends. */
+  readonly isOnly?: boolean;
   readonly onInterrupt: () => void;
   /** What the user of a talk may do between two of them; absent where there is one only. */
   readonly between?: BetweenTalks;

@@ -28,6 +28,7 @@ import {
 } from "./globals.ts";
 import {
   CONTACTS_DESCRIPTION,
+  DEAD_AFTER_FLAG,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type PeerFlags,
@@ -81,6 +82,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   const conversing = startConversing(surroundings, {
     participant,
     terminal,
+    isOnly: flags.once ?? false,
     onInterrupt: () => interrupted.resolve(),
     between: {
       describe: () => describeListener(identity.id, { port: listening.port, reception }),
@@ -202,6 +204,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       once: switchFlag("End after the first conversation"),
       transcript: TRANSCRIPT_FLAG,
       ...ANNOUNCE_FLAGS,
+      deadAfter: DEAD_AFTER_FLAG,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },

@@ -5,6 +5,7 @@
 
 import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
 import { PkiError } from "../lib/base/errors.ts";
+import { LIMITS } from "../lib/base/limits.ts";
 import { type Address, formatAddress } from "../lib/client/address.ts";
 import type { ServerConnection } from "../lib/client/server_connection.ts";
 import { fetchStatus } from "../lib/client/status.ts";
@@ -18,10 +19,26 @@ import {
 import type { Greeting, LineHandlers } from "../lib/peer/line.ts";
 import { OwnStatus, scheduleTimer } from "../lib/peer/own_status.ts";
 import type { Endorsement } from "../lib/protocol/endorsement.ts";
+import { parseDuration } from "./duration.ts";
 import { type GlobalFlags, type Surroundings, switchFlag } from "./globals.ts";
 import { Keyring } from "./keyring.ts";
 
 export const OFFLINE_FLAG = switchFlag("Ask no server whether a certificate was revoked");
+
+/** @throws {PkiError} `usage` for what HELLO cannot say */
+function parseSilence(text: string): number {
+  const ms = parseDuration(text);
+  if (ms <= LIMITS.silenceMsMax) return ms; // the shortest span is the shortest silence
+  throw new PkiError("usage", `${JSON.stringify(text)} is too long: 1h at most`);
+}
+
+export const DEAD_AFTER_FLAG = {
+  kind: "parsed",
+  parse: parseSilence,
+  optional: true,
+  brief: "Take a silent peer for dead after this, 1s to 1h [60s]",
+  placeholder: "TIME",
+} as const;
 
 /** What the help of both commands says about it. */
 export const OFFLINE_DESCRIPTION =
@@ -36,6 +53,7 @@ export const CONTACTS_DESCRIPTION =
 
 export interface PeerFlags extends GlobalFlags {
   readonly offline?: boolean;
+  readonly deadAfter?: number;
 }
 
 export interface Participant {
@@ -75,7 +93,7 @@ function loadEndorsements(
  */
 export async function takePart(
   surroundings: Surroundings,
-  { offline: isOffline = false }: PeerFlags,
+  { offline: isOffline = false, deadAfter: silenceMs = LIMITS.silenceMs }: PeerFlags,
 ): Promise<Participant> {
   const { context, home } = surroundings;
   const { now, signal } = context;
@@ -114,7 +132,7 @@ export async function takePart(
     isOffline,
     status,
     statusAsked,
-    greeting: () => ({ status: status?.response, endorsements }),
+    greeting: () => ({ status: status?.response, silenceMs, endorsements }),
     askStatus: async (request) => {
       if (!address) throw new PkiError("internal", "asking the server in spite of --offline");
       const { response } = await ask(

@@ -4,7 +4,7 @@ import { messageOf } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
 import { LineSplitter } from "../lib/peer/line_splitter.ts";
 import type { Line } from "../lib/peer/line.ts";
-import { flushed, PipeSource, writeFully } from "../lib/peer/pipe.ts";
+import { PipeSource, writeThrough } from "../lib/peer/pipe.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { Message } from "../lib/protocol/peer_text.ts";
 import type { OutputStream } from "./context.ts";
@@ -20,7 +20,7 @@ import type { Surroundings } from "./globals.ts";
 
 export function startPiping(
   surroundings: Surroundings,
-  { participant: { askStatus } }: ConverseOptions,
+  { participant: { askStatus }, isOnly = false }: ConverseOptions,
 ): Conversing {
   const { stdin, stdout, stderr } = surroundings.context.process;
   const tell = teller(surroundings, (line) => void stderr.write(`${line}\n`));
@@ -44,9 +44,12 @@ export function startPiping(
         source.attach(line());
       },
       ...(stdout.isTTY ? showOnTerminal(stdout) : {
-        onText: ({ text }: Message) => writeFully(stdout, `${text}\n`),
-        onData: (bytes: Uint8Array) => writeFully(stdout, bytes),
-        onPeerEnd: () => flushed(stdout),
+        onText: ({ text }: Message) => writeThrough(stdout, `${text}\n`),
+        onData: (bytes: Uint8Array) => writeThrough(stdout, bytes),
+        // Whoever reads it sees the end of one direction, although the other may go on.
+        onPeerEnd: async () => {
+          if (isOnly) await surroundings.context.endStdout?.();
+        },
       }),
     }),
     over: (line, error) => {
@@ -62,13 +65,10 @@ export function startPiping(
 function showOnTerminal(stdout: OutputStream) {
   const splitter = new LineSplitter();
   const show = (lines: readonly string[]) =>
-    writeFully(stdout, lines.map((line) => `${printable(line)}\n`).join(""));
+    writeThrough(stdout, lines.map((line) => `${printable(line)}\n`).join(""));
   return {
     onText: ({ text }: Message) => show([text]),
     onData: (bytes: Uint8Array) => show(splitter.push(bytes)),
-    onPeerEnd: async () => {
-      await show(splitter.end());
-      await flushed(stdout);
-    },
+    onPeerEnd: () => show(splitter.end()),
   };
 }

@@ -35,6 +35,7 @@ import {
 import { parseAllowed } from "./listen.ts";
 import {
   CONTACTS_DESCRIPTION,
+  DEAD_AFTER_FLAG,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type PeerFlags,
@@ -236,6 +237,7 @@ export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
         placeholder: "PORT",
       },
       ...ANNOUNCE_FLAGS,
+      deadAfter: DEAD_AFTER_FLAG,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },

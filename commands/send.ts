@@ -17,6 +17,7 @@ import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { checkPlace, rememberPlace } from "./known_place.ts";
 import {
   CONTACTS_DESCRIPTION,
+  DEAD_AFTER_FLAG,
   OFFLINE_DESCRIPTION,
   OFFLINE_FLAG,
   type Participant,
@@ -249,6 +250,7 @@ export const sendCommand = buildCommand<SendFlags, [string, ...string[]], PkiCon
         placeholder: "N",
       },
       wait: switchFlag("Wait for somebody who receives from somebody else"),
+      deadAfter: DEAD_AFTER_FLAG,
       offline: OFFLINE_FLAG,
       ...GLOBAL_FLAGS,
     },

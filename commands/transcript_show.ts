@@ -4,7 +4,7 @@ import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { printable, printableJson } from "../lib/base/printable.ts";
 import { proveTranscript, type TranscriptEntry } from "../lib/peer/transcript_proof.ts";
-import { writeFully } from "../lib/peer/pipe.ts";
+import { writeThrough } from "../lib/peer/pipe.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings } from "./globals.ts";
 import { readPieces } from "./input.ts";
@@ -80,14 +80,14 @@ export async function transcriptShow(
         : sayEntry(entry, { id, width });
     },
   });
-  await writeFully(stdout, page);
+  await writeThrough(stdout, page);
 
   /** The file's pieces; between them what they held is written. */
   async function* paged(): AsyncGenerator<Uint8Array> {
     for await (const piece of readPieces(context, path)) {
       yield piece;
       if (page.length < PAGE_CHARACTERS) continue;
-      await writeFully(stdout, page);
+      await writeThrough(stdout, page);
       page = "";
     }
   }

@@ -22,6 +22,7 @@ import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { type JudgedUser, judgeUser } from "../x509/chain.ts";
 import { encodeOcspRequest } from "../x509/ocsp.ts";
 import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
+import { cutError } from "./cut_error.ts";
 import { type AskedStatus, judgePeerStatus } from "./status.ts";
 
 const main = parentPort as MessagePort;
@@ -154,6 +155,8 @@ class Conversation {
       case "data":
       case "file":
         return passOn(event);
+      case "leaving":
+        return this.#leave(event.report);
       case "confirmed":
         return this.#finishIfComplete();
       default:
@@ -175,6 +178,13 @@ class Conversation {
         }
         : {},
     );
+  }
+
+  /** The peer cannot go on; what it sent before is good. */
+  #leave({ message }: ErrorReport): void {
+    this.#isOver = true;
+    const error = cutError(`the line was cut by the other side: ${printable(message)}`);
+    tell({ type: "left", error: packError(error) });
   }
 
   /** What came of asking the server for the peer's status. */

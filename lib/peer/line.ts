@@ -8,7 +8,14 @@ import { randomBytes } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Worker } from "node:worker_threads";
 import { type Bytes, encodeBase64, ownBytes } from "../base/bytes.ts";
-import { messageOf, packError, PkiError, reportError, unpackError } from "../base/errors.ts";
+import {
+  type ErrorReport,
+  messageOf,
+  packError,
+  PkiError,
+  reportError,
+  unpackError,
+} from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
 import { type Endorsement, endorsementToJson } from "../protocol/endorsement.ts";
@@ -16,7 +23,9 @@ import type { FileControl, WaitReason } from "../protocol/peer_messages.ts";
 import { PeerSender } from "../protocol/peer_sender.ts";
 import type { Message } from "../protocol/peer_text.ts";
 import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
+import { cutError, deadError, deliveryError, isUnread } from "./cut_error.ts";
 import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
+import { CLOCK, SignsOfLife } from "./signs_of_life.ts";
 import type { AskedStatus } from "./status.ts";
 
 /** What our side says with READY. */
@@ -101,6 +110,8 @@ export class Line {
   #deliveredTexts = 0;
   #waitingForRoom: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #silenceMs: number;
+  #signsOfLife: SignsOfLife | undefined;
   #peer: Peer | undefined;
   /** What the peer has asked patience for. */
   readonly #waited = new Set<WaitReason>();
@@ -126,7 +137,8 @@ export class Line {
     socket.on("end", () => this.#cut());
     socket.on("close", () => this.#cut());
     this.#limit(LIMITS.peerJudgedMs);
-    const { status, wait = false } = greeting;
+    const { status, wait = false, silenceMs = LIMITS.silenceMs } = greeting;
+    this.#silenceMs = silenceMs;
     const isStapled = status !== undefined;
     this.#tell({ type: "start", start: { ...start, nonce: this.#nonce, wait, isStapled } });
     this.#send(greet(this.#sender, { start, greeting, nonce: this.#nonce }));
@@ -170,14 +182,14 @@ export class Line {
   /** Sends a piece of a stream; resolves when there is room for more. */
   async sendData(chunk: Uint8Array): Promise<void> {
     if (this.#isOver) return;
-    this.#send(...this.#sender.sendData(chunk));
+    this.#send(this.#sender.sendData(chunk));
     await this.#room();
   }
 
   /** Sends a piece of a file; resolves when there is room for more. */
   async sendFile(file: number, chunk: Uint8Array): Promise<void> {
     if (this.#isOver) return;
-    this.#send(...this.#sender.sendFile(file, chunk));
+    this.#send(this.#sender.sendFile(file, chunk));
     await this.#room();
   }
 
@@ -209,8 +221,11 @@ export class Line {
     this.#limit(LIMITS.hangUpMs);
   }
 
-  /** Ends it now, without a word. */
+  /** Ends it now, before everything was said; the peer hears why. */
   destroy(error: PkiError): void {
+    if (!this.#isOver && (this.#sender.isOpen || this.#sender.hasEnded)) {
+      this.#send(this.#sender.sayLeaving(reportLeaving(error)));
+    }
     this.#fail(error);
   }
 
@@ -218,9 +233,10 @@ export class Line {
     if (!this.#isOver) this.#worker.postMessage(message);
   }
 
-  #send(...frames: readonly Bytes[]): void {
-    if (this.#socket.destroyed) return;
-    for (const frame of frames) this.#socket.write(frame);
+  #send(frames: Bytes): void {
+    if (this.#socket.destroyed || frames.length === 0) return;
+    this.#socket.write(frames);
+    this.#signsOfLife?.said();
   }
 
   async #room(): Promise<void> {
@@ -238,6 +254,7 @@ export class Line {
 
   #fromSocket(chunk: Uint8Array): void {
     if (this.#isOver) return;
+    this.#signsOfLife?.heard();
     const bytes = ownBytes(chunk);
     this.#bytesAhead += bytes.length;
     this.#worker.postMessage({ type: "bytes", bytes } satisfies ToConversation, [bytes.buffer]);
@@ -252,8 +269,9 @@ export class Line {
         for (const event of message.events) if (!this.#isOver) this.#fromWorker(event);
         return this.#flow();
       case "greeted":
-        if (this.#sender.isGreeting) this.#send(this.#sender.reveal(this.#nonce));
-        return;
+        if (!this.#sender.isGreeting) return;
+        this.#watch(message.silenceMs);
+        return this.#send(this.#sender.reveal(this.#nonce));
       case "status-wanted":
         this.#limit(LIMITS.peerJudgedMs); // it is us who make the peer wait
         return void this.#askStatus(message.request);
@@ -298,11 +316,26 @@ export class Line {
         return this.#deliver(0, () => handlers.onSignature?.(message.signature));
       case "complete":
         return void this.#deliveries.then(() => this.#finish(undefined));
+      case "left":
+        return void this.#deliveries.then(() => this.#fail(unpackError(message.error)));
       case "cut":
         return void this.#deliveries.then(() => this.#failCut());
       case "failed":
         return this.#finish(unpackError(message.error));
     }
+  }
+
+  /** From the greeting on each side wants to hear that the other still lives. */
+  #watch(peerSilenceMs: number): void {
+    this.#signsOfLife = new SignsOfLife({
+      clock: CLOCK,
+      silenceMs: this.#silenceMs,
+      peerSilenceMs,
+      isReading: () => !this.#socket.isPaused(),
+      isSending: () => this.#socket.writableLength > 0,
+      sayAlive: () => this.#send(this.#sender.sayAlive()),
+      onDead: () => this.#fail(deadError(this.#silenceMs, { isOpen: !this.#sender.isGreeting })),
+    });
   }
 
   async #askStatus(request: Uint8Array): Promise<void> {
@@ -331,6 +364,7 @@ export class Line {
   /** Once: what the peer sends behind its HELLO may give another reason. */
   #turnAway(error: unknown): void {
     if (this.#isOver || !this.#sender.isGreeting) return;
+    this.#signsOfLife?.stop();
     this.#send(this.#sender.sayRefused(reportError(error)));
     this.#tell({ type: "refused", error: packError(error) });
   }
@@ -393,7 +427,7 @@ export class Line {
     this.#deliveries = this.#deliveries.then(work).then(() => {
       this.#undelivered -= cost;
       this.#flow();
-    }, (error) => this.#fail(error instanceof PkiError ? error : asStorage(error)));
+    }, (error) => this.destroy(deliveryError(error)));
   }
 
   #hasRoom(): boolean {
@@ -419,11 +453,7 @@ export class Line {
   }
 
   #failCut(): void {
-    this.#fail(
-      new PkiError("truncated", "the line was cut before everything was confirmed", {
-        hint: "what arrived may be incomplete: send it again",
-      }),
-    );
+    this.#fail(cutError("the line was cut before everything was confirmed"));
   }
 
   #fail(error: PkiError): void {
@@ -434,6 +464,7 @@ export class Line {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#timer);
+    this.#signsOfLife?.stop();
     for (const resolve of this.#waitingForRoom.splice(0)) resolve();
     this.#worker.removeAllListeners();
     this.#worker.on("error", () => {}); // it is being ended; what it throws now matters to nobody
@@ -475,9 +506,10 @@ function greet(
   });
 }
 
-function asStorage(error: unknown): PkiError {
-  return new PkiError("storage", `cannot write what arrived: ${messageOf(error)}`, {
-    cause: error,
-    hint: "free some space, or write to another file; then have it sent again",
-  });
+/** What the peer hears of why we cannot go on. */
+function reportLeaving(error: PkiError): ErrorReport {
+  const report = reportError(error);
+  return isUnread(error.cause)
+    ? { ...report, message: "nobody reads what arrives there any more" }
+    : report;
 }

@@ -5,7 +5,6 @@
  */
 
 import type { Readable, Writable } from "node:stream";
-import { once } from "node:events";
 import type { Line } from "./line.ts";
 
 /** Reads a stream for whichever line is there. */
@@ -56,15 +55,14 @@ export class PipeSource {
   }
 }
 
-/** Writes to a stream; resolves when it takes more. */
-export async function writeFully(stream: Writable, bytes: Uint8Array | string): Promise<void> {
-  if (stream.errored) throw stream.errored;
-  if (!stream.write(bytes)) await once(stream, "drain");
-}
-
-/** Resolves when everything written so far has left the process. */
-export function flushed(stream: Writable): Promise<void> {
+/**
+ * Writes to a stream; resolves when the system has all of it: only then may the peer hear that it
+ * arrived. An empty write is no way to wait for those before it: in the executable its callback comes
+ * at once.
+ */
+export function writeThrough(stream: Writable, bytes: Uint8Array | string): Promise<void> {
+  if (bytes.length === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    stream.write("", (error) => error ? reject(error) : resolve());
+    stream.write(bytes, (error) => error ? reject(error) : resolve());
   });
 }

@@ -109,6 +109,8 @@ export type FromConversation =
   | { readonly type: "file"; readonly file: number; readonly bytes: Uint8Array }
   /** Both ends were said and confirmed. */
   | { readonly type: "complete" }
+  /** The peer says why it cannot go on. */
+  | { readonly type: "left"; readonly error: PackedError }
   /** The answer to `cut`: that was not the end of the conversation. */
   | { readonly type: "cut" }
   /** It is over: refused by us or by the peer, or the protocol was broken. */

@@ -68,7 +68,9 @@ export type PeerEvent =
   | { readonly type: "peer-end"; readonly bytes: number }
   | { readonly type: "signature"; readonly signature: Bytes }
   /** The peer has everything that we sent. */
-  | { readonly type: "confirmed" };
+  | { readonly type: "confirmed" }
+  /** The peer cannot go on, and closes before everything was confirmed. */
+  | { readonly type: "leaving"; readonly report: ErrorReport };
 
 /** `greeting` until both are ready; `refused` after a REFUSED either way. */
 export type PeerState = "greeting" | "open" | "refused";
@@ -300,6 +302,9 @@ export class PeerReceiver {
       case "ALIVE":
         if (!this.#hello) throw broke("ALIVE before HELLO");
         return undefined;
+      case "LEAVING":
+        this.#checkOpen(control.type);
+        return { type: "leaving", report: { code: control.code, message: control.message } };
       case "NONCE":
         return this.#takeNonce(parseBase64(control.nonce));
       case "WAIT":

@@ -112,6 +112,7 @@ const CONTROL = v.variant("type", [
   v.object({ type: v.literal("RECEIVED"), bytes: count }),
   v.object({ type: v.literal("SIGNATURE"), signature: base64(1, KEY_BYTES_MAX) }),
   v.object({ type: v.literal("ALIVE") }),
+  v.object({ type: v.literal("LEAVING"), code, message }),
   ...FILE_CONTROLS,
 ]);
 

@@ -7,7 +7,7 @@
 import { type Bytes, encodeBase64 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { encodeFrame } from "./frame.ts";
+import { encodeFrame, FRAME_HEADER_BYTES } from "./frame.ts";
 import {
   type Control,
   encodeControl,
@@ -18,10 +18,6 @@ import {
   type WaitReason,
 } from "./peer_messages.ts";
 import { encodeMessage, type Message, splitMessage } from "./peer_text.ts";
-
-/** Behind the type of a data frame, and of a file frame, which has a number as well. */
-const DATA_BYTES_MAX = LIMITS.frameBytesMax - 1;
-const FILE_BYTES_MAX = LIMITS.frameBytesMax - 5;
 
 /** `greeting` until both are ready; `refused` after a REFUSED either way. */
 type SenderState = "greeting" | "open" | "ended" | "refused";
@@ -85,6 +81,15 @@ export class PeerSender {
     return encodeControl({ type: "ALIVE" });
   }
 
+  /** We cannot go on, and close: why the peer is cut off. */
+  sayLeaving({ code, message }: ErrorReport): Bytes {
+    return this.#confirm({
+      type: "LEAVING",
+      code,
+      message: message.slice(0, MESSAGE_CHARACTERS_MAX),
+    });
+  }
+
   /** Both sides are ready. */
   open(): void {
     if (this.#state === "greeting") this.#state = "open";
@@ -106,26 +111,21 @@ export class PeerSender {
   }
 
   /** A piece of a stream, as frames of bounded size. */
-  sendData(bytes: Uint8Array): Bytes[] {
+  sendData(bytes: Uint8Array): Bytes {
     this.#checkMaySend();
     this.#sentBytes += bytes.length;
-    return splitInto(
-      bytes,
-      DATA_BYTES_MAX,
-      (piece) => encodeFrame(Uint8Array.of(FRAME_TYPE.data), piece),
-    );
+    return encodeFrames(Uint8Array.of(FRAME_TYPE.data), bytes);
   }
 
   /** A piece of a file, as frames of bounded size. */
-  sendFile(file: number, bytes: Uint8Array): Bytes[] {
+  sendFile(file: number, bytes: Uint8Array): Bytes {
     this.#checkMaySend();
     const head = new Uint8Array(5);
     head[0] = FRAME_TYPE.file;
     new DataView(head.buffer).setUint32(1, file);
-    return splitInto(bytes, FILE_BYTES_MAX, (piece) => {
-      this.#sentBytes += 4 + piece.length;
-      return encodeFrame(head, piece);
-    });
+    const frames = encodeFrames(head, bytes);
+    this.#sentBytes += bytes.length + 4 * framesFor(head, bytes);
+    return frames;
   }
 
   sendFileControl(control: FileControl): Bytes {
@@ -175,14 +175,24 @@ function misplaced(): PkiError {
   return new PkiError("internal", "sending where nothing may be sent");
 }
 
-function splitInto(
-  bytes: Uint8Array,
-  bytesMax: number,
-  encode: (piece: Uint8Array) => Bytes,
-): Bytes[] {
-  const frames: Bytes[] = [];
-  for (let at = 0; at < bytes.length; at += bytesMax) {
-    frames.push(encode(bytes.subarray(at, at + bytesMax)));
+/** How many frames these bytes take, each with this before it. */
+function framesFor(head: Uint8Array, bytes: Uint8Array): number {
+  return Math.ceil(bytes.length / (LIMITS.frameBytesMax - head.length));
+}
+
+/** Bytes as frames of about the same size, all in one: what is written at once costs least. */
+function encodeFrames(head: Uint8Array, bytes: Uint8Array): Bytes {
+  const count = framesFor(head, bytes);
+  const size = Math.ceil(bytes.length / count);
+  const frames = new Uint8Array(count * (FRAME_HEADER_BYTES + head.length) + bytes.length);
+  const view = new DataView(frames.buffer);
+  let at = 0;
+  for (let from = 0; from < bytes.length; from += size) {
+    const piece = bytes.subarray(from, from + size);
+    view.setUint32(at, head.length + piece.length);
+    frames.set(head, at + FRAME_HEADER_BYTES);
+    frames.set(piece, at + FRAME_HEADER_BYTES + head.length);
+    at += FRAME_HEADER_BYTES + head.length + piece.length;
   }
   return frames;
 }

@@ -231,7 +231,7 @@ test("a listener goes back to listening after success, after a cut, and serves t
     await listensAgain(running, 6);
     assert.equal(running.stdout, "12333");
     const conversation = ["connected", "ended", "listening"];
-    assert.deepEqual(eventsOf(running), [
+    assert.deepEqual(eventsOf(running).filter((event) => event !== "contact"), [
       "listening",
       ...conversation,
       ...["connected", "failed", "listening"],
@@ -322,9 +322,82 @@ test("output that nobody reads any more is a failure on both sides", () =>
       const [reader, writer] = role === "caller" ? [caller, listener] : [listener, caller];
       await stopReading(reader, writer);
       const [read, written] = await Promise.all([reader.finished, writer.finished]);
-      assert.ok(read.code !== 0 && read.code !== null, `${role}: ${read.code} ${read.stderr}`);
-      assert.match(read.stderr, /cannot write what arrived/, role);
+      assert.equal(read.code, 9, `${role}: ${read.stderr}`);
+      assert.match(read.stderr, /cannot write what arrived: nobody reads it any more/, role);
       assert.equal(written.code, 7, `${role}: ${written.stderr}`);
+      assert.match(
+        written.stderr,
+        /the line was cut by the other side: nobody reads what arrives there any more/,
+        role,
+      );
+    }
+  }));
+
+test("each direction ends by itself: whoever reads stdout sees the end while stdin goes on", () =>
+  inWorld(async (world) => {
+    await withPeers(world, "alice", "bob");
+    for (const first of ["caller", "listener"] as const) {
+      const { listener, caller } = await startConversation(world);
+      const [done, other] = first === "caller" ? [caller, listener] : [listener, caller];
+      const { stdout } = other.child;
+      assert.ok(stdout);
+      const ended = once(stdout, "end");
+      done.child.stdin?.end("the last of one side\n");
+      await ended;
+      assert.match(other.stdout, /the last of one side\n$/);
+      assert.equal(other.child.exitCode, null, "it still has something to say");
+      other.child.stdin?.write("the other side goes on\n");
+      await done.waitFor(/the other side goes on\n/);
+      other.child.stdin?.end("and ends\n");
+      for (const { code, stderr } of await Promise.all([done.finished, other.finished])) {
+        assert.equal(code, 0, `${first}: ${stderr}`);
+      }
+      assert.match(done.stdout, /and ends\n$/);
+    }
+  }));
+
+test("a peer that stands still is taken for dead in the time that was set, a blocked one is not", () =>
+  inWorld(async (world) => {
+    await withPeers(world, "alice", "bob");
+    const patient = ["--once", "--dead-after", "1h"];
+    for (const hasty of ["caller", "listener"] as const) {
+      const args = {
+        listen: hasty === "listener" ? ["--once", "--dead-after", "2s"] : patient,
+        connect: hasty === "caller" ? ["--dead-after", "2s"] : patient.slice(1),
+      };
+      const { listener, caller } = await startConversation(world, args);
+      const [watcher, watched] = hasty === "caller" ? [caller, listener] : [listener, caller];
+      watched.kill("SIGSTOP");
+      const { code, stderr } = await watcher.finished;
+      watched.kill("SIGCONT");
+      assert.equal(code, 7, stderr);
+      assert.match(stderr, /the line was cut: nothing was heard from the other side for 2 s/);
+      assert.equal((await watched.finished).code, 7, "who stood still finds itself cut off");
+    }
+    // Nobody reads what bob gets, and alice reads nothing either: both stand, and both live.
+    const bytes = randomBytes(MANY);
+    const listener = await world.listen("alice", ["--once", "--dead-after", "1s"], {
+      input: bytes,
+    });
+    const caller = world.startAs("bob", [
+      ...["connect", `127.0.0.1:${listener.port}`, "--dead-after", "1s"],
+    ], { input: bytes });
+    const { child } = listener.running;
+    await Promise.all([child, caller.child].map(async ({ stdout }) => {
+      assert.ok(stdout);
+      await once(stdout, "data");
+      stdout.pause();
+    }));
+    await new Promise((resolve) => setTimeout(resolve, 2500)); // as long as it takes to be dead twice
+    for (const each of [child, caller.child]) each.stdout?.resume();
+    for (
+      const { code, stderr, stdoutBytes } of [
+        await listener.running.finished,
+        await caller.finished,
+      ]
+    ) {
+      assert.equal(code, 0, stderr);
+      assert.equal(digest(stdoutBytes), digest(bytes));
     }
   }));
 

@@ -39,6 +39,7 @@ const SAYINGS: Readonly<Record<string, (sender: PeerSender) => Said>> = {
   sayReady: (sender) => sender.sayReady(false),
   sayRefused: (sender) => sender.sayRefused({ code: "REFUSED", message: "no" }),
   sayAlive: (sender) => sender.sayAlive(),
+  sayLeaving: (sender) => sender.sayLeaving({ code: "STORAGE", message: "no" }),
   sendMessage: (sender) => sender.sendMessage(MESSAGE).frames,
   sendData: (sender) => sender.sendData(new Uint8Array(1)),
   sendFile: (sender) => sender.sendFile(1, new Uint8Array(1)),
@@ -60,6 +61,7 @@ sayWait         | yes      no   no    no
 sayReady        | yes      no   no    no
 sayRefused      | yes      no   no    no
 sayAlive        | yes      yes  yes   yes
+sayLeaving      | no       yes  yes   no
 sendMessage     | no       yes  no    no
 sendData        | no       yes  no    no
 sendFile        | no       yes  no    no
@@ -114,8 +116,8 @@ test("a sender and a receiver count the same bytes, whatever is sent", () => {
     feed(made, sender.sendMessage({ timeMs: 1, seen: 0, text: "x".repeat(length) }).frames);
   }
   for (const length of [0, 1, 65_530, 65_531, 65_532, 65_535, 65_536, 200_000]) {
-    feed(made, ...sender.sendData(new Uint8Array(length)));
-    feed(made, ...sender.sendFile(7, new Uint8Array(length)));
+    feed(made, sender.sendData(new Uint8Array(length)));
+    feed(made, sender.sendFile(7, new Uint8Array(length)));
   }
   assert.deepEqual(feed(made, sender.sendEnd()), [
     { type: "peer-end", bytes: sender.sentBytes },

@@ -121,6 +121,7 @@ const EVENTS: Readonly<Record<string, Bytes>> = {
   "RECEIVED 21": received(21),
   "SIGNATURE": SIGNATURE,
   "ALIVE": control({ type: "ALIVE" }),
+  "LEAVING": control({ type: "LEAVING", code: "STORAGE", message: "no" }),
   "OFFER": control({ type: "OFFER", transfer: 1, name: "a", files: 1, bytes: 1 }),
   "ACCEPT": control({ type: "ACCEPT", transfer: 1 }),
   "DECLINE": control({ type: "DECLINE", transfer: 1, code: "REFUSED", message: "no" }),
@@ -190,6 +191,7 @@ RECEIVED 20         | UNFIT   UNFIT   UNFIT   UNFIT   UNFIT   UNFIT     UNFIT   
 RECEIVED 21         | UNFIT   UNFIT   UNFIT   UNFIT   UNFIT   UNFIT     UNFIT     UNFIT     UNFIT     UNFIT     UNFIT     UNFIT     UNFIT     -        -
 SIGNATURE           | TIME    TIME    TIME    TIME    TIME    TIME      TIME      TIME      TIME      TIME      signature TIME      TIME      -        -
 ALIVE               | EARLY   .       .       .       .       .         .         .         .         .         .         .         .         -        -
+LEAVING             | TIME    TIME    TIME    TIME    TIME    leaving   leaving   leaving   leaving   leaving   leaving   leaving   leaving   -        -
 OFFER               | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
 ACCEPT              | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
 DECLINE             | TIME    TIME    TIME    TIME    TIME    file-control file-control file-control file-control file-control file-control file-control file-control - -
@@ -306,6 +308,7 @@ const CONTROLS: Readonly<Record<Control["type"], true>> = {
   RECEIVED: true,
   SIGNATURE: true,
   ALIVE: true,
+  LEAVING: true,
   OFFER: true,
   ACCEPT: true,
   DECLINE: true,
