@@ -202,8 +202,8 @@ export class RawPeer {
   }
 
   /** Greets, and waits until the other side has. */
-  async meet(): Promise<void> {
-    this.send(control(this.hello));
+  async meet(more: Control = {}): Promise<void> {
+    this.send(control({ ...this.hello, ...more }));
     await this.control("HELLO");
     this.send(control(REVEAL));
     await this.control("NONCE");
@@ -219,15 +219,15 @@ export class RawPeer {
   }
 
   /** Greets, and waits until the other side is ready. */
-  async greet(): Promise<void> {
-    await this.meet();
+  async greet(more: Control = {}): Promise<void> {
+    await this.meet(more);
     await this.control("READY");
   }
 
   /** Greets and opens the conversation. */
-  async open(): Promise<void> {
-    await this.greet();
-    this.send(control(READY));
+  async open(more: Control = {}): Promise<void> {
+    await this.greet(more);
+    this.send(control({ ...READY, signs: more["transcript"] === true }));
   }
 
   /** A whole conversation, good from end to end; gives what the other side sent. */
