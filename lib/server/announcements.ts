@@ -57,7 +57,17 @@ export class Announcements {
     }
   }
 
-  /** Where a user said to be, and for how long still, in seconds rounded up. */
+  /**
+   * Where a user said to be, and for how long still, in seconds rounded up.
+   * @param checkKnown throws for an id of which nobody is told that it announces nothing
+   */
+  locate(id: string, checkKnown: (id: string) => void): AnswerOf<"LOCATE"> {
+    const found = this.find(id);
+    if (!found) checkKnown(id);
+    return found ?? { addresses: [], seconds: 0 };
+  }
+
+  /** What still counts of what a user said. */
   find(id: string): AnswerOf<"LOCATE"> | undefined {
     const found = this.#kept.get(id);
     if (!found) return undefined;

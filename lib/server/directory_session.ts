@@ -195,8 +195,8 @@ export class DirectorySession {
         this.#directory.announcements.announce(this.#loggedIn(), request, this.shownSerial);
         return {};
       case "LOCATE":
-        this.#loggedIn();
-        return this.#locate(request);
+        this.#loggedIn(); // of who announces nothing it says no more than CERTREQ does
+        return this.#directory.announcements.locate(request.id, (id) => this.#findPublished(id));
     }
   }
 
@@ -386,14 +386,6 @@ export class DirectorySession {
       );
     }
     return published;
-  }
-
-  /** Of an id that has announced nothing it says no more than `CERTREQ` does. */
-  #locate({ id }: RequestBody<"LOCATE">): Answer {
-    const announced = this.#directory.announcements.find(id);
-    if (announced) return announced;
-    this.#findPublished(id);
-    return { addresses: [], seconds: 0 };
   }
 
   #issuerOf({ issuerKeyId }: IssuedCertificate): Uint8Array {

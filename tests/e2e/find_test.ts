@@ -18,6 +18,15 @@ const IDS = ["alice", "bob", "carol"];
 /** A name that nothing but an announcement has. */
 const NOWHERE = "no-such-host-of-bobs.invalid:9";
 
+/** A machine without IPv6, a container often, tries the same over IPv4. */
+const HAS_SIX = Object.values(networkInterfaces()).flat().some((one) => one?.address === "::1");
+const LOOPBACK = HAS_SIX ? "::1" : "127.0.0.1";
+/** As an address has it. */
+const HERE = HAS_SIX ? "[::1]" : LOOPBACK;
+
+/** What is meant to the letter. */
+const literally = (text: string) => text.replace(/[[\].]/g, "\\$&");
+
 /** A listener on the loopback of IPv6, and the port that it got. */
 async function listenOnSix(
   world: World,
@@ -27,7 +36,7 @@ async function listenOnSix(
 ): Promise<{ readonly running: Running; readonly port: number }> {
   const running = world.startAs(
     id,
-    ["listen", "--host", "::1", "--port", "0", "--json", ...args],
+    ["listen", "--host", LOOPBACK, "--port", "0", "--json", ...args],
     options,
   );
   const [, port] = await running.waitFor(/"event":"listening".*"port":(\d+)/);
@@ -111,18 +120,20 @@ test("people are found where they announce to be, and every way of not reaching 
     const carolAt = `127.0.0.1:${carol.port}`;
     const bob = await listenOnSix(world, "bob", [
       "--announce",
-      ...["--address", `127.0.0.1:1,${carolAt},${NOWHERE},[::1]`],
+      ...["--address", `127.0.0.1:1,${carolAt},${NOWHERE},${HERE}`],
     ]);
-    const bobAt = `[::1]:${bob.port}`;
+    const bobAt = `${HERE}:${bob.port}`;
     await bob.running.waitFor(
       new RegExp(
-        `"event":"announced","id":"bob","addresses":\\["127.0.0.1:1","${carolAt}","${NOWHERE}","\\[::1\\]:${bob.port}"\\]`,
+        `"event":"announced","id":"bob","addresses":\\["127.0.0.1:1","${carolAt}","${NOWHERE}","${
+          literally(bobAt)
+        }"\\]`,
       ),
     );
     const reaches = async (target: string) => {
       const called = await call(world, target);
       assert.equal(called.code, 0, called.stderr);
-      await bob.running.waitFor(new RegExp(`to ${target.replace(/[[\]]/g, "\\$&")}$`));
+      await bob.running.waitFor(new RegExp(`to ${literally(target)}$`));
       return called.stderr;
     };
     assert.match(
@@ -155,7 +166,9 @@ test("people are found where they announce to be, and every way of not reaching 
 
     // What is left of a listener that was killed leads nowhere, with the reason for each address.
     const killed = await listenOnSix(world, "bob", ["--announce"]);
-    await killed.running.waitFor(/"addresses":\["\[::1\]:\d+"\]/);
+    await killed.running.waitFor(
+      new RegExp(`"addresses":\\["${literally(HERE)}:\\d+"\\]`),
+    );
     await killed.running.end("SIGKILL");
     await fails(world, ["bob"], [
       8,
@@ -181,7 +194,7 @@ test("people are found where they announce to be, and every way of not reaching 
     const everywhere = world.startAs("carol", [
       "listen",
       "--host",
-      "::",
+      HAS_SIX ? "::" : "0.0.0.0",
       "--port",
       "0",
       "--announce",
@@ -227,6 +240,7 @@ test("people are found where they announce to be, and every way of not reaching 
 
 /** The `skip` option of a test that makes up what names stand for: on Linux, as root. */
 function needsOwnNames(): { skip?: string } {
+  if (!HAS_SIX) return { skip: "needs IPv6 on the loopback" };
   const missing = needs("unshare", "mount");
   if (missing.skip !== undefined) return missing;
   const tried = spawnSync("unshare", ["-m", "mount", "--bind", "/etc/hosts", "/etc/hosts"]);
@@ -297,7 +311,7 @@ test("the interactive session calls people by name", needs("tmux"), () =>
       await terminal.enter("connect");
       await terminal.waitFor(/◆ +Whom\? \(a name, or host:port\)/);
       await terminal.enter("bob");
-      await terminal.waitFor(/calling bob at \[::1\]:\d+\n[^]*bob is on the line/);
+      await terminal.waitFor(/calling bob at \S+:\d+\n[^]*bob is on the line/);
       await bob.running.waitFor(/"event":"connected","peer":"alice"/);
       bob.running.child.stdin?.end("hello\n");
       await terminal.waitFor(/bob: hello/);
