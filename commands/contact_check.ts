@@ -7,12 +7,13 @@
  * is known of them.
  */
 
-import { type ErrorReport, PkiError } from "../lib/base/errors.ts";
+import { PkiError } from "../lib/base/errors.ts";
 import { judgeContact, type Standing } from "../lib/client/contact_standing.ts";
 import { type Contact, isSameKey, keyFingerprintOf } from "../lib/client/contacts.ts";
 import type { PeerIdentity } from "../lib/peer/identity.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
+import { NO_REASON } from "../lib/protocol/peer_messages.ts";
 import { type Certificate, parseCertificate } from "../lib/x509/certificate.ts";
 import type { Conversing } from "./converse.ts";
 import type { Surroundings } from "./globals.ts";
@@ -38,9 +39,6 @@ export interface ContactCheckOptions {
 
 /** What we need of the line before it is open. */
 export type WaitingLine = Pick<Line, "sayWait" | "over">;
-
-/** All that a peer hears of why it is not welcome. */
-const REPORT: ErrorReport = { code: "REFUSED", message: "no reason is given" };
 
 /** Hex digits that a person compares at a glance; all 64 are in the JSON and in `pki contacts show`. */
 const SHOWN_DIGITS = 16;
@@ -122,7 +120,7 @@ export class ContactCheck {
       const { kind, message, hint } = error;
       throw new PkiError(kind, message, {
         cause: error,
-        report: REPORT,
+        report: NO_REASON,
         ...(hint ? { hint } : {}),
       });
     }
@@ -145,7 +143,7 @@ export class ContactCheck {
         `"${id}" has another key than before, and the one before does not vouch for it`,
         {
           hint: `ask ${id} by another way; if the key is new, say so: pki contacts forget ${id}`,
-          report: REPORT,
+          report: NO_REASON,
         },
       );
     }
@@ -162,7 +160,7 @@ export class ContactCheck {
       );
     } catch (error) {
       if (gone.signal.aborted) await line.over; // says why
-      throw new PkiError("interrupted", "interrupted", { cause: error, report: REPORT });
+      throw new PkiError("interrupted", "interrupted", { cause: error, report: NO_REASON });
     }
     if (answer.trim() === id) return;
     throw new PkiError(
@@ -170,7 +168,7 @@ export class ContactCheck {
       `"${id}" has another key than before, which was not confirmed`,
       {
         hint: `ask ${id} by another way whether the key is new`,
-        report: REPORT,
+        report: NO_REASON,
       },
     );
   }

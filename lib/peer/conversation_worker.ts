@@ -17,6 +17,7 @@ import {
 } from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
 import { type PeerEvent, type PeerHello, PeerReceiver } from "../protocol/peer.ts";
+import { NO_REASON } from "../protocol/peer_messages.ts";
 import { deriveSecrets } from "../protocol/safety_words.ts";
 import { fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { type JudgedUser, judgeUser } from "../x509/chain.ts";
@@ -167,16 +168,15 @@ class Conversation {
   /** The peer's own words, and what may be the reason for them. */
   #refusal({ code, message }: ErrorReport): PkiError {
     const kind = kindOfRefusal(code);
-    const isStatusMissing = kind === "untrusted" && !this.#start.isStapled;
+    const hint = kind === "untrusted" && !this.#start.isStapled
+      ? "perhaps since your certificate came without its status: let either side reach the server"
+      : message === NO_REASON.message
+      ? "if you have a new key tell them, by another way: they may know you by the one before"
+      : undefined;
     return new PkiError(
       kind,
       `the peer refuses: ${printable(message)}`,
-      isStatusMissing
-        ? {
-          hint: "perhaps since your certificate came without its status: " +
-            "let either side reach the server",
-        }
-        : {},
+      hint === undefined ? {} : { hint },
     );
   }
 

@@ -5,7 +5,7 @@
 
 import * as v from "valibot";
 import { type Bytes, parseUtf8, utf8 } from "../base/bytes.ts";
-import { PkiError } from "../base/errors.ts";
+import { type ErrorReport, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { ENDORSEMENT_FIELDS, ENDORSEMENTS_MAX } from "./endorsement.ts";
 import { base64 } from "./fields.ts";
@@ -39,6 +39,9 @@ const PATH_NAMES_MAX = 64;
 const PERMISSIONS_MAX = 0o777;
 const CODE_CHARACTERS_MAX = 64;
 export const MESSAGE_CHARACTERS_MAX = 1024;
+
+/** What a side hears that is refused and shall not learn why. */
+export const NO_REASON: ErrorReport = { code: "REFUSED", message: "no reason is given" };
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const number = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(NUMBER_MAX));

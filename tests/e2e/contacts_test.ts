@@ -82,7 +82,10 @@ const NOT_VOUCHED = "has another key than before, and the one before does not vo
 async function assertAliceRefuses(world: World): Promise<void> {
   const { caller, listener } = await talk(world);
   assert.equal(caller.code, 4, caller.stderr);
-  assert.match(caller.stderr, /the peer refuses: no reason is given/);
+  assert.match(
+    caller.stderr,
+    /the peer refuses: no reason is given","hint":"if you have a new key/,
+  );
   const [away] = eventsIn(listener.stderr, "turned-away");
   assert.deepEqual(away, {
     event: "turned-away",
