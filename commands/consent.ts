@@ -53,8 +53,11 @@ export class Consent {
     );
   }
 
-  /** Resolves if an offer is accepted. @throws {PkiError} `refused`, in words for the sender */
-  async decide(peer: Peer, offer: Offer): Promise<void> {
+  /**
+   * Resolves if an offer is accepted; `signal` ends the question.
+   * @throws {PkiError} `refused`, in words for the sender
+   */
+  async decide(peer: Peer, offer: Offer, signal: AbortSignal): Promise<void> {
     if (offer.bytes > this.#bytesMax) {
       throw new PkiError("refused", `more than ${formatBytes(this.#bytesMax)} are not accepted`);
     }
@@ -75,10 +78,10 @@ export class Consent {
       isRest ? `${peer.id} goes on with ${what}` : `${peer.id} offers ${what}`,
     );
     if (isRest || !this.#isAsked) return;
+    const question = `Accept ${what} from ${peer.id} (words: ${peer.words.join(" ")})?`;
     const { terminal } = this.#surroundings.context;
-    const isAccepted = await terminal?.confirm(
-      `Accept ${what} from ${peer.id} (words: ${peer.words.join(" ")})?`,
-    );
+    // Ctrl-C at a question means no.
+    const isAccepted = await terminal?.confirm(question, signal).catch(() => false);
     if (!isAccepted) throw new PkiError("refused", "not accepted");
   }
 

@@ -53,6 +53,9 @@ export interface ReceiveFlags extends PeerFlags, ConsentFlags, AnnounceFlags {
   readonly once?: boolean;
 }
 
+/** With `--once`: how long a sender whose line was cut has to call again. */
+const GO_ON_MS = 60_000;
+
 /** @throws {PkiError} if not all of a transfer is stored */
 function checkReceived({ end, failed, offer, files, folders }: Received): void {
   if (end) throw end;
@@ -97,24 +100,34 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
   let farewell: Promise<void> | undefined;
   /** With `--once`: the transfer has been. */
   let isDone = false;
+  /** With `--once`: what ends it if a transfer that was cut does not go on. */
+  let giveUp: ReturnType<typeof setTimeout> | undefined;
   let loss: PkiError | undefined;
 
   const onReceived = (peer: Peer, received: Received) => {
-    const { offer, files, folders, bytes, end } = received;
-    if (end) {
+    const { offer, files, folders, bytes } = received;
+    if (received.end) {
       const left = offer.files - files - folders;
       consent.wasCut(peer, { files: left, bytes: offer.bytes - bytes });
     }
     const [json, text] = describeReceived(peer, received);
     surroundings.result(json, text);
     if (!flags.once) return;
-    isDone = true;
-    try {
-      checkReceived(received);
-      over.resolve();
-    } catch (error) {
-      over.reject(error);
-    }
+    const end = () => {
+      isDone = true;
+      try {
+        checkReceived(received);
+        over.resolve();
+      } catch (error) {
+        over.reject(error);
+      }
+    };
+    if (!received.end || received.end.kind === "refused" || context.signal.aborted) return end();
+    tell(
+      { event: "waiting", peer: peer.id },
+      `waiting ${GO_ON_MS / 1000} s for ${peer.id} to go on`,
+    );
+    giveUp = setTimeout(end, GO_ON_MS);
   };
 
   const listening = await listenForPeers({
@@ -137,7 +150,8 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
           await reception.admit(peer, line());
         },
         openStore,
-        decide: (peer, offer) => consent.decide(peer, offer),
+        decide: (peer, offer, signal) => consent.decide(peer, offer, signal),
+        onAccepted: () => clearTimeout(giveUp),
         onReceived,
       }, line);
       const { handlers } = receiving;
@@ -199,6 +213,7 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
     ]);
     await farewell; // of a transfer that is complete
   } finally {
+    clearTimeout(giveUp);
     bar.stop();
     status?.stop();
     reception.close();

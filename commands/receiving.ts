@@ -25,7 +25,8 @@ export interface ReceivingCall {
   readonly admit: (peer: Peer) => void | Promise<void>;
   readonly openStore: (peer: Peer) => FileStore;
   /** Resolves if the offer is accepted. @throws {PkiError} if not */
-  readonly decide: (peer: Peer, offer: Offer) => Promise<void>;
+  readonly decide: (peer: Peer, offer: Offer, signal: AbortSignal) => Promise<void>;
+  readonly onAccepted: () => void;
   readonly onReceived: (peer: Peer, received: Received) => void;
 }
 
@@ -102,7 +103,7 @@ export class ReceivingLine {
       line: this.#line(),
       machine: new IncomingFiles(),
       openStore: () => openStore(peer),
-      decide: (offer) => decide(peer, offer),
+      decide: (offer, signal) => decide(peer, offer, signal),
       on: (event) => this.#follow(peer, event),
     });
   }
@@ -111,6 +112,7 @@ export class ReceivingLine {
     const { tell, bar, onReceived } = this.#call;
     switch (event.type) {
       case "accepted": {
+        this.#call.onAccepted();
         const { name, files, bytes } = event.offer;
         return void bar.start(files === 1 ? printable(name) : `from ${peer.id}`, bytes);
       }

@@ -71,7 +71,7 @@ export class SharedTerminal {
       askPassword: (message) => this.#ask(() => terminal.askPassword(message)),
       askText: (message, placeholder, signal) =>
         this.#ask(() => terminal.askText(message, placeholder, signal)),
-      confirm: (message) => this.#ask(() => terminal.confirm(message)),
+      confirm: (message, signal) => this.#ask(() => terminal.confirm(message, signal)),
     };
   }
 

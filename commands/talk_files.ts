@@ -72,7 +72,7 @@ class TalkFiles {
       line: scene.line,
       machine: new IncomingFiles(),
       openStore: () => this.#openStore(),
-      decide: (offer) => this.#ask(offer),
+      decide: (offer, signal) => this.#ask(offer, signal),
       on: (event) => this.#followReceiving(event),
     });
   }
@@ -86,7 +86,6 @@ class TalkFiles {
       },
       over: () => {
         const gone = new PkiError("truncated", "the talk has ended before");
-        this.#question?.decline(gone);
         this.#sending?.stop(gone);
         void this.#receiving.stop(gone);
       },
@@ -120,11 +119,9 @@ class TalkFiles {
       case "DONE":
         return await this.#receiving.hear(control);
       case "CANCEL":
-        if (control.side === "sender") {
-          this.#question?.decline(new PkiError("refused", "it is offered no more"));
-          return await this.#receiving.hear(control);
-        }
-        return this.#hearAnswer(control);
+        return control.side === "sender"
+          ? await this.#receiving.hear(control)
+          : this.#hearAnswer(control);
       default:
         return this.#hearAnswer(control);
     }
@@ -244,7 +241,7 @@ class TalkFiles {
     });
   }
 
-  async #ask(offer: Offer): Promise<void> {
+  async #ask(offer: Offer, signal: AbortSignal): Promise<void> {
     const { peer, note } = this.#scene;
     note(
       `${peer.id} offers ${describeOffer(offer)}: /accept stores it in ${resolve(".")}, ` +
@@ -252,6 +249,7 @@ class TalkFiles {
     );
     const { promise, resolve: accept, reject: decline } = Promise.withResolvers<void>();
     this.#question = { accept, decline };
+    signal.addEventListener("abort", () => decline(new PkiError("refused", "offered no more")));
     try {
       await promise;
     } finally {

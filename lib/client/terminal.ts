@@ -15,7 +15,8 @@ export interface Terminal {
   askPassword(message: string): Promise<string>;
   /** @param signal ends the question without an answer, as an interruption does */
   askText(message: string, placeholder?: string, signal?: AbortSignal): Promise<string>;
-  confirm(message: string): Promise<boolean>;
+  /** `signal` ends the question. @throws {PkiError} `interrupted` if nobody has answered */
+  confirm(message: string, signal?: AbortSignal): Promise<boolean>;
 }
 
 export interface Device {
@@ -107,7 +108,10 @@ export function findTerminal(interruption: AbortSignal): Terminal | undefined {
           text({ message, ...options, ...(placeholder === undefined ? {} : { placeholder }) }),
         signal,
       ).then((answer) => answer ?? ""),
-    confirm: (message) =>
-      prompt(({ confirm }, options) => confirm({ message, initialValue: false, ...options })),
+    confirm: (message, signal) =>
+      prompt(
+        ({ confirm }, options) => confirm({ message, initialValue: false, ...options }),
+        signal,
+      ),
   };
 }

@@ -63,8 +63,11 @@ export interface ReceivingOptions {
   readonly machine: IncomingFiles;
   /** Where a transfer is stored. */
   readonly openStore: () => FileStore;
-  /** Resolves if the offer is accepted. @throws {PkiError} why it is declined, as the sender hears it */
-  readonly decide: (offer: Offer) => Promise<void>;
+  /**
+   * Resolves if the offer is accepted; `signal` says that it is offered no more.
+   * @throws {PkiError} why it is declined, as the sender hears it
+   */
+  readonly decide: (offer: Offer, signal: AbortSignal) => Promise<void>;
   readonly on: (event: ReceivingEvent) => void;
 }
 
@@ -94,6 +97,8 @@ export class FileReceiving {
   readonly #finishing = new Set<Promise<void>>();
   #tally: Tally | undefined;
   #current: Current | undefined;
+  /** Of an offer that is not answered: ended when it is offered no more. */
+  #offer = new AbortController();
 
   constructor(options: ReceivingOptions) {
     this.#options = options;
@@ -126,6 +131,7 @@ export class FileReceiving {
 
   /** The line has ended: what is there of a file is kept for another try. */
   async stop(reason: PkiError): Promise<void> {
+    this.#offer.abort();
     const current = this.#current;
     this.#current = undefined;
     await current?.incoming.abandon();
@@ -152,17 +158,20 @@ export class FileReceiving {
       case "done":
         return await this.#over(undefined);
       case "cancelled":
-        return await this.stop(new PkiError("truncated", event.message));
+        return await this.stop(
+          new PkiError("refused", `the sender has ended it: ${event.message}`),
+        );
     }
   }
 
   async #offered(offer: Offer): Promise<void> {
     const { machine, line, openStore, decide, on } = this.#options;
-    const isOpen = () => machine.state === "offered" && machine.transfer === offer.transfer;
+    const { signal } = this.#offer = new AbortController();
+    const isOpen = () => machine.state === "offered" && !signal.aborted;
     try {
       const store = openStore();
       await checkRoom(offer, store);
-      await decide(offer);
+      await decide(offer, signal);
       if (!isOpen()) return on({ type: "withdrawn", offer });
       this.#tally = {
         offer,
