@@ -16,8 +16,8 @@ two people who hold certificates. The first minute:
   pki join pki1:…             join with it: register, make a key, be certified
   pki invite --id bob         on the server's machine: the next invitation
   pki request bob             look somebody up
-  pki listen                  wait for a call
-  pki connect localhost:7450  call
+  pki listen --announce       wait for a call, where others find you
+  pki connect bob             call bob
 `;
 
 const OPTIONS = `OPTIONS

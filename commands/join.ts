@@ -136,8 +136,8 @@ export async function join(
         (certified.published ? "; the certificate is published" : ""),
     );
     surroundings.note(
-      "next: pki request NAME gets somebody's certificate, pki listen waits for a call, " +
-        "pki connect HOST:PORT calls",
+      "next: pki request NAME gets somebody's certificate, pki listen --announce waits " +
+        "for a call, pki connect NAME calls",
     );
   } finally {
     session.close();

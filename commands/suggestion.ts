@@ -40,9 +40,9 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   start: "to run the server: pki serve",
   server: "to run the server: pki serve",
   ca: "to run the certificate authority: pki serve",
-  call: "to call a peer: pki connect HOST:PORT",
-  chat: "to talk: pki listen on one side, pki connect HOST:PORT on the other",
-  talk: "to talk: pki listen on one side, pki connect HOST:PORT on the other",
+  call: "to call a peer: pki connect NAME, or pki connect HOST:PORT",
+  chat: "to talk: pki listen --announce on one side, pki connect NAME on the other",
+  talk: "to talk: pki listen --announce on one side, pki connect NAME on the other",
 };
 
 /** Every hint, for the test that what it names exists. */
