@@ -8,7 +8,7 @@ import type { LineMode, WaitReason } from "../lib/protocol/peer_messages.ts";
 import type { Surroundings } from "./globals.ts";
 import type { Participant } from "./participant.ts";
 import type { SharedTerminal } from "./shared_terminal.ts";
-import type { BetweenTalks, ExtendTalk } from "./talking.ts";
+import type { BetweenTalks, ExtendTalk } from "./talk_scene.ts";
 
 /** One end of the conversations of a command. */
 export interface Conversing {

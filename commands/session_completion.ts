@@ -1,16 +1,11 @@
 /** What Tab proposes in the interactive session: operations, options and their values, names, files. */
 
-import * as fs from "node:fs";
-import { basename, join } from "node:path";
-import { printable } from "../lib/base/printable.ts";
 import { quoteWord, splitPartialLine } from "../lib/base/words.ts";
 import type { Completion } from "../lib/client/line_editor.ts";
 import { CATALOGUE } from "./catalogue.ts";
 import { type CandidateScope, findCandidates } from "./candidates.ts";
+import { proposeFiles } from "./file_candidates.ts";
 import { isForSession, OLD_NAMES, OWN_WORDS, translateWords } from "./session_line.ts";
-
-/** Names of a folder that are proposed; somebody with more goes on typing. */
-const FILES_MAX = 200;
 
 /** What may stand at the end of a line in place of what has been typed of it. */
 export async function completeLine(line: string, scope: CandidateScope): Promise<Completion> {
@@ -49,31 +44,4 @@ function proposeOperations(typed: string, isFirst: boolean): readonly string[] {
   ];
   return names.filter((name) => name.startsWith(typed.toLowerCase()))
     .map((name) => isUpper ? name.toUpperCase() : name);
-}
-
-/** Files as far as they were typed; behind `--option=` too. */
-function proposeFiles(typed: string, kind: "any" | "folders"): readonly string[] {
-  const [, option = "", path = ""] = /^(--[\w-]+=)?(.*)$/s.exec(typed) ?? [];
-  const begun = path.endsWith("/") || path === "" ? "" : basename(path);
-  const folder = path.slice(0, path.length - begun.length);
-  let entries: readonly fs.Dirent[];
-  try {
-    entries = fs.readdirSync(folder === "" ? "." : folder, { withFileTypes: true });
-  } catch {
-    return []; // no such folder, or not ours to read: nothing to propose
-  }
-  return entries
-    .filter(({ name }) => name.startsWith(begun) && (begun !== "" || !name.startsWith(".")))
-    // What a terminal would act on is not shown to it; who means such a file names it in a shell.
-    .filter(({ name }) => printable(name) === name)
-    .map((entry) => ({ name: entry.name, isFolder: isFolder(folder, entry) }))
-    .filter(({ isFolder }) => isFolder || kind === "any")
-    .map(({ name, isFolder }) => `${option}${folder}${name}${isFolder ? "/" : ""}`)
-    .sort()
-    .slice(0, FILES_MAX);
-}
-
-function isFolder(folder: string, entry: fs.Dirent): boolean {
-  if (!entry.isSymbolicLink()) return entry.isDirectory();
-  return fs.statSync(join(folder, entry.name), { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

@@ -4,6 +4,7 @@
  */
 
 import { suggestName } from "../lib/base/suggestion.ts";
+import { quoteWord, splitPartialLine } from "../lib/base/words.ts";
 
 /** A command of a talk; the part behind its name is for it to read. */
 export interface TalkCommand {
@@ -11,6 +12,8 @@ export interface TalkCommand {
   /** What may stand behind the name: `FILE…`. */
   readonly usage?: string;
   readonly brief: string;
+  /** What the word that is typed behind the name may become. */
+  readonly candidates?: (typed: string) => readonly string[];
   /** Returns what to say if the rest makes no sense: then the line stays to be corrected. */
   readonly run: (rest: string) => string | void;
 }
@@ -42,16 +45,47 @@ export function describeUnknown(commands: readonly TalkCommand[], name: string):
   return `there is no /${name}: ${hint}\nto say something that begins with a slash, type two`;
 }
 
-/** What Tab makes of the beginning of a command, if there is one way to go on. */
-export function completeCommand(
-  commands: readonly TalkCommand[],
-  typed: string,
-): string | undefined {
-  const [, begun] = /^\/([a-z]*)$/.exec(typed) ?? [];
-  if (begun === undefined) return undefined;
-  const [command, ...others] = commands.filter(({ name }) => name.startsWith(begun));
-  if (!command || others.length > 0) return undefined;
-  return `/${command.name}${command.usage === undefined ? "" : " "}`;
+/** What Tab does. */
+export interface Completed {
+  /** What was typed, and as much more as is clear. */
+  readonly text: string;
+  /** What it may be, where that is more than one thing. */
+  readonly choices: readonly string[];
+}
+
+/** What Tab makes of a command that is being typed. */
+export function completeCommand(commands: readonly TalkCommand[], typed: string): Completed {
+  const [, name = "", rest] = /^\/(\w*)(?:\s+([^]*))?$/.exec(typed) ?? [];
+  if (!typed.startsWith("/")) return { text: typed, choices: [] };
+  if (rest === undefined) {
+    const found = commands.filter((command) => command.name.startsWith(name));
+    const [only, ...others] = found;
+    if (only && others.length === 0) {
+      return { text: `/${only.name}${only.usage === undefined ? "" : " "}`, choices: [] };
+    }
+    return goOn(`/${name}`, found.map((command) => `/${command.name}`));
+  }
+  const partial = splitPartialLine(rest);
+  const candidates = findCommand(commands, name)?.candidates;
+  if (!partial || !candidates) return { text: typed, choices: [] };
+  const before = typed.slice(0, typed.length - partial.typedRaw.length);
+  const found = candidates(partial.typed).map(quoteWord);
+  const [only, ...others] = found;
+  if (only !== undefined && others.length === 0) {
+    return { text: `${before}${only}${only.endsWith("/") ? "" : " "}`, choices: [] };
+  }
+  const { text, choices } = goOn(partial.typedRaw, found);
+  return { text: before + text, choices };
+}
+
+/** What all of several have in common; what they are, if that is no more than was typed. */
+function goOn(typed: string, found: readonly string[]): Completed {
+  let common = found[0] ?? typed;
+  for (const one of found) {
+    while (!one.startsWith(common)) common = common.slice(0, -1);
+  }
+  const isMore = common.length > typed.length;
+  return { text: isMore ? common : typed, choices: isMore ? [] : found };
 }
 
 /** The commands as a list, and the keys that nobody guesses. */

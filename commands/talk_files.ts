@@ -18,6 +18,7 @@ import { IncomingFiles, type Offer } from "../lib/protocol/incoming_files.ts";
 import { OutgoingFiles } from "../lib/protocol/outgoing_files.ts";
 import { type FileControl, hasFiles } from "../lib/protocol/peer_messages.ts";
 import { describeOffer } from "./consent.ts";
+import { proposeFiles } from "./file_candidates.ts";
 import { fileOwner } from "./file_owner.ts";
 import type { Surroundings } from "./globals.ts";
 import type { Participant } from "./participant.ts";
@@ -25,7 +26,7 @@ import { describeReceived } from "./receiving.ts";
 import { describeFiles } from "./sending.ts";
 import { SendingTally } from "./sending_tally.ts";
 import type { TalkCommand } from "./talk_commands.ts";
-import type { ExtendTalk, TalkExtension, TalkScene } from "./talking.ts";
+import type { ExtendTalk, TalkExtension, TalkScene } from "./talk_scene.ts";
 import { describeProgress, Rate } from "./transfer_bar.ts";
 
 /** Lines about what is left out, at most. */
@@ -98,6 +99,7 @@ class TalkFiles {
         name: "send",
         usage: "FILE…",
         brief: "Send files and folders; quotes hold a name with spaces together",
+        candidates: (typed) => proposeFiles(typed, "any"),
         run: (rest) => this.#send(rest),
       },
       {

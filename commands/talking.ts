@@ -24,36 +24,7 @@ import {
   type TalkCommand,
 } from "./talk_commands.ts";
 import { describeEnd, endEventOf } from "./talk_end.ts";
-
-/** What one may do between two talks, where there is such a thing. */
-export interface BetweenTalks {
-  /** Who and where one is, for `/who`. */
-  readonly describe: () => string;
-  /** Calls somebody; resolves when that has become a talk, or failed. @throws {PkiError} */
-  readonly call?: (target: string, signal: AbortSignal) => Promise<void>;
-  /** Ends the command. */
-  readonly leave: () => void;
-}
-
-/** What is added to a talk by others: files. */
-export interface TalkExtension {
-  readonly commands?: readonly TalkCommand[];
-  readonly handlers?: Pick<LineHandlers, "onFile" | "onFileControl">;
-  /** The line is over. */
-  readonly over?: () => void;
-}
-
-/** Where a talk is extended: its line, and what the user is to see. */
-export interface TalkScene {
-  readonly line: Line;
-  readonly peer: Peer;
-  /** Says something, above what is typed. */
-  readonly note: (text: string) => void;
-  /** Shows a row above what is typed that changes, a progress say; `undefined` removes it. */
-  readonly status: (text: string | undefined) => void;
-}
-
-export type ExtendTalk = (scene: TalkScene) => TalkExtension;
+import type { BetweenTalks, TalkExtension, TalkScene } from "./talk_scene.ts";
 
 /** A conversation that is open. */
 interface Talk {
@@ -69,6 +40,8 @@ interface Talk {
 
 /** So soon after a peer has hung up, who wants to hang up too does not mean to leave. */
 const HUNG_UP_MS = 1000;
+/** What Tab lists at most. */
+const CHOICES_MAX = 50;
 
 export function startTalking(surroundings: Surroundings, options: ConverseOptions): Conversing {
   return new Talking(surroundings, options);
@@ -201,7 +174,7 @@ class Talking implements Conversing {
 
   #startChat(): Chat {
     if (this.#chat) return this.#chat;
-    const chat = new Chat(this.#prompt, {
+    const chat: Chat = new Chat(this.#prompt, {
       input: this.#context.process.stdin,
       output: this.#options.terminal.stderr,
       now: this.#context.now,
@@ -215,11 +188,17 @@ class Talking implements Conversing {
         if (this.#calling) this.#calling.abort.abort();
         else this.#options.onInterrupt();
       },
-      complete: (text) => completeCommand(this.#commands, text),
+      complete: (text) => this.#complete(chat, text),
     });
     this.#chat = chat;
     this.#options.terminal.chat = chat;
     return chat;
+  }
+
+  #complete(chat: Chat, typed: string): string {
+    const { text, choices } = completeCommand(this.#commands, typed);
+    if (choices.length > 0) chat.note(choices.slice(0, CHOICES_MAX).join("  "));
+    return text;
   }
 
   get #prompt(): string {

@@ -54,17 +54,34 @@ test("describeUnknown() suggests what was meant, and how to say it all the same"
   );
 });
 
-test("completeCommand() goes on where there is one way to", () => {
-  const ROWS = [
+const FILES = ["a b.txt", "notes/", "report.pdf", "report.txt"];
+
+test("completeCommand() goes on as far as it is clear, and says what there is where it is not", () => {
+  const commands: readonly TalkCommand[] = COMMANDS.map((command) =>
+    command.name === "send"
+      ? { ...command, candidates: (typed) => FILES.filter((file) => file.startsWith(typed)) }
+      : command
+  );
+  const ROWS: ReadonlyArray<readonly [typed: string, text: string, choices?: readonly string[]]> = [
     ["/h", "/help"],
     ["/se", "/send "],
-    ["/s", undefined],
-    ["/x", undefined],
-    ["h", undefined],
-    ["/send f", undefined],
-  ] as const;
-  for (const [typed, completed] of ROWS) {
-    assert.equal(completeCommand(COMMANDS, typed), completed, typed);
+    ["/s", "/s", ["/send", "/status"]],
+    ["/st", "/status"],
+    ["/x", "/x"],
+    ["h", "h"],
+    ["/help x", "/help x"],
+    ["/send n", "/send notes/"],
+    ["/send rep", "/send report."],
+    ["/send report.", "/send report.", ["report.pdf", "report.txt"]],
+    ["/send report.p", "/send report.pdf "],
+    ["/send x.txt report.p", "/send x.txt report.pdf "],
+    ["/send a", "/send a\\ b.txt "],
+    ["/send 'a", "/send a\\ b.txt "],
+    ["/send x", "/send x"],
+    ["/send a | b", "/send a | b"],
+  ];
+  for (const [typed, text, choices = []] of ROWS) {
+    assert.deepEqual(completeCommand(commands, typed), { text, choices }, typed);
   }
 });
 
