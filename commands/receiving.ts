@@ -3,6 +3,7 @@
  * may call and for how long one listens is in `receive.ts`.
  */
 
+import { dirname } from "node:path";
 import { PkiError } from "../lib/base/errors.ts";
 import { encodeHex, parseBase64 } from "../lib/base/bytes.ts";
 import { printable } from "../lib/base/printable.ts";
@@ -165,6 +166,11 @@ export class ReceivingLine {
   }
 }
 
+function describePlace([first, second]: readonly string[]): readonly string[] {
+  if (first === undefined) return [];
+  return [second === undefined ? `as ${printable(first)}` : `in ${printable(dirname(first))}`];
+}
+
 /** What a transfer has come to, for programs and for people. */
 export function describeReceived(
   { id }: Peer,
@@ -191,7 +197,7 @@ export function describeReceived(
   const plain = `${count(files, "file")}${folders === 0 ? "" : ` and ${count(folders, "folder")}`}`;
   const text = [
     `received ${plain} (${formatBytes(bytes)}) from ${id}`,
-    ...(locations.length === 1 ? [`as ${printable(locations[0] ?? "")}`] : []),
+    ...describePlace(locations),
     ...(there === 0
       ? []
       : [files === 1 ? "which was here already" : `${there} of them were here already`]),
