@@ -118,7 +118,7 @@ export function startAnnouncing(
   });
   void announcer.start();
   return async () => {
-    const isTakenBack = await announcer.stop(AbortSignal.timeout(LIMITS.hangUpMs));
+    const isTakenBack = await announcer.stop(AbortSignal.timeout(LIMITS.withdrawMs));
     if (isTakenBack) tell({ event: "withdrawn", id }, "the announcement is taken back");
   };
 }

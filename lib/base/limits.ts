@@ -110,6 +110,8 @@ export const LIMITS = {
   connectMs: 10 * SECOND_MS,
   /** Client: to the first of several addresses that takes a connection, names looked up included. */
   reachMs: 15 * SECOND_MS,
+  /** Client: to take an announcement back at the end, which would expire by itself. */
+  withdrawMs: 5 * SECOND_MS,
   answerMs: 30 * SECOND_MS,
   /** Peers: from the TLS connection to a judged certificate. */
   peerJudgedMs: 15 * SECOND_MS,
