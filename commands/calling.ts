@@ -73,7 +73,7 @@ export class Caller {
         const where = formatAddress(address);
         const handlers = conversing.handle(getLine, async (peer) => {
           try {
-            await checkPlace(surroundings, where, { peer, expected });
+            await checkPlace(surroundings, where, { peer, line: getLine(), expected });
           } catch (error) {
             if (error instanceof PkiError) refusal = error;
             throw error;

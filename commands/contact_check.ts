@@ -11,12 +11,13 @@ import { PkiError } from "../lib/base/errors.ts";
 import { judgeContact, type Standing } from "../lib/client/contact_standing.ts";
 import { type Contact, isSameKey, keyFingerprintOf } from "../lib/client/contacts.ts";
 import type { PeerIdentity } from "../lib/peer/identity.ts";
-import type { Line, LineHandlers } from "../lib/peer/line.ts";
+import type { LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import { NO_REASON } from "../lib/protocol/peer_messages.ts";
 import { type Certificate, parseCertificate } from "../lib/x509/certificate.ts";
 import type { Conversing } from "./converse.ts";
 import type { Surroundings } from "./globals.ts";
+import { askAbout, type WaitingLine } from "./waiting_line.ts";
 
 /**
  * Asks a person something that they must see and answer with care; where something else has the
@@ -36,9 +37,6 @@ export interface ContactCheckOptions {
   /** By default the terminal asks, where there is one. */
   readonly ask?: AskAboutTrust | undefined;
 }
-
-/** What we need of the line before it is open. */
-export type WaitingLine = Pick<Line, "sayWait" | "over">;
 
 /** Hex digits that a person compares at a glance; all 64 are in the JSON and in `pki contacts show`. */
 const SHOWN_DIGITS = 16;
@@ -147,21 +145,16 @@ export class ContactCheck {
         },
       );
     }
-    line.sayWait("asked");
-    const gone = new AbortController();
-    const stop = () => gone.abort();
-    line.over.then(stop, stop);
-    let answer: string;
-    try {
-      answer = await ask(
-        describeAlarm(peer, leaf, standing),
-        `If ${id} has told you that the key is new, type the name in full; all else refuses it`,
-        gone.signal,
-      );
-    } catch (error) {
-      if (gone.signal.aborted) await line.over; // says why
-      throw new PkiError("interrupted", "interrupted", { cause: error, report: NO_REASON });
-    }
+    const alarm = describeAlarm(peer, leaf, standing);
+    const question =
+      `If ${id} has told you that the key is new, type the name in full; all else refuses it`;
+    const answer = await askAbout(line, async (signal) => {
+      try {
+        return await ask(alarm, question, signal);
+      } catch (cause) {
+        throw new PkiError("interrupted", "interrupted", { cause, report: NO_REASON });
+      }
+    });
     if (answer.trim() === id) return;
     throw new PkiError(
       "untrusted",

@@ -102,8 +102,10 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
 
   const conclude = (line: Line, error: PkiError | undefined) => {
     conversing.over(line, error);
-    if (flags.once) error ? over.reject(error) : over.resolve();
-    else if (loss) over.reject(loss);
+    if (flags.once) {
+      reception.close(); // before whoever waits is next
+      error ? over.reject(error) : over.resolve();
+    } else if (loss) over.reject(loss);
     else tell({ event: "listening", port: listening.port }, "listening again");
   };
   const outgoing = new OutgoingCalls({

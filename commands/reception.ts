@@ -9,6 +9,9 @@ import type { Line } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { Conversing } from "./converse.ts";
 
+/** Calls of one person that wait at once, so that nobody takes all the places there are. */
+const ALIKE_MAX = 2;
+
 /** What we need of a line that may have to wait. */
 export type Waiter = Pick<Line, "sayWait">;
 
@@ -43,6 +46,9 @@ export class Reception {
     if (!wait) {
       this.#tell({ event: "busy", peer: id }, `${id} called meanwhile and heard "busy"`);
       throw new PkiError("busy", "another conversation is under way, try again later");
+    }
+    if (this.waiting.filter((other) => other === id).length >= ALIKE_MAX) {
+      throw new PkiError("busy", `"${id}" waits already, with another call`);
     }
     const turn = this.#floor.wait(line);
     turn.catch(() => {}); // it is waited for below

@@ -130,7 +130,7 @@ async function tryOnce(sending: Sending): Promise<void> {
         askStatus: participant.askStatus,
         files,
         on: (event) => followOne(sending, files, event),
-        admit: (peer) => checkPlace(surroundings, where, { peer, expected }),
+        admit: (peer) => checkPlace(surroundings, where, { peer, line: line(), expected }),
         onOpen: (peer) => {
           rememberPlace(surroundings, where, peer);
           sending.peer = peer.id;

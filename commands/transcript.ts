@@ -30,6 +30,7 @@ import { encodeCertificatesPem, encodePem } from "../lib/x509/pem.ts";
 import type { Conversing } from "./converse.ts";
 import { type Surroundings, textFlag } from "./globals.ts";
 import type { Participant } from "./participant.ts";
+import { askAbout } from "./waiting_line.ts";
 
 export const TRANSCRIPT_FLAG = textFlag(
   "Keep a transcript of the talk here, to be signed by both sides",
@@ -210,11 +211,10 @@ class KeptTalk {
     if (this.#reserved) return true;
     const { terminal } = this.#shared.surroundings.context;
     if (!peer.transcript || !terminal) return false;
-    line.sayWait("asked");
-    return await terminal.confirm(
+    const question =
       `${peer.id} keeps a transcript of this talk and asks you to sign it at the end,\n` +
-        `so that ${peer.id} can prove what you said. Sign it?`,
-    );
+      `so that ${peer.id} can prove what you said. Sign it?`;
+    return await askAbout(line, (signal) => terminal.confirm(question, signal));
   }
 
   open(peer: Peer, { signs }: { readonly signs: boolean }): void {

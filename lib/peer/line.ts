@@ -115,6 +115,8 @@ export class Line {
   #peer: Peer | undefined;
   /** What the peer has asked patience for. */
   readonly #waited = new Set<WaitReason>();
+  /** We have said READY. */
+  #isReady = false;
   #signs = false;
   /** How much the peer sent, once it has ended and all of it was delivered. */
   #peerEndedBytes: number | undefined;
@@ -199,9 +201,16 @@ export class Line {
     this.#handlers.onSent?.(control);
   }
 
-  /** Tells the peer why it hears nothing yet; only while it waits to be admitted. */
+  /**
+   * Tells the peer why it hears nothing yet; only while it waits to be admitted. A user who is asked
+   * something has so long to answer: whoever is away from the terminal keeps nobody else out.
+   */
   sayWait(reason: WaitReason): void {
-    if (!this.#isOver && this.#sender.isGreeting) this.#send(this.#sender.sayWait(reason));
+    if (this.#isOver || !this.#sender.isGreeting) return;
+    this.#send(this.#sender.sayWait(reason));
+    if (reason === "busy") return;
+    const late = new PkiError("timeout", "nobody was there to be asked");
+    this.#limit(LIMITS.peerAskedMs, () => this.#turnAway(late));
   }
 
   /** Says that we send nothing more. */
@@ -223,8 +232,10 @@ export class Line {
 
   /** Ends it now, before everything was said; the peer hears why. */
   destroy(error: PkiError): void {
-    if (!this.#isOver && (this.#sender.isOpen || this.#sender.hasEnded)) {
-      this.#send(this.#sender.sayLeaving(reportLeaving(error)));
+    if (this.#isOver) return;
+    if (this.hasOpened) this.#send(this.#sender.sayLeaving(reportLeaving(error)));
+    else if (this.#sender.isGreeting && !this.#isReady) {
+      this.#send(this.#sender.sayRefused(reportError(error)));
     }
     this.#fail(error);
   }
@@ -244,12 +255,9 @@ export class Line {
     await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve));
   }
 
-  #limit(ms: number): void {
+  #limit(ms: number, onLate = () => this.#failSilent()): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.#fail(new PkiError("timeout", "the peer does not answer")),
-      ms,
-    );
+    this.#timer = setTimeout(onLate, ms);
   }
 
   #fromSocket(chunk: Uint8Array): void {
@@ -357,6 +365,7 @@ export class Line {
     }
     if (this.#isOver || !this.#sender.isGreeting) return;
     this.#limitPatience();
+    this.#isReady = true;
     this.#send(this.#sender.sayReady(signs));
     this.#tell({ type: "ready", signs });
   }
@@ -387,7 +396,12 @@ export class Line {
     clearTimeout(this.#timer);
     this.#sender.open();
     this.#signs = signs;
-    if (this.#peer) this.#handlers.onOpen(this.#peer, { signs });
+    if (!this.#peer) return;
+    try {
+      this.#handlers.onOpen(this.#peer, { signs });
+    } catch (error) { // ends this line, and not the program with all others
+      this.#fail(error instanceof PkiError ? error : new PkiError("internal", messageOf(error)));
+    }
   }
 
   /** Tells the peer what is delivered: for a burst of messages once. */
@@ -420,11 +434,14 @@ export class Line {
     this.#send(this.#sender.sign(signature));
   }
 
-  /** Keeps deliveries in order and the socket paused while they are behind. */
+  /**
+   * Keeps deliveries in order and the socket paused while they are behind. What is left of them when
+   * the line is over is dropped: it would come among what the next peer sends.
+   */
   #deliver(size: number, work: () => void | Promise<void>): void {
     const cost = size + DELIVERY_BYTES;
     this.#undelivered += cost;
-    this.#deliveries = this.#deliveries.then(work).then(() => {
+    this.#deliveries = this.#deliveries.then(() => this.#isOver ? undefined : work()).then(() => {
       this.#undelivered -= cost;
       this.#flow();
     }, (error) => this.destroy(deliveryError(error)));
@@ -450,6 +467,10 @@ export class Line {
     this.#tell({ type: "cut" });
     const patience = setTimeout(() => this.#failCut(), LIMITS.hangUpMs);
     this.over.then(() => clearTimeout(patience), () => clearTimeout(patience));
+  }
+
+  #failSilent(): void {
+    this.#fail(new PkiError("timeout", "the peer does not answer"));
   }
 
   #failCut(): void {

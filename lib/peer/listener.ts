@@ -108,9 +108,11 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
         close: async () => {
           server.close();
           const gone = new PkiError("interrupted", "the listener stops");
+          const closed = new PkiError("busy", "the listener has stopped");
           for (const line of callers.all) {
             // A talk ends with a goodbye; a pipe that is ended by us is cut, and both sides know it.
-            if (mode === "talk") line.hangUp();
+            if (!line.hasOpened) line.destroy(closed);
+            else if (mode === "talk") line.hangUp();
             else line.destroy(gone);
           }
           await Promise.allSettled(callers.all.map((line) => line.over));

@@ -52,3 +52,23 @@ test("Reception takes one caller at a time, lets others wait, and tells the user
   reception.close();
   await assert.rejects(late, { kind: "busy", message: "the listener has stopped" });
 });
+
+test("Reception has one person wait in few places, so that there are some for others", async () => {
+  const reception = new Reception(() => {});
+  const waiting: Promise<unknown>[] = [];
+  const call = (id: string) => {
+    const called = reception.admit({ id, wait: true }, fakeLine());
+    waiting.push(called.catch(() => {}));
+    return called;
+  };
+  await call("alice");
+  for (let calls = 0; calls < 2; calls++) void call("mallory").catch(() => {});
+  await assert.rejects(call("mallory"), {
+    kind: "busy",
+    message: '"mallory" waits already, with another call',
+  });
+  void call("bob").catch(() => {});
+  assert.deepEqual(reception.waiting, ["mallory", "mallory", "bob"]);
+  reception.close();
+  await Promise.all(waiting);
+});

@@ -587,6 +587,7 @@ part("a caller that says nothing keeps nobody out", async (world, mallory) => {
   const listened = await listener.running.finished;
   assert.equal(listened.code, 0, listened.stderr);
   assert.equal(listened.stdout, "from bob");
+  assert.equal((await silent.refusal())["code"], "BUSY");
   assert.deepEqual(await silent.typesToClose(), [], "it heard nothing else");
   silent.hangUp();
   halfway.hangUp();
@@ -753,6 +754,50 @@ part(
     assert.ok(listened.stderr.length < 4000, listened.stderr);
   },
 );
+
+/** Each letter once for every time that it follows another. */
+const runsOf = (text: string) => text.replace(/(.)\1+/g, "$1");
+
+part("whoever was turned out comes not among what the next one sends", async (world, mallory) => {
+  const { running, port } = await world.listen("alice", [], { keepStdin: true });
+  const { stdin, stdout } = running.child;
+  stdout?.pause(); // so that much waits to be written
+  const caller = await callAs(mallory, port);
+  await caller.open();
+  const piece = (letter: string) => frame(TYPE.data, utf8(letter.repeat(60_000)));
+  caller.send(...Array.from({ length: 12 }, () => piece("m")), frame(0, utf8("x")));
+  await running.waitFor(/"event":"failed".*unknown type 0[^]*"event":"listening"/);
+  caller.hangUp();
+  const next = world.startAs("bob", ["connect", `127.0.0.1:${port}`], {
+    input: "b".repeat(500_000),
+  });
+  await next.waitFor(/alice is on the line/);
+  stdin?.end();
+  stdout?.resume();
+  const called = await next.finished;
+  assert.equal(called.code, 0, called.stderr);
+  await running.waitFor(/"event":"ended","peer":"bob"/);
+  const { stdout: written } = await running.end();
+  assert.equal(runsOf(written), "mb");
+  assert.equal(written.replaceAll("m", "").length, 500_000);
+});
+
+part("whoever waits for a listener that ends hears so", async (world, mallory) => {
+  const { running, port } = await world.listen("alice", ["--once"]);
+  const first = await callAs(mallory, port);
+  await first.open();
+  const waiting = await callAs(mallory, port);
+  waiting.send(control({ ...waiting.hello, wait: true }));
+  await waiting.control("HELLO");
+  waiting.send(control(REVEAL));
+  await waiting.control("NONCE");
+  await waiting.control("WAIT");
+  await first.finish(0);
+  assert.equal((await waiting.refusal())["code"], "BUSY");
+  waiting.hangUp();
+  const { code, stderr } = await running.finished;
+  assert.equal(code, 0, stderr);
+});
 
 test("a peer with bad manners", (t) =>
   inWorld(async (world) => {
