@@ -145,12 +145,10 @@ export async function transcriptVerify(
   try {
     proof = await proveTranscript(readPieces(context, path), { anchorAt });
   } catch (error) {
-    if (error instanceof TranscriptFault && error.kind === "untrusted") {
+    if (error instanceof PkiError && error.kind === "untrusted") {
+      const line = error instanceof TranscriptFault ? error.line ?? null : null;
       const why = printable(error.message);
-      surroundings.result(
-        { ok: false, outcome: "wrong", line: error.line ?? null, why, transcript: null },
-        "",
-      );
+      surroundings.result({ ok: false, outcome: "wrong", line, why, transcript: null }, "");
     }
     throw error;
   }

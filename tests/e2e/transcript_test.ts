@@ -51,6 +51,7 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
   const [alices, bobs] = [world.path("alice.jsonl"), world.path("bob.jsonl")];
   try {
     await world.withUsers("alice", "bob");
+    const foreign = await Forge.foreign(world); // before the talks, so that its root is good in them
     const verify = (path: string, ...more: readonly string[]) =>
       world.run(["transcript", "verify", path, ...more]);
 
@@ -152,7 +153,10 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
       });
 
       await t.test("a peer whose signature does not fit has broken the protocol", async () => {
-        const raw = await callAs(await (await Forge.ofServer(world)).user("bob"), port);
+        const raw = await callAs(
+          await (await Forge.ofServer(world)).registered(world, "bob"),
+          port,
+        );
         const hello = { ...raw.hello, mode: "talk" };
         raw.send(control(hello), control(REVEAL));
         await raw.control("HELLO");
@@ -336,7 +340,6 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
       assert.equal((await world.run(args, { env: home })).code, 5, "nothing is pinned there");
       const root = ["--root", `${world.home}/root.crt`];
       assert.equal((await world.run([...args, ...root], { env: home })).code, 0);
-      const foreign = await Forge.foreign(world);
       const untrusted = await verify(alices, "--root", foreign.rootPath, "--json");
       assert.equal(untrusted.code, 6);
       const { outcome, line, why } = documented("pki transcript verify", untrusted.stdout);
