@@ -241,7 +241,7 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
         const args = calling(world, "alice", [await portOf(bob), "--transcript", path]);
         await inTerminal(world, args, async (alice) => {
           await bob.waitFor(/alice keeps a transcript of this talk and asks you to sign it/);
-          await alice.waitFor(/bob is being asked/);
+          await alice.waitFor(/if bob asks you for them, the safety words/); // she is told why she waits
           await sayYes(bob);
           await bob.waitFor(/alice keeps a transcript of this talk, and you both sign it/);
           await bob.enter("that is fine with me");
