@@ -36,6 +36,8 @@ function tell(error: unknown, told: () => void = () => {}): void {
 interface Outlet {
   readonly stream: Writable;
   error?: unknown;
+  /** Its end, once it was asked for: a stream that has ended does not say so a second time. */
+  end?: Promise<void>;
 }
 
 function watchOutlet(stream: Writable): Outlet {
@@ -48,8 +50,9 @@ function watchOutlet(stream: Writable): Outlet {
  * Ends a stream; resolves when it has handed everything to the system, or never will. In the executable
  * an empty write is no way to know: its callback does not wait for the writes before it.
  */
-function drained({ stream, error }: Outlet): Promise<void> {
-  return new Promise((resolve) => {
+function drained(outlet: Outlet): Promise<void> {
+  const { stream, error } = outlet;
+  return outlet.end ??= new Promise((resolve) => {
     if (error !== undefined || stream.destroyed || stream.writableFinished) return resolve();
     const done = () => setImmediate(resolve); // the failure of the last write comes after the end
     stream.once("error", done);

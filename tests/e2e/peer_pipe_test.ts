@@ -7,10 +7,11 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { test } from "node:test";
-import { inWorld, PKI, type Running, type World } from "./harness.ts";
+import { inWorld, PKI, type Running, runProgram, type World } from "./harness.ts";
 
 const MANY = 20 * 1024 * 1024;
 
@@ -98,6 +99,16 @@ test("bytes that are no text pass unchanged", () =>
     const listened = await listener.running.finished;
     assert.deepEqual(new Uint8Array(called.stdoutBytes), every);
     assert.deepEqual(new Uint8Array(listened.stdoutBytes), broken);
+
+    // Into a file, whose end is another than a pipe's.
+    const again = await world.listen("alice", ["--once"], { input: every });
+    const file = world.path("received");
+    const { code, stderr } = await runProgram("sh", [
+      ...["-c", '"$0" connect "$1" --id bob --password-file "$2" < /dev/null > "$3"'],
+      ...[PKI, `localhost:${again.port}`, world.passwordFile("bob"), file],
+    ], { env: { PKI_HOME: world.home, PKI_SERVER: `localhost:${world.server.port}` } });
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(new Uint8Array(fs.readFileSync(file)), every);
   }));
 
 /** Reads a program's stdout in small portions, so that the program has to wait for its reader. */
