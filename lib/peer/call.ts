@@ -1,7 +1,7 @@
 /** Calls a peer who listens, at one of the addresses where it may be. */
 
 import { shownCertificates } from "../base/tls.ts";
-import { PkiError } from "../base/errors.ts";
+import { type ErrorKind, PkiError } from "../base/errors.ts";
 import { type Address, formatAddress } from "../client/address.ts";
 import { dialAny } from "../client/dial.ts";
 import { type LineMode, PEER_PROTOCOL } from "../protocol/peer_messages.ts";
@@ -35,6 +35,9 @@ export interface CallOptions {
   readonly handle: (line: () => Line, where: Address) => LineHandlers;
 }
 
+/** How a line fails that leads to a stranger, or to nobody who answers: addresses get new owners. */
+const STRANGER_KINDS: readonly ErrorKind[] = ["untrusted", "protocol", "timeout", "truncated"];
+
 /**
  * Calls until whoever is expected answers: where somebody else does, the next address is tried.
  * Resolves when it is known who answers, or that nobody does who can be talked to; `line.over` says so.
@@ -55,7 +58,8 @@ export async function callPeer(
       hint: destination.hint,
       signal: options.signal,
     }).catch((error) => {
-      throw others.length > 0 ? wrongPeer(destination, others) : error;
+      const isOther = others.length > 0 && !options.signal?.aborted;
+      throw isOther ? wrongPeer(destination, others) : error;
     });
     const { mode, greeting, isOffline } = options;
     const handlers = options.handle(() => line, address);
@@ -80,11 +84,17 @@ export async function callPeer(
     );
     const onAbort = () => line.destroy(new PkiError("interrupted", "interrupted"));
     options.signal?.addEventListener("abort", onAbort);
-    await Promise.race([known.promise, line.over.catch(() => {})]); // whoever has the line hears of it
+    if (options.signal?.aborted) onAbort();
+    const failure = await Promise.race([known.promise, line.over]).catch((error: PkiError) =>
+      error
+    );
     options.signal?.removeEventListener("abort", onAbort);
-    if (other === undefined) return line;
-    others.push(other);
     left = left.filter((one) => one !== address);
+    if (failure && left.length > 0 && STRANGER_KINDS.includes(failure.kind)) {
+      other ??= `somebody unknown answers at ${formatAddress(address)}`;
+    }
+    if (other === undefined) return line; // whoever has it hears why it failed
+    others.push(other);
     if (left.length === 0) throw wrongPeer(destination, others);
   }
 }

@@ -12,6 +12,8 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inWorld, needs, PKI, type Running, type RunOptions, type World } from "./harness.ts";
+import { Forge } from "./forge.ts";
+import { control, RawListener } from "./raw_peer.ts";
 import { inTerminal } from "./terminal.ts";
 
 const IDS = ["alice", "bob", "carol"];
@@ -115,17 +117,20 @@ test("people are found where they announce to be, and every way of not reaching 
       elsewhere,
     ]);
 
-    // Several addresses: nobody, somebody else, no host, and then bob, over IPv6.
+    // Several addresses: nobody, somebody else, somebody of another CA, no host, and then bob, over IPv6.
+    const foreign = await (await Forge.foreign(world)).user("bob");
+    const stranger = await RawListener.start(foreign, (peer) => peer.send(control(peer.hello)));
+    const strangerAt = `127.0.0.1:${stranger.port}`;
     const carol = await world.listen("carol", [], { keepStdin: true });
     const carolAt = `127.0.0.1:${carol.port}`;
     const bob = await listenOnSix(world, "bob", [
       "--announce",
-      ...["--address", `127.0.0.1:1,${carolAt},${NOWHERE},${HERE}`],
+      ...["--address", `127.0.0.1:1,${carolAt},${strangerAt},${NOWHERE},${HERE}`],
     ]);
     const bobAt = `${HERE}:${bob.port}`;
     await bob.running.waitFor(
       new RegExp(
-        `"event":"announced","id":"bob","addresses":\\["127.0.0.1:1","${carolAt}","${NOWHERE}","${
+        `"event":"announced","id":"bob","addresses":\\["127.0.0.1:1","${carolAt}","${strangerAt}","${NOWHERE}","${
           literally(bobAt)
         }"\\]`,
       ),
@@ -142,6 +147,7 @@ test("people are found where they announce to be, and every way of not reaching 
     );
     await carol.running.waitFor(/"event":"turned-away","kind":"untrusted"/);
     assert.doesNotMatch(carol.running.stderr, /bob/, "she does not hear whom somebody looks for");
+    stranger.close();
 
     // At an address, and nobody else there.
     await reaches(`bob@${bobAt}`);
