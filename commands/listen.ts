@@ -16,7 +16,8 @@ import {
   startAnnouncing,
 } from "./announcing.ts";
 import { startConversing } from "./conversation.ts";
-import { announceStatus } from "./converse.ts";
+import { announceStatus, type Conversing } from "./converse.ts";
+import { checkExec, EXEC_DESCRIPTION, EXEC_FLAG, startServing } from "./exec.ts";
 import {
   aborted,
   DEFAULT_PEER_PORT,
@@ -51,6 +52,7 @@ export interface ListenFlags extends PeerFlags, AnnounceFlags {
   readonly port: number;
   readonly allow?: string;
   readonly once?: boolean;
+  readonly exec?: string;
   readonly transcript?: string;
 }
 
@@ -73,13 +75,19 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
   const terminal = new SharedTerminal(context);
   const surroundings = new Surroundings(terminal.context, flags);
   const allowed = parseAllowed(flags.allow);
+  checkExec(flags);
   checkTranscript(surroundings, flags.transcript);
   checkAnnounceFlags(flags);
-  if (!context.process.stdin.isTTY) claimStdin(context.process, "what goes to the peer");
+  if (!context.process.stdin.isTTY && flags.exec === undefined) {
+    claimStdin(context.process, "what goes to the peer");
+  }
   const participant = await takePart(surroundings, flags);
   const { identity, isOffline, status } = participant;
   const interrupted = Promise.withResolvers<void>();
-  const conversing = startConversing(surroundings, {
+  const serving = flags.exec === undefined
+    ? undefined
+    : startServing(surroundings, { participant, command: flags.exec });
+  const conversing: Conversing = serving ?? startConversing(surroundings, {
     participant,
     terminal,
     isOnly: flags.once ?? false,
@@ -106,7 +114,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       reception.close(); // before whoever waits is next
       error ? over.reject(error) : over.resolve();
     } else if (loss) over.reject(loss);
-    else tell({ event: "listening", port: listening.port }, "listening again");
+    else if (!serving) tell({ event: "listening", port: listening.port }, "listening again");
   };
   const outgoing = new OutgoingCalls({
     caller: new Caller({ surroundings, participant, conversing, contacts, transcripts }),
@@ -127,10 +135,11 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
         if (allowed && !allowed.includes(peer.id)) {
           throw new PkiError("refused", `"${peer.id}" is not among those who may call`);
         }
-        await reception.admit(peer, line());
+        if (serving) serving.admit(peer, line());
+        else await reception.admit(peer, line());
       });
       const onOpen: LineHandlers["onOpen"] = (peer, opening) => {
-        reception.opened(line());
+        if (!serving) reception.opened(line());
         handlers.onOpen(peer, opening);
       };
       return transcripts.keep(
@@ -139,7 +148,11 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       );
     },
     onOver: (line, error) => {
-      const isConversation = reception.over(line, () => conclude(line, error));
+      const isConversation = serving
+        ? line.hasOpened
+        : reception.over(line, () => conclude(line, error));
+      if (serving && isConversation) conclude(line, error);
+      serving?.leave(line);
       if (!isConversation && error && !["busy", "interrupted"].includes(error.kind)) {
         tell(
           { event: "turned-away", kind: error.kind, message: error.message },
@@ -177,6 +190,7 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
     status?.stop();
     reception.close();
     await Promise.all([stopAnnouncing(), listening.close(), outgoing.close()]);
+    await serving?.closed();
     conversing.close?.();
   }
   if (transcripts.failure) throw transcripts.failure;
@@ -204,6 +218,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       },
       allow: textFlag("Who may call, with commas between [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
+      exec: EXEC_FLAG,
       transcript: TRANSCRIPT_FLAG,
       ...ANNOUNCE_FLAGS,
       deadAfter: DEAD_AFTER_FLAG,
@@ -222,6 +237,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       "Who calls during a talk hears busy, or waits with pki connect --wait.\n" +
       "Where stdin is not a terminal it is a pipe, byte for byte: stdin goes to the peer,\n" +
       "and what the peer sends to stdout.\n\n" +
+      EXEC_DESCRIPTION +
       TRANSCRIPT_DESCRIPTION +
       CONTACTS_DESCRIPTION +
       ANNOUNCE_DESCRIPTION +
@@ -229,6 +245,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       "Examples:\n" +
       "  pki listen --announce\n" +
       "  pki listen --allow bob,carol --port 9000\n" +
-      "  pki listen --once > backup.tar",
+      "  pki listen --once > backup.tar\n" +
+      "  pki listen --exec 'tee -a \"$PKI_PEER_ID.log\"'",
   },
 });

@@ -1,0 +1,119 @@
+/**
+ * The program that serves one caller: started by the shell in a process group of its own, what the
+ * peer sends is its stdin, and what it writes goes to the peer. It ends with the line, and all that it
+ * has started and that has not left its group.
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { LIMITS } from "../base/limits.ts";
+import { isUnread } from "./cut_error.ts";
+import type { Line } from "./line.ts";
+import { writeThrough } from "./pipe.ts";
+
+/** How a program ended: with this code, or by this signal. */
+export interface ProgramEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface ServedProcessOptions {
+  /** For the shell. */
+  readonly command: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly line: Line;
+  /** What it writes to stderr. */
+  readonly onStderr: (bytes: Uint8Array) => void;
+  readonly onEnd: (end: ProgramEnd) => void;
+}
+
+function describeEnd({ code, signal }: ProgramEnd): string {
+  return signal === null ? `with exit code ${code}` : `by ${signal}`;
+}
+
+export class ServedProcess {
+  readonly #child: ChildProcess;
+  readonly #line: Line;
+  #hasClosed = false;
+
+  constructor({ command, env, line, onStderr, onEnd }: ServedProcessOptions) {
+    this.#line = line;
+    // A group of its own, so that what it starts can be ended with it.
+    const child = spawn(command, { shell: true, env, stdio: "pipe", detached: true });
+    this.#child = child;
+    const ended = Promise.withResolvers<ProgramEnd>();
+    child.once("error", (error) => {
+      ended.reject(new PkiError("internal", `cannot start the program: ${messageOf(error)}`));
+    });
+    child.once("close", (code, signal) => ended.resolve({ code, signal }));
+    child.stdin?.on("error", () => {}); // each write hears of it
+    child.stderr?.on("data", onStderr);
+    void this.#serve(ended.promise, onEnd);
+  }
+
+  /** What it writes goes to the peer, then how it ended: the end, or that it failed. */
+  async #serve(ended: Promise<ProgramEnd>, onEnd: (end: ProgramEnd) => void): Promise<void> {
+    ended.catch(() => {}); // it is waited for below
+    try {
+      for await (const chunk of this.#child.stdout ?? []) {
+        await this.#line.sendData(chunk as Uint8Array);
+      }
+    } catch {
+      // its output is cut off with it
+    }
+    try {
+      const end = await ended;
+      this.#hasClosed = true;
+      onEnd(end);
+      if (end.code === 0) return this.#line.end();
+      this.#line.destroy(new PkiError("refused", `the program ended ${describeEnd(end)}`));
+    } catch (error) {
+      this.#hasClosed = true;
+      this.#line.destroy(error as PkiError);
+    }
+  }
+
+  /** @throws {PkiError} `refused` if the program reads no more */
+  async write(bytes: Uint8Array): Promise<void> {
+    const { stdin } = this.#child;
+    if (!stdin) return;
+    try {
+      await writeThrough(stdin, bytes);
+    } catch (error) {
+      throw isUnread(error) || stdin.destroyed
+        ? new PkiError("refused", "the program has stopped reading")
+        : error;
+    }
+  }
+
+  /** The peer sends nothing more. */
+  endInput(): void {
+    this.#child.stdin?.end();
+  }
+
+  /** The line is over: nobody needs the program any more. */
+  end(): void {
+    if (this.#hasClosed) return;
+    this.#child.stdin?.destroy();
+    this.#kill("SIGTERM");
+    const timer = setTimeout(() => this.#kill("SIGKILL"), LIMITS.hangUpMs);
+    this.#child.once("close", () => clearTimeout(timer));
+  }
+
+  /** Resolves when it is gone. */
+  get closed(): Promise<void> {
+    if (this.#hasClosed) return Promise.resolve();
+    return new Promise((resolve) => this.#child.once("close", () => resolve()));
+  }
+
+  #kill(signal: NodeJS.Signals): void {
+    const { pid } = this.#child;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      // it is gone already
+    }
+  }
+}
