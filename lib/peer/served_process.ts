@@ -36,6 +36,8 @@ export class ServedProcess {
   readonly #child: ChildProcess;
   readonly #line: Line;
   #hasClosed = false;
+  /** Fails the write that is under way. */
+  #stopReading: () => void = () => {};
 
   constructor({ command, env, line, onStderr, onEnd }: ServedProcessOptions) {
     this.#line = line;
@@ -47,7 +49,8 @@ export class ServedProcess {
       ended.reject(new PkiError("internal", `cannot start the program: ${messageOf(error)}`));
     });
     child.once("close", (code, signal) => ended.resolve({ code, signal }));
-    child.stdin?.on("error", () => {}); // each write hears of it
+    // Engines do not always tell a write that waits.
+    for (const event of ["error", "close"]) child.stdin?.on(event, () => this.#stopReading());
     child.stderr?.on("data", onStderr);
     void this.#serve(ended.promise, onEnd);
   }
@@ -78,13 +81,14 @@ export class ServedProcess {
   async write(bytes: Uint8Array): Promise<void> {
     const { stdin } = this.#child;
     if (!stdin) return;
-    try {
-      await writeThrough(stdin, bytes);
-    } catch (error) {
-      throw isUnread(error) || stdin.destroyed
-        ? new PkiError("refused", "the program has stopped reading")
-        : error;
-    }
+    const deaf = () => new PkiError("refused", "the program has stopped reading");
+    if (stdin.destroyed) throw deaf();
+    await new Promise<void>((resolve, reject) => {
+      this.#stopReading = () => reject(deaf());
+      writeThrough(stdin, bytes).then(resolve, (error) => {
+        reject(isUnread(error) || stdin.destroyed ? deaf() : error);
+      });
+    });
   }
 
   /** The peer sends nothing more. */
