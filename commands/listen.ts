@@ -244,8 +244,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
       OFFLINE_DESCRIPTION +
       "Examples:\n" +
       "  pki listen --announce\n" +
-      "  pki listen --allow bob,carol --port 9000\n" +
       "  pki listen --once > backup.tar\n" +
-      "  pki listen --exec 'tee -a \"$PKI_PEER_ID.log\"'",
+      "  pki listen --allow bob,carol --exec 'tee -a \"$PKI_PEER_ID.log\"'",
   },
 });
