@@ -3,7 +3,7 @@
 import { messageOf } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
 import { LineSplitter } from "../lib/peer/line_splitter.ts";
-import type { Line } from "../lib/peer/line.ts";
+import type { Amounts, Line } from "../lib/peer/line.ts";
 import { PipeSource, writeThrough } from "../lib/peer/pipe.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { Message } from "../lib/protocol/peer_text.ts";
@@ -55,10 +55,26 @@ export function startPiping(
     over: (line, error) => {
       source.detach(line);
       const peer = peers.get(line)?.id;
-      const text = error ? `the conversation failed: ${messageOf(error)}` : `${peer} has hung up`;
-      tell(endEvent(peer, error), text);
+      if (!error) return tell(endEvent(peer, undefined), `${peer} has hung up`);
+      const known = peer === undefined ? "" : `; ${describeAmounts(line.amounts)}`;
+      tell(
+        { ...endEvent(peer, error), ...(peer === undefined ? {} : amountsOf(line)) },
+        `the conversation failed: ${messageOf(error)}${known}`,
+      );
     },
   };
+}
+
+function amountsOf({ amounts: { sentBytes, isConfirmed, receivedBytes } }: Line) {
+  return { sent: sentBytes, confirmed: isConfirmed, received: receivedBytes };
+}
+
+/** What is known of a pipe that broke: what arrived here, and of what was sent whether it arrived. */
+export function describeAmounts({ sentBytes, isConfirmed, receivedBytes }: Amounts): string {
+  const received = `${receivedBytes} ${receivedBytes === 1 ? "byte" : "bytes"} arrived here`;
+  if (sentBytes === 0) return `${received}, none were sent`;
+  if (isConfirmed) return `${received}, and all ${sentBytes} that were sent arrived there`;
+  return `${received}, and how many of ${sentBytes} arrived there is not known`;
 }
 
 /** Where stdout is a terminal, what a peer sends is shown as lines and made harmless first. */

@@ -159,6 +159,7 @@ class Conversation {
       case "leaving":
         return this.#leave(event.report);
       case "confirmed":
+        tell(event);
         return this.#finishIfComplete();
       default:
         return tell(event);

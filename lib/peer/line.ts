@@ -91,6 +91,15 @@ export interface Greeting {
 /** Of what the worker starts with, what the line does not make itself. */
 export type LineStart = Omit<ConversationStart, "nonce" | "wait" | "isStapled">;
 
+/** What one side of a conversation knows of how much arrived, in bytes of text, data and files. */
+export interface Amounts {
+  readonly sentBytes: number;
+  /** Whether the peer has said that it has all of that. */
+  readonly isConfirmed: boolean;
+  /** What is where it belongs. */
+  readonly receivedBytes: number;
+}
+
 /** What a delivery that waits costs besides its bytes: frames may be empty, and many. */
 const DELIVERY_BYTES = 256;
 
@@ -106,6 +115,8 @@ export class Line {
   /** Deliveries under way, in order. */
   #deliveries: Promise<void> = Promise.resolve();
   #undelivered = 0;
+  #deliveredBytes = 0;
+  #isConfirmed = false;
   #textsAhead = 0;
   #deliveredTexts = 0;
   #waitingForRoom: (() => void)[] = [];
@@ -163,6 +174,15 @@ export class Line {
   /** Whether both sides were ready. */
   get hasOpened(): boolean {
     return this.#sender.isOpen || this.#sender.hasEnded;
+  }
+
+  /** What this side knows of how much arrived. */
+  get amounts(): Amounts {
+    return {
+      sentBytes: this.#sender.sentBytes,
+      isConfirmed: this.#isConfirmed,
+      receivedBytes: this.#deliveredBytes,
+    };
   }
 
   /**
@@ -322,6 +342,9 @@ export class Line {
         });
       case "signature":
         return this.#deliver(0, () => handlers.onSignature?.(message.signature));
+      case "confirmed":
+        this.#isConfirmed = true;
+        return;
       case "complete":
         return void this.#deliveries.then(() => this.#finish(undefined));
       case "left":
@@ -443,6 +466,7 @@ export class Line {
     this.#undelivered += cost;
     this.#deliveries = this.#deliveries.then(() => this.#isOver ? undefined : work()).then(() => {
       this.#undelivered -= cost;
+      this.#deliveredBytes += size;
       this.#flow();
     }, (error) => this.destroy(deliveryError(error)));
   }

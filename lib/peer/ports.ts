@@ -80,6 +80,7 @@ type Passed = Extract<
       | "delivered"
       | "file-control"
       | "peer-end"
+      | "confirmed"
       | "signature";
   }
 >;

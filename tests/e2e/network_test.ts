@@ -10,7 +10,16 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cheapenKey } from "../fakes/cheap_key.ts";
-import { inWorld, PASSWORDS, type Running, type RunOptions, until, type World } from "./harness.ts";
+import {
+  type Finished,
+  inWords,
+  inWorld,
+  PASSWORDS,
+  type Running,
+  type RunOptions,
+  until,
+  type World,
+} from "./harness.ts";
 import { type Host, inNetwork, needsNetwork, type Network } from "./network.ts";
 import { inTerminal, type Terminal } from "./terminal.ts";
 
@@ -166,6 +175,43 @@ part(
     assert.equal(called.code, 0, called.stderr);
     assert.equal(called.stdout, "from alice");
     assert.equal((await listener.running.finished).stdout, "from bob");
+  },
+);
+
+part(
+  "a line that breaks for good is noticed at both ends within the time that was set",
+  async (posts) => {
+    const { network, alice, bob } = posts;
+    const dead = ["--dead-after", "2s"];
+    const listener = await alice.listen(["--once", ...dead], { keepStdin: true });
+    const caller = bob.start(["connect", listener.where, "--json", ...dead], { keepStdin: true });
+    await listener.running.waitFor(/"event":"connected"/);
+    const writer = new Writer(caller);
+    network.limit(20_000);
+    writer.write(64).catch(() => {}); // it will be cut
+    await untilWritten(listener.running, 2_000_000);
+    network.cut();
+    const [listened, called] = await Promise.all([listener.running.finished, caller.finished]);
+    network.limit();
+    network.mend();
+    for (const { code, stderr } of [listened, called]) {
+      assert.equal(code, 7, stderr);
+      assert.match(
+        inWords(stderr),
+        /^pki: error: the line was cut: nothing was heard from the other side for 2 s/m,
+      );
+    }
+    // Each says what it knows: what arrived here for certain, and of the rest that it is not known.
+    const knows = ({ stderr }: Finished) => {
+      const [line = ""] = /^\{"event":"failed".*$/m.exec(stderr) ?? [];
+      const { sent, confirmed, received } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+      return { sent, confirmed, received };
+    };
+    const arrived = listened.stdoutBytes.length;
+    assert.deepEqual(knows(listened), { sent: 0, confirmed: false, received: arrived });
+    const { sent } = knows(called);
+    assert.deepEqual(knows(called), { sent, confirmed: false, received: 0 });
+    assert.ok(Number(sent) > arrived, `${sent} sent, ${arrived} arrived`);
   },
 );
 
