@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|first|issue|lookup|login|means|guess|pipe|append|revoke|startup …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|first|issue|lookup|login|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -14,6 +14,7 @@ import { benchFirst } from "./first.ts";
 import { benchGuess } from "./guess.ts";
 import { benchIssue, benchLookup } from "./issue.ts";
 import { benchMeans } from "./means.ts";
+import { benchFiles } from "./files.ts";
 import { benchPipe } from "./pipe.ts";
 import { benchRevoke } from "./revoke.ts";
 import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
@@ -123,6 +124,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   means: () => benchMeans(show),
   guess: () => benchGuess(show),
   pipe: () => benchPipe(show),
+  files: () => benchFiles(show),
   append: benchAppend,
   revoke: benchRevoke,
   startup: benchStartup,
