@@ -8,6 +8,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { encodeHex, sha256 } from "../../lib/base/bytes.ts";
 import { inWorld, needs, PASSWORDS, PKI, runProgram, type World } from "./harness.ts";
 
 /** A command line that is refused. `{folder}`, `{home}` and `{port}` stand for the world's. */
@@ -690,22 +691,30 @@ test("--json results have their fields", () =>
     const published = await world.ok("alice", ["--json", "upload"]);
     assert.deepEqual(fieldsOf(published.stdout), common);
     const found = await world.ok("alice", ["request", "alice", "--json"]);
-    assert.deepEqual(fieldsOf(found.stdout), { ...common, notAfter, pem });
+    assert.deepEqual(fieldsOf(found.stdout), { ...common, notAfter, contact: "new", pem });
 
     const listener = await world.listen("alice", ["--once"]);
     const called = await world.ok("alice", ["connect", `localhost:${listener.port}`, "--json"]);
+    const { words } = JSON.parse(called.stderr.split("\n", 1)[0] ?? "") as { words: unknown };
+    assert.ok(Array.isArray(words) && words.length === 5);
     const connected = {
       ...{ event: "connected", peer: "alice", fingerprint: common.fingerprint },
-      ...{ notAfter, mode: "pipe", status: "stapled" },
+      ...{ notAfter, mode: "pipe", status: "stapled", words },
+    };
+    const spki = x509.publicKey.export({ format: "der", type: "spki" });
+    const contact = {
+      ...{ event: "contact", peer: "alice", contact: "new" },
+      ...{ key: encodeHex(sha256(spki)), words },
     };
     const ended = { event: "ended", peer: "alice" };
     const events = (stderr: string) =>
       stderr.trimEnd().split("\n").map((line) => JSON.parse(line) as unknown);
-    assert.deepEqual(events(called.stderr), [connected, ended]);
+    assert.deepEqual(events(called.stderr), [connected, contact, ended]);
     const listened = await listener.running.finished;
     assert.deepEqual(events(listened.stderr), [
       { event: "listening", host: "127.0.0.1", port: listener.port, id: "alice" },
       connected,
+      contact,
       ended,
     ]);
   }));

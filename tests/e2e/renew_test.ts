@@ -8,10 +8,11 @@ import process from "node:process";
 import { test } from "node:test";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { IdentityFiles } from "../../lib/client/identity_files.ts";
+import { followEndorsements } from "../../lib/protocol/endorsement.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey, encodeSpki, encryptPrivateKey } from "../../lib/x509/keys.ts";
 import { formSerial, makeCertificate } from "../../lib/x509/make.ts";
-import { encodeCertificatesPem, parseCertificatesPem } from "../../lib/x509/pem.ts";
+import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../../lib/x509/pem.ts";
 import {
   inWords,
   inWorld,
@@ -180,7 +181,11 @@ test(
       await world.ok("alice", ["renew", "--rekey", "--key-type", "ed25519"]);
       await assertFits(world, "alice");
       assert.equal(await publishedSerial(world, "alice"), serialOf(world, "alice"));
-      assert.deepEqual(fs.readdirSync(folderOf(world, "alice")).sort(), ["cert.pem", "key.pem"]);
+      assert.deepEqual(fs.readdirSync(folderOf(world, "alice")).sort(), [
+        "cert.pem",
+        "endorsements.json",
+        "key.pem",
+      ]);
       const openssl = async (...args: readonly string[]) =>
         (await runProgram("openssl", args, { cwd: folderOf(world, "alice") })).stdout;
       const passin = `file:${world.passwordFile("alice")}`;
@@ -190,10 +195,23 @@ test(
     }),
 );
 
-test("renew --rekey that is killed at any moment leaves a key and a certificate that fit", () =>
+test("renew --rekey that is killed at any moment leaves key, certificate and endorsements that fit", () =>
   inAlicesWorld(async (world) => {
     const folder = folderOf(world, "alice");
     const files = new IdentityFiles(folder);
+    const root = parsePemBlock(
+      fs.readFileSync(join(world.home, "root.crt"), "utf8"),
+      ["CERTIFICATE"],
+      "the root",
+    );
+    let pinned = leafOf(world, "alice").spki;
+    /** Whoever knew the key before knows this one. */
+    const assertEndorsed = (when: string) => {
+      const key = leafOf(world, "alice").spki;
+      const endorsements = files.endorsements.leadingTo(key);
+      assert.ok(followEndorsements(endorsements, { root, id: "alice", pinned, key }), when);
+      pinned = key;
+    };
     // At every other of the changes that the folder of the identity sees, one run after the other.
     for (let changes = 1; changes <= 40; changes += 2) {
       const running = world.startAs("alice", ["renew", "--rekey"]);
@@ -206,11 +224,13 @@ test("renew --rekey that is killed at any moment leaves a key and a certificate 
       const pem = fs.readFileSync(files.keyPathInUse, "utf8");
       const key = await decryptPrivateKey(pem, PASSWORDS["alice"] ?? "", "the key");
       assert.deepEqual(encodeSpki(key), leafOf(world, "alice").spki, `killed at ${changes}`);
+      assertEndorsed(`killed at ${changes}`);
       if (code === 0) break; // there are not so many changes
       assert.equal(code, null);
     }
     await world.ok("alice", ["renew", "--rekey"]);
     await assertFits(world, "alice");
+    assertEndorsed("in the end");
     const left = fs.readdirSync(folder).filter((name) => name.startsWith("key-"));
     assert.deepEqual(left, [], "a key that was left by a run that was killed is taken again");
   }));
