@@ -208,17 +208,27 @@ export class Line {
     await this.#room();
   }
 
-  /** Sends a piece of a file; resolves when there is room for more. */
+  /**
+   * Sends a piece of a file; resolves when there is room for more.
+   * @throws {PkiError} `interrupted` behind our goodbye
+   */
   async sendFile(file: number, chunk: Uint8Array): Promise<void> {
     if (this.#isOver) return;
+    this.#checkNotEnded();
     this.#send(this.#sender.sendFile(file, chunk));
     await this.#room();
   }
 
+  /** @throws {PkiError} as {@link sendFile}, for the end of a file */
   sendFileControl(control: FileControl): void {
     if (this.#isOver) return;
+    if (control.type === "FILE_END") this.#checkNotEnded();
     this.#send(this.#sender.sendFileControl(control));
     this.#handlers.onSent?.(control);
+  }
+
+  #checkNotEnded(): void {
+    if (this.#sender.hasEnded) throw new PkiError("interrupted", "the talk has ended before");
   }
 
   /**

@@ -235,8 +235,9 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
       });
     });
 
-    await t.test("who listens is asked too, and typing goes on behind the question", async () => {
-      const path = world.path("asked.jsonl");
+    await t.test("who listens is asked too, and a file is in it that was sent meanwhile", async () => {
+      const [path, plan] = [world.path("asked.jsonl"), world.path("the plan.txt")];
+      fs.writeFileSync(plan, "hello");
       await inTerminal(world, listening(world, "bob"), async (bob) => {
         const args = calling(world, "alice", [await portOf(bob), "--transcript", path]);
         await inTerminal(world, args, async (alice) => {
@@ -246,11 +247,21 @@ test("transcripts of talks: kept, asked for, signed, and proven", TMUX, async (t
           await bob.waitFor(/alice keeps a transcript of this talk, and you both sign it/);
           await bob.enter("that is fine with me");
           await alice.waitFor(/bob: that is fine with me/);
+          await alice.enter(`/send "${plan}"`);
+          await bob.waitFor(/alice offers "the plan\.txt" \(5 bytes\)/);
+          await bob.enter("/accept");
+          await alice.waitFor(/sent "the plan\.txt" \(5 bytes\) to bob/);
           await alice.enter("/quit");
           assert.equal(await alice.exitCode(), 0);
         });
-      });
-      assert.equal((await verify(path)).code, 0);
+      }, { cwd: fs.mkdtempSync(world.path("bob-")) });
+      const { code, stdout } = await verify(path);
+      assert.equal(code, 0);
+      assert.match(stdout, /^ {2}alice {2}called {4}0 messages, 1 file {2}signed$/m);
+      assert.deepEqual(
+        open(path).flatMap(({ type, path: names, size }) => type === "file" ? [names, size] : []),
+        [["the plan.txt"], 5],
+      );
     });
 
     await t.test("what was done to a file is told, with the line", async () => {
