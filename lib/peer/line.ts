@@ -228,7 +228,7 @@ export class Line {
   }
 
   #checkNotEnded(): void {
-    if (this.#sender.hasEnded) throw new PkiError("interrupted", "the talk has ended before");
+    if (this.#sender.hasEnded) throw new PkiError("interrupted", "not sent to its end: the talk has ended");
   }
 
   /**
