@@ -9,8 +9,8 @@ import { connect as connectTcp } from "node:net";
 import { test } from "node:test";
 import { concatBytes } from "../../lib/base/bytes.ts";
 import { Forge } from "./forge.ts";
-import { inWorld } from "./harness.ts";
-import { callAs, control, frame, type RawPeer, textBody, TYPE } from "./raw_peer.ts";
+import { inWorld, type Running } from "./harness.ts";
+import { callAs, control, frame, RawListener, type RawPeer, textBody, TYPE } from "./raw_peer.ts";
 
 /** What a flood may add to the memory of the program, in MiB; many of these send more than that. */
 const GROWTH_MIB_MAX = 160;
@@ -75,13 +75,18 @@ const FLOODS: readonly Flood[] = [
 ];
 
 /** Sends a flood, then a good end if it was one that does no harm. */
-async function flood(peer: RawPeer, { drop, times, bytes, says }: Flood): Promise<void> {
+async function flood(
+  peer: RawPeer,
+  { drop, times, bytes, says }: Flood,
+  onSent: () => void = () => {},
+): Promise<void> {
   await peer.open();
   const atOnce = Math.ceil(BIGGEST / drop.length);
   const bucket = concatBytes(...Array.from({ length: atOnce }, () => drop));
   for (let sent = 0; sent < times; sent += atOnce) {
     await peer.sendAll(bucket.subarray(0, Math.min(atOnce, times - sent) * drop.length));
   }
+  onSent();
   if (says) await peer.typesToClose();
   else await peer.finish(bytes ?? 0);
   peer.hangUp();
@@ -126,6 +131,31 @@ async function drip(peer: RawPeer): Promise<void> {
   clearInterval(timer);
   assert.ok(said < hello.length);
 }
+
+test("a flood takes no memory of a caller either", () =>
+  inWorld(async (world) => {
+    await world.serve();
+    await world.ok("alice", ["csr", "--register", "--no-publish"]);
+    const mallory = await (await Forge.ofServer(world)).user("mallory");
+    for (const row of FLOODS.filter(({ drop }) => drop[4] === TYPE.text)) {
+      let caller: Running | undefined;
+      const peaks: number[] = [];
+      const flooded = Promise.withResolvers<void>();
+      const listener = await RawListener.start(mallory, (peer) => {
+        const look = () => peaks.push(caller && !caller.isOver ? caller.peakMiB : 0);
+        flood(peer, row, look).then(flooded.resolve, flooded.reject);
+      });
+      caller = world.startAs("alice", ["connect", `127.0.0.1:${listener.port}`]);
+      const called = await caller.finished;
+      await flooded.promise;
+      listener.close();
+      assert.equal(called.code, row.says ? 7 : 0, `${row.name}: ${called.stderr}`);
+      if (row.says) assert.match(called.stderr, row.says, row.name);
+      // Of one that has ended by itself nobody knows any more how much it had.
+      const [peak = Infinity] = peaks;
+      if (!row.says) assert.ok(peak < 60 + GROWTH_MIB_MAX, `${row.name}: ${peak} MiB`);
+    }
+  }));
 
 test("callers who never go on keep nobody out, and are not waited for without end", () =>
   inWorld(async (world) => {
