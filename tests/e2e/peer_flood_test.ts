@@ -138,14 +138,13 @@ test("a flood takes no memory of a caller either", () =>
     await world.ok("alice", ["csr", "--register", "--no-publish"]);
     const mallory = await (await Forge.ofServer(world)).user("mallory");
     for (const row of FLOODS.filter(({ drop }) => drop[4] === TYPE.text)) {
-      let caller: Running | undefined;
       const peaks: number[] = [];
       const flooded = Promise.withResolvers<void>();
       const listener = await RawListener.start(mallory, (peer) => {
-        const look = () => peaks.push(caller && !caller.isOver ? caller.peakMiB : 0);
+        const look = () => peaks.push(caller.peakMiB);
         flood(peer, row, look).then(flooded.resolve, flooded.reject);
       });
-      caller = world.startAs("alice", ["connect", `127.0.0.1:${listener.port}`]);
+      const caller: Running = world.startAs("alice", ["connect", `127.0.0.1:${listener.port}`]);
       const called = await caller.finished;
       await flooded.promise;
       listener.close();
