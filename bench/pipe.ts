@@ -13,6 +13,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import type { Readable } from "node:stream";
 import { cpuSeconds, PKI, startBenchServer } from "./server.ts";
 
 const GIB = 1024 ** 3;
@@ -233,7 +234,76 @@ async function transfer(way: Way, { folder, source, hash, env }: Stream): Promis
 }
 
 function medianOf(figures: readonly number[]): number {
-  return [...figures].sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? NaN;
+  return quantileOf(figures, 0.5);
+}
+
+function quantileOf(figures: readonly number[], quantile: number): number {
+  return [...figures].sort((a, b) => a - b)[Math.floor(figures.length * quantile)] ?? NaN;
+}
+
+/** Resolves with the next bytes that a stream has. */
+function nextBytes(stream: Readable): Promise<void> {
+  return new Promise((resolve) => stream.once("data", () => resolve()));
+}
+
+const LINES = 2000;
+const LINES_BEFORE = 200;
+const CALLS = 11;
+
+/**
+ * A line there and back: through the caller, TLS, the listener and `cat`, and through all of them
+ * again. And what a call takes, from the start of the program to the first bytes that are back.
+ */
+async function measureLines(
+  env: Readonly<Record<string, string>>,
+  show: (what: string, figures: string) => void,
+): Promise<void> {
+  const port = somePort();
+  const start = (args: readonly string[]) => {
+    const child = spawn(PKI, args, { env: { ...process.env, ...env } });
+    child.stderr.resume();
+    return child;
+  };
+  const listening = start([
+    ...["listen", "--id", "alice", "--exec", "cat", "--host", "127.0.0.1", "--port", `${port}`],
+  ]);
+  const listened = closed(listening);
+  try {
+    await untilListening(port);
+    const calls: number[] = [];
+    const rounds: number[] = [];
+    for (let call = 0; call < CALLS; call++) {
+      const startMs = performance.now();
+      const calling = start(["connect", `127.0.0.1:${port}`, "--id", "bob"]);
+      const called = closed(calling);
+      const [input, output] = [calling.stdin, calling.stdout];
+      let back = nextBytes(output);
+      input.write("the first line\n");
+      await back;
+      calls.push(performance.now() - startMs);
+      for (let line = 0; call === 0 && line < LINES_BEFORE + LINES; line++) {
+        back = nextBytes(output);
+        const saidMs = performance.now();
+        input.write("a line of talk, as long as they are\n");
+        await back;
+        if (line >= LINES_BEFORE) rounds.push(performance.now() - saidMs);
+      }
+      output.resume();
+      input.end();
+      await called;
+    }
+    show(
+      "a line there and back, and cat",
+      `median ${medianOf(rounds).toFixed(2)} ms, p99 ${quantileOf(rounds, 0.99).toFixed(2)} ms`,
+    );
+    show(
+      "from connect to the first answer",
+      `${medianOf(calls).toFixed(0)} ms, median of ${CALLS} processes`,
+    );
+  } finally {
+    listening.kill("SIGTERM");
+    await listened;
+  }
 }
 
 function enrol(id: string, env: Readonly<Record<string, string>>): void {
@@ -254,6 +324,7 @@ export async function benchPipe(show: (what: string, figures: string) => void): 
       PKI_PASSWORD: "paper horse staple",
     };
     for (const id of ["alice", "bob"]) enrol(id, env);
+    await measureLines(env, show);
     const source = join(folder, "in");
     writeRandom(source);
     const stream = { folder, source, hash: hashOf(source, COUNT), env };
