@@ -228,7 +228,9 @@ export class Line {
   }
 
   #checkNotEnded(): void {
-    if (this.#sender.hasEnded) throw new PkiError("interrupted", "not sent to its end: the talk has ended");
+    if (this.#sender.hasEnded) {
+      throw new PkiError("interrupted", "not sent to its end: the talk has ended");
+    }
   }
 
   /**
