@@ -148,12 +148,10 @@ export async function listen(context: PkiContext, flags: ListenFlags): Promise<v
       );
     },
     onOver: (line, error) => {
-      const isConversation = serving
-        ? line.hasOpened
-        : reception.over(line, () => conclude(line, error));
-      if (serving && isConversation) conclude(line, error);
+      const isKnown = serving ? line.hasOpened : reception.over(line, () => conclude(line, error));
+      if (serving && isKnown) conclude(line, error);
       serving?.leave(line);
-      if (!isConversation && error && !["busy", "interrupted"].includes(error.kind)) {
+      if (!isKnown && error && !["busy", "interrupted"].includes(error.kind)) {
         tell(
           { event: "turned-away", kind: error.kind, message: error.message },
           `turned a caller away: ${error.message}${error.hint ? ` (${error.hint})` : ""}`,

@@ -77,18 +77,20 @@ export class Reception {
   /**
    * A line is over: the next one may follow it.
    * @param conclude is called before that, if it was a conversation
-   * @returns whether it was one
+   * @returns whether the user knows of it: it was a conversation, or waited for one
    */
   over(line: Waiter, conclude: () => void): boolean {
     const isConversation = line === this.#open;
-    if (isConversation) this.#open = undefined;
-    else if (this.#floor.waiting.includes(line)) {
+    const hasWaited = this.#floor.waiting.includes(line);
+    if (isConversation) {
+      this.#open = undefined;
+      conclude();
+    } else if (hasWaited) {
       const id = this.#ids.get(line) ?? "";
       this.#tell({ event: "caller-left", peer: id }, `${id} does not wait any longer`);
     }
-    if (isConversation) conclude();
     this.#floor.leave(line);
-    return isConversation;
+    return isConversation || hasWaited;
   }
 
   /** Nobody else is received: those who wait hear that it is of no use. */

@@ -36,7 +36,8 @@ test("Reception takes one caller at a time, lets others wait, and tells the user
     kind: "busy",
     message: "cannot call: somebody else is calling just now",
   });
-  assert.equal(reception.over(dave, () => assert.fail("dave was never in")), false);
+  assert.equal(reception.over(dave, () => assert.fail("dave was never in")), true);
+  assert.equal(reception.over(eve, () => assert.fail("nor was eve")), false);
   await assert.rejects(leaves, { kind: "interrupted" });
   assert.equal(reception.over(bob, () => told.push("bob has left")), true);
   await waits;
