@@ -123,11 +123,15 @@ class Writer {
   }
 }
 
-/** Waits until a program has written so much. */
+/** Waits until a program has written so much. Fails if it ends first. */
 async function untilWritten(running: Running, bytes: number): Promise<void> {
   const { stdout } = running.child;
   assert.ok(stdout);
-  while (running.stdoutLength < bytes) await once(stdout, "data");
+  const ended = running.finished.then(({ stderr }) => {
+    throw new Error(`ended before it had written ${bytes} bytes: ${stderr}`);
+  });
+  ended.catch(() => {}); // if it ends later, that is another matter
+  while (running.stdoutLength < bytes) await Promise.race([once(stdout, "data"), ended]);
 }
 
 part(
