@@ -1,5 +1,6 @@
 /** Waits for peers: TLS with both certificates, and a {@link Line} for each that speaks our protocol. */
 
+import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { createHash, randomBytes } from "node:crypto";
 import { concatBytes, encodeBase64 } from "../base/bytes.ts";
@@ -10,6 +11,7 @@ import { type LineMode, PEER_PROTOCOL } from "../protocol/peer_messages.ts";
 import { PeerSender } from "../protocol/peer_sender.ts";
 import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
 import { Callers } from "./callers.ts";
+import { Handshakes } from "./handshakes.ts";
 import { type PeerIdentity, startOf } from "./identity.ts";
 import { type Greeting, Line, type LineHandlers } from "./line.ts";
 
@@ -44,6 +46,11 @@ function refuse(socket: TLSSocket, mode: LineMode): void {
   socket.once("close", () => clearTimeout(timer));
 }
 
+/** Where a connection comes from: the same before TLS and behind it. */
+function placeOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
 export interface Listening {
   /** What it is bound to, as a number. */
   readonly host: string;
@@ -55,7 +62,9 @@ export interface Listening {
 export function listenForPeers(options: ListenOptions): Promise<Listening> {
   const { host, port, identity, mode, isOffline } = options;
   const callers = new Callers<Line>();
+  const handshakes = new Handshakes();
   const accept = (socket: TLSSocket) => {
+    handshakes.over(placeOf(socket));
     try {
       checkConnection(socket, PEER_PROTOCOL);
     } catch {
@@ -95,11 +104,17 @@ export function listenForPeers(options: ListenOptions): Promise<Listening> {
     ALPNProtocols: [PEER_PROTOCOL],
     handshakeTimeout: LIMITS.handshakeMs,
   }, accept);
+  server.on("connection", (socket: Socket) => {
+    const from = placeOf(socket);
+    handshakes.begin(from, () => socket.destroy());
+    socket.once("close", () => handshakes.over(from));
+  });
   // A handshake that fails is the caller's affair; one that took too long is only reported.
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   return new Promise((resolve, reject) => {
     server.once("error", (error) => reject(listenError(error, { host, port })));
     server.listen(port, host, () => {
+      server.on("error", () => {}); // a connection that could not be taken; others can
       const address = server.address();
       const bound = typeof address === "object" && address ? address : { address: host, port };
       resolve({
