@@ -21,6 +21,8 @@ export interface ConsentFlags {
 
 /** What is left of a transfer that was accepted. */
 interface Rest {
+  /** Of the one file that was offered; other names nobody has been told. */
+  readonly name?: string | undefined;
   readonly files: number;
   readonly bytes: number;
   readonly untilMs: number;
@@ -64,6 +66,7 @@ export class Consent {
     const rest = this.#rests.get(peer.id);
     this.#rests.delete(peer.id);
     const isRest = rest !== undefined && offer.files <= rest.files && offer.bytes <= rest.bytes &&
+      (rest.name === undefined || offer.name === rest.name) &&
       this.#surroundings.context.now() < rest.untilMs;
     const what = describeOffer(offer);
     this.#tell(
@@ -86,9 +89,9 @@ export class Consent {
   }
 
   /** A transfer that was accepted has ended, and these are left of it. */
-  wasCut(peer: Peer, { files, bytes }: { readonly files: number; readonly bytes: number }): void {
+  wasCut(peer: Peer, left: Omit<Rest, "untilMs">): void {
     const untilMs = this.#surroundings.context.now() + GO_ON_MS;
-    this.#rests.set(peer.id, { files, bytes, untilMs });
+    this.#rests.set(peer.id, { ...left, untilMs });
   }
 }
 

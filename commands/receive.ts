@@ -107,8 +107,11 @@ export async function receive(context: PkiContext, flags: ReceiveFlags): Promise
   const onReceived = (peer: Peer, received: Received) => {
     const { offer, files, folders, bytes } = received;
     if (received.end) {
-      const left = offer.files - files - folders;
-      consent.wasCut(peer, { files: left, bytes: offer.bytes - bytes });
+      consent.wasCut(peer, {
+        name: offer.files === 1 ? offer.name : undefined,
+        files: offer.files - files - folders,
+        bytes: offer.bytes - bytes,
+      });
     }
     const [json, text] = describeReceived(peer, received);
     surroundings.result(json, text);

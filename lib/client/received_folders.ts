@@ -16,6 +16,7 @@ const FOLDER = v.strictObject({
   name: v.string(),
   location: v.string(),
   inode: v.number(),
+  bornMs: v.number(),
 });
 const FOLDERS = v.array(FOLDER);
 

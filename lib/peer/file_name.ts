@@ -73,11 +73,12 @@ export function sanitizeName(name: string): string {
 
 /**
  * The name of what comes first in a path. That folder is one where a person or a program works, who
- * should not find a new `.bashrc` or `.ssh` there: it is not hidden.
+ * should not find a new `.bashrc` or `.ssh` there: it is not hidden. Nor is it an option for whoever
+ * names all files with `*`.
  */
 export function sanitizeTopName(name: string): string {
   const sanitized = sanitizeName(name);
-  return sanitized.startsWith(".") ? `${SUBSTITUTE}${sanitized.slice(1)}` : sanitized;
+  return /^[.-]/.test(sanitized) ? `${SUBSTITUTE}${sanitized.slice(1)}` : sanitized;
 }
 
 /** The name for the `n`th try to find a free one: "report.pdf", "report (1).pdf", … */

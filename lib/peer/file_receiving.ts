@@ -6,6 +6,7 @@
  */
 
 import { PkiError, reportError, systemCodeOf } from "../base/errors.ts";
+import { printable } from "../base/printable.ts";
 import type { FileControl } from "../protocol/peer_messages.ts";
 import type {
   IncomingEvent,
@@ -159,7 +160,7 @@ export class FileReceiving {
         return await this.#over(undefined);
       case "cancelled":
         return await this.stop(
-          new PkiError("refused", `the sender has ended it: ${event.message}`),
+          new PkiError("refused", `the sender has ended it: ${printable(event.message)}`),
         );
     }
   }
@@ -171,6 +172,7 @@ export class FileReceiving {
     try {
       const store = openStore();
       await checkRoom(offer, store);
+      if (!isOpen()) return on({ type: "withdrawn", offer }); // nobody is asked about it
       await decide(offer, signal);
       if (!isOpen()) return on({ type: "withdrawn", offer });
       this.#tally = {

@@ -46,8 +46,10 @@ export interface ReceivedFolder {
   /** What the sender calls it. */
   readonly name: string;
   readonly location: string;
-  /** What tells it from another folder that has taken its place. */
+  /** What tells it from another folder that has taken its place: systems use numbers again. */
   readonly inode: number;
+  /** When it was made, in milliseconds since 1970. */
+  readonly bornMs: number;
 }
 
 export interface FileStoreOptions {
@@ -193,11 +195,12 @@ export class FileStore {
   /** Whether the folder at this place is for this path: it is made here, or was before for this sender. */
   async #isFolderFor(path: readonly string[], location: string): Promise<boolean> {
     const isTop = path.length === 1;
-    const describe = ({ ino }: Stats): ReceivedFolder => ({
+    const describe = ({ ino, birthtimeMs }: Stats): ReceivedFolder => ({
       owner: this.#owner,
       name: path[0] ?? "",
       location,
       inode: ino,
+      bornMs: Math.floor(birthtimeMs), // not all engines say more of it
     });
     try {
       await fs.mkdir(location, FOLDER_PERMISSIONS_MIN);
@@ -228,7 +231,7 @@ async function sizeOf(location: string): Promise<number> {
 
 function isSame(a: ReceivedFolder, b: ReceivedFolder): boolean {
   return a.owner === b.owner && a.name === b.name && a.location === b.location &&
-    a.inode === b.inode;
+    a.inode === b.inode && a.bornMs === b.bornMs;
 }
 
 /** Names for one file, reserved as they are asked for, and the same each time. */

@@ -67,6 +67,7 @@ export class IncomingFiles {
   #state: IncomingState = "idle";
   #transfer = 0;
   #filesOffered = 0;
+  #nameOffered = "";
   /** Of what was offered, what was not announced yet. */
   #bytesLeft = 0;
   /** The number of the newest file of this transfer. */
@@ -191,6 +192,7 @@ export class IncomingFiles {
     this.#state = "offered";
     this.#transfer = transfer;
     this.#filesOffered = files;
+    this.#nameOffered = name;
     this.#bytesLeft = bytes;
     this.#file = 0;
     this.#current = undefined;
@@ -218,6 +220,11 @@ export class IncomingFiles {
     if (file !== this.#file + 1) throw broken(`file ${file} follows file ${this.#file}`);
     if (file > this.#filesOffered) {
       throw broken(`more than the ${this.#filesOffered} files offered`);
+    }
+    // Somebody has been asked about this name.
+    const { path } = description;
+    if (this.#filesOffered === 1 && (path.length > 1 || path[0] !== this.#nameOffered)) {
+      throw broken("another file than the one offered");
     }
     const isFolder = description.kind === "folder";
     const size = isFolder ? 0 : description.size;

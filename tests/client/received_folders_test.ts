@@ -5,7 +5,13 @@ import { test } from "node:test";
 import { FolderMemory } from "../../lib/client/received_folders.ts";
 import { inHome } from "./temporary_home.ts";
 
-const folder = (n: number) => ({ owner: "a", name: "t", location: `/in/${n}`, inode: n });
+const folder = (n: number) => ({
+  owner: "a",
+  name: "t",
+  location: `/in/${n}`,
+  inode: n,
+  bornMs: n,
+});
 
 test("FolderMemory remembers the newest folders, each place once, for whoever reads it next", () =>
   inHome((home) => {

@@ -134,6 +134,17 @@ for (const [name, offer, { id = "alice", afterMs = 0 }, isAsked] of RESTS) {
   });
 }
 
+test("after a cut of a single file another one is a question", async () => {
+  const { consent, asked } = receiver({}, [true]);
+  const left = { name: "report.pdf", files: 1, bytes: 3000 };
+  consent.wasCut(alice, left);
+  await consent.decide(alice, { ...OFFER, ...left }, NEVER);
+  assert.equal(asked.length, 0);
+  consent.wasCut(alice, left);
+  await consent.decide(alice, { ...OFFER, ...left, name: "evil.sh" }, NEVER);
+  assert.equal(asked.length, 1);
+});
+
 test("describeOffer() shows a hostile name as it is, and harmless", () => {
   assert.equal(
     describeOffer({ ...OFFER, files: 1, name: '\u001b[2J\u202e"x' }),

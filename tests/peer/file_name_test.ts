@@ -71,6 +71,7 @@ test("sanitizeTopName() hides nothing in the folder where somebody works", () =>
   assert.equal(sanitizeTopName(".."), "__");
   assert.equal(sanitizeTopName("..."), "__");
   assert.equal(sanitizeTopName("..ssh"), "_.ssh");
+  assert.equal(sanitizeTopName("--checkpoint-action=exec=sh"), "_-checkpoint-action=exec=sh");
   assert.equal(sanitizeTopName("a.txt"), "a.txt");
 });
 

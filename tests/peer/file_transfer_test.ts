@@ -388,3 +388,75 @@ test("what does not fit onto the disk is declined before a byte of it is sent", 
     assert.equal(done.error?.message, "bob has declined: there is not enough room");
     assert.equal(done.bytes, 0);
   }));
+
+test("a folder that was made anew is not the sender's any more, whatever its number", () =>
+  inFolders(async (folders) => {
+    const { from, to } = folders;
+    fs.mkdirSync(join(from, "project"));
+    fs.writeFileSync(join(from, "project", "hook"), "evil");
+    await transfer({ ...folders, names: ["project"] });
+    const bornMs = () => Math.floor(fs.lstatSync(join(to, "project")).birthtimeMs);
+    for (const first = bornMs(); bornMs() === first;) { // clocks of file systems are coarse
+      fs.rmSync(join(to, "project"), { recursive: true });
+      fs.mkdirSync(join(to, "project"));
+    }
+    // As a system does that gives the next folder the number of the last one.
+    const { ino } = fs.lstatSync(join(to, "project"));
+    const received = folders.received.map((folder) => ({ ...folder, inode: ino }));
+    await transfer({ ...folders, received, names: ["project"] });
+    assert.deepEqual(fs.readdirSync(join(to, "project")), []);
+    assert.deepEqual(fs.readdirSync(join(to, "project (1)")), ["hook"]);
+  }));
+
+/** What a receiver tells while a sender says this. */
+async function hear(to: string, messages: readonly SenderMessage[]) {
+  const events: ReceivingEvent[] = [];
+  const asked: Offer[] = [];
+  const receiving = new FileReceiving({
+    machine: new IncomingFiles(),
+    line: { sendFileControl: () => {} },
+    openStore: () =>
+      new FileStore({
+        folder: to,
+        owner: sha256(utf8("mallory")),
+        umask: 0o022,
+        received: { list: () => [], add: () => {} },
+      }),
+    decide: (offer) => {
+      asked.push(offer);
+      return Promise.resolve();
+    },
+    on: (event) => events.push(event),
+  });
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  for (const message of messages) {
+    await receiving.hear(message);
+    const isAnswered = () => events.length > 0 || messages.length === 2 && message.type === "OFFER";
+    while (!isAnswered()) await settled();
+  }
+  while (!events.some(({ type }) => type === "over" || type === "withdrawn")) await settled();
+  return { events, asked };
+}
+
+const OFFER = { type: "OFFER", transfer: 1, name: "a", files: 1, bytes: 1 } as const;
+const cancelOf = (message: string) =>
+  ({ type: "CANCEL", transfer: 1, side: "sender", message }) as const;
+
+test("nobody is asked about an offer that was taken back at once", () =>
+  inFolders(async ({ to }) => {
+    const { events, asked } = await hear(to, [OFFER, cancelOf("never mind")]);
+    assert.deepEqual(asked, []);
+    assert.deepEqual(events.map(({ type }) => type), ["withdrawn"]);
+  }));
+
+test("why a sender ends a transfer is shown without what a terminal obeys", () =>
+  inFolders(async ({ to }) => {
+    const description = { kind: "file", size: 1, permissions: 0o644, modified: 0 } as const;
+    const file = { type: "FILE", file: 1, path: ["a"], ...description } as const;
+    const { events } = await hear(to, [OFFER, file, cancelOf("\u001b]0;owned\u0007\nbob: yes")]);
+    const [over] = events.flatMap((event) => event.type === "over" ? [event.received] : []);
+    assert.equal(
+      over?.end?.message,
+      "the sender has ended it: \ufffd]0;owned\ufffd\ufffdbob: yes",
+    );
+  }));

@@ -299,3 +299,19 @@ test("whatever a sender sends in whatever order, no more is written than was ann
     { seed: 6, numRuns: 500 },
   );
 });
+
+test("what was offered as one file comes under the name that somebody was asked about", () => {
+  const one = { ...OFFER, files: 1 } as const;
+  for (const path of [["b"], ["a", "b"], ["a"]]) {
+    const files = fed("idle", one);
+    files.accept();
+    const begin = () => files.receive({ ...FILE_1, path });
+    if (path.length === 1 && path[0] === "a") begin();
+    else {
+      assert.throws(begin, {
+        kind: "protocol",
+        message: "the peer broke the protocol: another file than the one offered",
+      });
+    }
+  }
+});
