@@ -1,7 +1,7 @@
 /**
  * The program that serves one caller: started by the shell in a process group of its own, what the
  * peer sends is its stdin, and what it writes goes to the peer. It ends with the line, and all that it
- * has started and that has not left its group.
+ * has started and that has not left its group with it.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -48,7 +48,10 @@ export class ServedProcess {
     child.once("error", (error) => {
       ended.reject(new PkiError("internal", `cannot start the program: ${messageOf(error)}`));
     });
-    child.once("close", (code, signal) => ended.resolve({ code, signal }));
+    child.once("close", (code, signal) => {
+      this.#kill("SIGTERM"); // what it has left behind; at once, while its number is nobody else's
+      ended.resolve({ code, signal });
+    });
     // Engines do not always tell a write that waits.
     for (const event of ["error", "close"]) child.stdin?.on(event, () => this.#stopReading());
     child.stderr?.on("data", onStderr);
