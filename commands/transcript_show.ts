@@ -3,11 +3,13 @@
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { printable, printableJson } from "../lib/base/printable.ts";
+import { rowsOf } from "../lib/client/cells.ts";
 import { proveTranscript, type TranscriptEntry } from "../lib/peer/transcript_proof.ts";
 import { writeThrough } from "../lib/peer/pipe.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings } from "./globals.ts";
 import { readPieces } from "./input.ts";
+import { columnsOf } from "./paint.ts";
 import { STDIN } from "./stdin.ts";
 import {
   findAnchor,
@@ -19,20 +21,27 @@ import {
 /** So much is gathered before it is written. */
 const PAGE_CHARACTERS = 64 * 1024;
 
-/** Lines of a message that has several stand below each other. */
-function sayEntry(entry: TranscriptEntry, { id, width }: { id: string; width: number }): string {
-  if (entry.type === "file") {
-    const path = JSON.stringify(printable(entry.path.join("/")));
-    const time = entry.noted.slice(0, 19).replace("T", " ");
-    return `${time}  ${
-      id.padEnd(width)
-    }  sent ${path}, ${entry.size} bytes, SHA-256 ${entry.sha256}\n`;
-  }
-  const time = entry.time.slice(0, 19).replace("T", " ");
-  const [first = "", ...more] = entry.text.split(/\r?\n/).map(printable);
-  const indent = " ".repeat(`${time}  `.length + width + 2);
-  return [`${time}  ${id.padEnd(width)}  ${first}`, ...more.map((line) => indent + line)]
-    .map((line) => `${line}\n`).join("");
+/**
+ * Lines of a message that has several stand below each other, and nothing that is said begins at the
+ * left margin: it could look like what somebody else has said.
+ * @param columns of the terminal; absent where there is none
+ */
+export function sayEntry(
+  entry: TranscriptEntry,
+  { id, width, columns = Infinity }: {
+    readonly id: string;
+    readonly width: number;
+    readonly columns?: number | undefined;
+  },
+): string {
+  const at = entry.type === "file" ? entry.noted : entry.time;
+  const head = `${at.slice(0, 19).replace("T", " ")}  ${id.padEnd(width)}  `;
+  const text = entry.type === "file"
+    ? `sent ${JSON.stringify(printable(entry.path.join("/")))}, ` +
+      `${entry.size} bytes, SHA-256 ${entry.sha256}`
+    : entry.text;
+  return rowsOf(text, { columns, head, indent: " ".repeat(head.length) })
+    .map((row) => `${row}\n`).join("");
 }
 
 function describeEntry(entry: TranscriptEntry, from: string) {
@@ -71,13 +80,14 @@ export async function transcriptShow(
   if (isProven) surroundings.note(`proven: both ${caller.id} and ${listener.id} have signed this`);
   else surroundings.warn(unprovenError(proof).message);
   const width = Math.max(caller.id.length, listener.id.length);
+  const columns = columnsOf(stdout, context.process.env);
   let page = "";
   await proveTranscript(paged(), {
     anchorAt,
     onEntry: (entry, id) => {
       page += flags.json
         ? `${printableJson(describeEntry(entry, id))}\n`
-        : sayEntry(entry, { id, width });
+        : sayEntry(entry, { id, width, columns });
     },
   });
   await writeThrough(stdout, page);
