@@ -57,6 +57,8 @@ class TalkFiles {
   #question:
     | { readonly accept: () => void; readonly decline: (error: PkiError) => void }
     | undefined;
+  /** What is offered now took the place of another offer, and an answer may be meant for that one. */
+  #isOtherOffer = false;
   #isReceiving = false;
   #sent: Progress | undefined;
   #received: Progress | undefined;
@@ -251,7 +253,10 @@ class TalkFiles {
     );
     const { promise, resolve: accept, reject: decline } = Promise.withResolvers<void>();
     this.#question = { accept, decline };
-    signal.addEventListener("abort", () => decline(new PkiError("refused", "offered no more")));
+    signal.addEventListener("abort", () => {
+      this.#isOtherOffer = true;
+      decline(new PkiError("refused", "offered no more"));
+    });
     try {
       await promise;
     } finally {
@@ -261,6 +266,10 @@ class TalkFiles {
 
   #accept(): string | void {
     if (!this.#question) return "nothing is offered";
+    if (this.#isOtherOffer) {
+      this.#isOtherOffer = false;
+      return "another offer was taken back before: Enter once more accepts what is offered now";
+    }
     this.#question.accept();
   }
 

@@ -117,6 +117,16 @@ test(
             "offers, and a message behind them",
           );
           assert.doesNotMatch(terminal.raw(), OBEYED);
+          const offerOf = (transfer: number, name: string) =>
+            control({ type: "OFFER", transfer, name, files: 1, bytes: 1 });
+          peer.send(offerOf(31, "photo.jpg"));
+          await terminal.waitFor(/mallory offers "photo\.jpg"/);
+          const never = { type: "CANCEL", transfer: 31, side: "sender", message: "never mind" };
+          peer.send(control(never), offerOf(32, "evil.sh"));
+          await terminal.waitFor(/mallory offers "evil\.sh"/);
+          await terminal.type("/accept");
+          await terminal.press("Enter");
+          await terminal.waitFor(/another offer was taken back before/); // it was meant for that
           peer.hangUp();
         });
       } finally {
