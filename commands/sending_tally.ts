@@ -100,9 +100,15 @@ export class SendingTally {
     return [json, text];
   }
 
-  /** @throws {PkiError} if a file failed: of the kind of the first, or `storage` if there is such a one */
+  /**
+   * @throws {PkiError} if a file failed, or could not be read: of the kind of the first, or `storage` if
+   *   there is such a one
+   */
   check(): void {
-    const errors = this.#failures.map(({ error }) => error);
+    const unread = this.#leftOut.filter(({ isUnreadable }) => isUnreadable).map(
+      ({ location, why }) => new PkiError("storage", `cannot send "${location}": ${why}`),
+    );
+    const errors = [...this.#failures.map(({ error }) => error), ...unread];
     const worst = errors.find(({ kind }) => kind === "storage") ?? errors[0];
     if (!worst) return;
     if (errors.length === 1) throw worst;

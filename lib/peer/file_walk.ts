@@ -36,6 +36,8 @@ export interface SentFile {
 export interface LeftOut {
   readonly location: string;
   readonly why: string;
+  /** It would have been sent if the system let us read it. */
+  readonly isUnreadable?: boolean;
 }
 
 export interface Walk {
@@ -94,7 +96,8 @@ export async function walkFiles(locations: readonly string[]): Promise<Walk> {
     try {
       entries = (await fs.readdir(folder.location)).sort(compare);
     } catch (error) {
-      leftOut.push({ location: folder.location, why: `it cannot be read: ${reasonOf(error)}` });
+      const { location } = folder;
+      leftOut.push({ location, why: whyUnreadable(error), isUnreadable: true });
       return;
     }
     for (const name of entries) {
@@ -110,7 +113,8 @@ export async function walkFiles(locations: readonly string[]): Promise<Walk> {
       } catch (error) {
         // A name that is not UTF-8 comes from the system as another one, which is not there.
         const isName = name.includes("\ufffd") && systemCodeOf(error) === "ENOENT";
-        leaveOut(isName ? "its name is not UTF-8" : `it cannot be read: ${reasonOf(error)}`);
+        if (isName) leaveOut("its name is not UTF-8");
+        else leftOut.push({ location, why: whyUnreadable(error), isUnreadable: true });
         continue;
       }
       const why = whyNot(stats) ?? whyNoName(name);
@@ -140,6 +144,10 @@ export async function walkFiles(locations: readonly string[]): Promise<Walk> {
     if (file.kind === "folder") await enter(file);
   }
   return { files, leftOut, bytes: files.reduce((sum, { size }) => sum + size, 0) };
+}
+
+function whyUnreadable(error: unknown): string {
+  return `it cannot be read: ${reasonOf(error)}`;
 }
 
 function whyNoName(name: string): string | undefined {
