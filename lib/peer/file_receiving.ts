@@ -133,10 +133,11 @@ export class FileReceiving {
   /** The line has ended: what is there of a file is kept for another try. */
   async stop(reason: PkiError): Promise<void> {
     this.#offer.abort();
-    const current = this.#current;
+    const [current, tally] = [this.#current, this.#tally];
     this.#current = undefined;
+    this.#tally = undefined; // answers have nowhere to go, from here on
     await current?.incoming.abandon();
-    await this.#over(reason);
+    if (tally) await this.#conclude(tally, reason);
   }
 
   async #take(event: IncomingEvent): Promise<void> {
@@ -157,7 +158,7 @@ export class FileReceiving {
       case "ended":
         return await this.#ended(event);
       case "done":
-        return await this.#over(undefined);
+        return await this.#done();
       case "cancelled":
         return await this.stop(
           new PkiError("refused", `the sender has ended it: ${printable(event.message)}`),
@@ -293,13 +294,18 @@ export class FileReceiving {
     this.#options.on({ type: "progress", bytes: tally.progress });
   }
 
-  /** Nothing more comes of the transfer. */
-  async #over(end: PkiError | undefined): Promise<void> {
+  /** Everything has come; what is still on its way to the disk is answered. */
+  async #done(): Promise<void> {
     const tally = this.#tally;
-    if (!tally) return;
-    if (end) this.#tally = undefined; // answers have nowhere to go
     await Promise.all(this.#finishing);
+    if (!tally || this.#tally !== tally) return; // the line has ended meanwhile
     this.#tally = undefined;
+    await this.#conclude(tally, undefined);
+  }
+
+  /** Nothing more comes of the transfer. */
+  async #conclude(tally: Tally, end: PkiError | undefined): Promise<void> {
+    await Promise.all(this.#finishing);
     let failure = end;
     try {
       await tally.store.finishFolders();

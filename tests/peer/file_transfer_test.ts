@@ -49,6 +49,8 @@ interface TransferOptions extends Folders {
   /** Ends the line behind so many bytes of files. */
   readonly cutBehind?: number;
   readonly onSending?: (event: SendingEvent) => void;
+  /** Has this side cancel when so many bytes have come. */
+  readonly cancel?: { readonly by: "sender" | "receiver"; readonly behind: number };
 }
 
 interface Transferred {
@@ -60,6 +62,7 @@ interface Transferred {
 }
 
 const CUT = new PkiError("truncated", "the line was cut");
+const ENOUGH = new PkiError("interrupted", "enough");
 
 async function transfer(options: TransferOptions): Promise<Transferred> {
   const { from, to, names } = options;
@@ -68,6 +71,7 @@ async function transfer(options: TransferOptions): Promise<Transferred> {
   const received: ReceivingEvent[] = [];
   let bytes = 0;
   let isCut = false;
+  let cancelled = Promise.resolve();
   let deliveries = Promise.resolve();
   const deliver = (work: () => Promise<void>) => {
     const delivered = deliveries.then(() => isCut ? undefined : work());
@@ -92,6 +96,11 @@ async function transfer(options: TransferOptions): Promise<Transferred> {
           return sending.stop(CUT);
         }
         bytes += wire.length;
+        const { by, behind = Infinity } = options.cancel ?? {};
+        if (bytes - wire.length < behind && bytes >= behind) {
+          if (by === "sender") sending.cancel(ENOUGH);
+          else cancelled = receiving.cancel(ENOUGH);
+        }
         await deliver(() => receiving.bytes(file, wire));
       },
     },
@@ -128,6 +137,7 @@ async function transfer(options: TransferOptions): Promise<Transferred> {
     error = thrown;
   }
   await deliveries;
+  await cancelled;
   return { error, sent, received, bytes };
 }
 
@@ -358,6 +368,31 @@ test("a file that changes while it is sent fails, and the others do not", () =>
     assert.equal(fs.existsSync(join(to, "c")), true);
     assert.equal(overOf(done)?.failed, 2);
     assert.deepEqual(fs.readdirSync(to).filter((name) => name.includes("part")), []);
+  }));
+
+test("either side ends a transfer while files are on their way to the disk, and it goes on later", () =>
+  inFolders(async (folders) => {
+    const { from, to } = folders;
+    fs.mkdirSync(join(from, "t"));
+    for (let i = 0; i < 200; i++) fs.writeFileSync(join(from, "t", `${i}`), randomBytes(1000));
+    fs.writeFileSync(join(from, "t", "zzz"), randomBytes(20 * LARGE));
+    const options = { ...folders, names: ["t"] };
+    for (const by of ["receiver", "sender"] as const) {
+      fs.rmSync(join(to, "t"), { recursive: true, force: true });
+      for (const behind of [50_000, 150_000, 200_000 + 12 * LARGE]) {
+        const done = await transfer({ ...options, cancel: { by, behind } });
+        assert.match(
+          done.error?.message ?? "",
+          by === "sender" ? /^enough$/ : /^bob has ended the transfer: enough$/,
+        );
+        const overs = done.received.filter(({ type }) => type === "over");
+        assert.equal(overs.length, 1, `${by} behind ${behind}`);
+        assert.ok(overOf(done)?.end);
+      }
+    }
+    const last = await transfer(options);
+    assert.equal(last.error, undefined);
+    assert.deepEqual(contents(to), contents(from));
   }));
 
 test("an offer is declined with a reason, and nothing is stored", () =>
