@@ -1,6 +1,12 @@
 /** How it is said that a conversation ended before both ends were confirmed, and why. */
 
-import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import {
+  type ErrorReport,
+  messageOf,
+  PkiError,
+  reportError,
+  systemCodeOf,
+} from "../base/errors.ts";
 
 /** The line is cut, for this reason. */
 export function cutError(message: string): PkiError {
@@ -32,4 +38,12 @@ export function deliveryError(error: unknown): PkiError {
 /** Whether the reader of a pipe has left. */
 export function isUnread(error: unknown): boolean {
   return systemCodeOf(error) === "EPIPE";
+}
+
+/** What the peer hears of why we cannot go on. */
+export function reportLeaving(error: PkiError): ErrorReport {
+  const report = reportError(error);
+  return isUnread(error.cause)
+    ? { ...report, message: "nobody reads what arrives there any more" }
+    : report;
 }

@@ -7,86 +7,22 @@
 import { randomBytes } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { Worker } from "node:worker_threads";
-import { type Bytes, encodeBase64, ownBytes } from "../base/bytes.ts";
-import {
-  type ErrorReport,
-  messageOf,
-  packError,
-  PkiError,
-  reportError,
-  unpackError,
-} from "../base/errors.ts";
+import { type Bytes, ownBytes } from "../base/bytes.ts";
+import { messageOf, packError, PkiError, reportError, unpackError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
-import { type Endorsement, endorsementToJson } from "../protocol/endorsement.ts";
 import type { FileControl, WaitReason } from "../protocol/peer_messages.ts";
 import { PeerSender } from "../protocol/peer_sender.ts";
-import type { Message } from "../protocol/peer_text.ts";
-import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
-import { cutError, deadError, deliveryError, isUnread } from "./cut_error.ts";
+import { NONCE_BYTES } from "../protocol/safety_words.ts";
+import { cutError, deadError, deliveryError, reportLeaving } from "./cut_error.ts";
+import { greet, type Greeting } from "./greeting.ts";
+import type { LineHandlers, NumberedMessage } from "./line_handlers.ts";
 import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
 import { CLOCK, SignsOfLife } from "./signs_of_life.ts";
 import type { AskedStatus } from "./status.ts";
 
-/** What our side says with READY. */
-export interface Admission {
-  /** Whether we sign a transcript at the end. */
-  readonly signs?: boolean;
-}
-
-/** A message, the n-th of its sender; `bytes` are what it is in a transcript. */
-export interface NumberedMessage extends Message {
-  readonly number: number;
-  readonly bytes: Bytes;
-}
-
-export interface LineHandlers {
-  /**
-   * Asks the server for the status of the peer's certificate, which did not come with it, within a
-   * bounded time. DER of an OCSP request, and of the response, which is judged elsewhere.
-   */
-  readonly askStatus: (request: Uint8Array) => Promise<Uint8Array>;
-  /**
-   * The peer's certificate is good: do we want to converse? Throws a {@link PkiError} to turn the peer
-   * away with its message. May take its time: {@link Line.sayWait} tells the peer why.
-   */
-  readonly admit: (peer: Peer) => void | Admission | Promise<void | Admission>;
-  /** The peer cannot say yet whether it is ready: it asks its user, or talks to somebody else. */
-  readonly onWait?: (reason: WaitReason) => void;
-  /** Both sides are ready. `signs`: both sign a transcript at the end. */
-  readonly onOpen: (peer: Peer, opening: { readonly signs: boolean }) => void;
-  /** Returns when it can take more. */
-  readonly onText: (message: NumberedMessage) => void | Promise<void>;
-  /** The peer has our first so many messages. */
-  readonly onDelivered?: (messages: number) => void;
-  /** Returns when it can take more. */
-  readonly onData: (bytes: Uint8Array) => void | Promise<void>;
-  /** What the peer says about files, its own or ours; returns when it can take more. */
-  readonly onFileControl?: (control: FileControl) => void | Promise<void>;
-  /** A piece of the file of this number; returns when it can take more. */
-  readonly onFile?: (file: number, bytes: Uint8Array) => void | Promise<void>;
-  /** The peer sends nothing more; resolves once all of it is where it belongs. */
-  readonly onPeerEnd: () => void | Promise<void>;
-  /** We have sent a message, or said something about files. */
-  readonly onSent?: (sent: NumberedMessage | FileControl) => void;
-  /** Both ends were said and a transcript is to be signed: our signature. */
-  readonly sign?: () => Bytes | Promise<Bytes>;
-  /** The peer's signature of the transcript; throws if it does not fit. */
-  readonly onSignature?: (signature: Bytes) => void | Promise<void>;
-}
-
-/** What this side says of itself in its HELLO, beside its mode. */
-export interface Greeting {
-  /** An OCSP response about our certificate. */
-  readonly status?: Uint8Array | undefined;
-  /** After so many milliseconds of silence we take the peer for dead. */
-  readonly silenceMs?: number;
-  /** We wait for a peer who is busy. */
-  readonly wait?: boolean;
-  /** We keep a transcript, and would have it signed. */
-  readonly transcript?: boolean;
-  readonly endorsements?: readonly Endorsement[];
-}
+export type { Greeting } from "./greeting.ts";
+export type { Admission, LineHandlers, NumberedMessage } from "./line_handlers.ts";
 
 /** Of what the worker starts with, what the line does not make itself. */
 export type LineStart = Omit<ConversationStart, "nonce" | "wait" | "isStapled">;
@@ -540,33 +476,4 @@ export class Line {
     this.#socket.once("close", () => clearTimeout(timer));
     this.#socket.once("end", () => this.#socket.destroy());
   }
-}
-
-/** Our HELLO. */
-function greet(
-  sender: PeerSender,
-  { start: { mode, role }, greeting, nonce }: {
-    readonly start: LineStart;
-    readonly greeting: Greeting;
-    readonly nonce: Uint8Array;
-  },
-): Bytes {
-  const { status, silenceMs = LIMITS.silenceMs, wait, transcript, endorsements } = greeting;
-  return sender.greet({
-    mode,
-    commitment: encodeBase64(commitTo(nonce, role)),
-    silence: silenceMs,
-    ...(status ? { status: encodeBase64(status) } : {}),
-    ...(wait ? { wait } : {}),
-    ...(transcript ? { transcript } : {}),
-    ...(endorsements?.length ? { endorsements: endorsements.map(endorsementToJson) } : {}),
-  });
-}
-
-/** What the peer hears of why we cannot go on. */
-function reportLeaving(error: PkiError): ErrorReport {
-  const report = reportError(error);
-  return isUnread(error.cause)
-    ? { ...report, message: "nobody reads what arrives there any more" }
-    : report;
 }
