@@ -28,6 +28,8 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   PKI_CA_PASSPHRASE: "The passphrase of the server's keys. It is not handed on either.",
   PKI_SERVE_HOST:
     "A setting of pki serve, here --host, which goes before it; and so for each of them.",
+  PKI_PEER_ID: "Who calls, for what pki listen --exec runs; it is set, not read.",
+  PKI_PEER_FINGERPRINT: "The SHA-256 of the caller's certificate, for the same.",
   NO_COLOR: "Set to anything: no colour, unless --color asks for it.",
   FORCE_COLOR: "Set: colour, also where there is no terminal; 0: none. CLICOLOR_FORCE is the same.",
   COLUMNS: "The width of the terminal, whatever it says itself.",
@@ -39,6 +41,8 @@ const FILES: Readonly<Record<string, string>> = {
   "~/.pki/config.json": "The server, the trust domain, and who answered at which address.",
   "~/.pki/ids/NAME/key.pem": "A private key, encrypted with the password.",
   "~/.pki/ids/NAME/cert.pem": "Its certificate, then the issuing CA's.",
+  "~/.pki/ids/NAME/endorsements.json": "What earlier keys have signed for the keys that followed.",
+  "~/.pki/contacts/NAME.pem": "Whom you talked to: certificate, issuing CA and root of that day.",
   "~/.pki/agent.sock": "Where pki unlock keeps keys at hand, for their owner only.",
   "~/.pki/server": "The data folder of pki serve, unless --data names another.",
   "~/.pki/server.passphrase": "The passphrase of the server's keys, where none was given.",
