@@ -137,6 +137,11 @@ export class Line {
     return sent;
   }
 
+  /** Whether more may be sent without waiting. */
+  get hasRoom(): boolean {
+    return this.#hasRoom();
+  }
+
   /** Sends a piece of a stream; resolves when there is room for more. */
   async sendData(chunk: Uint8Array): Promise<void> {
     if (this.#isOver) return;

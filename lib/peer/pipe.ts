@@ -7,51 +7,58 @@
 import type { Readable, Writable } from "node:stream";
 import type { Line } from "./line.ts";
 
-/** Reads a stream for whichever line is there. */
+/** Reads a stream for whichever line is there; it flows only while there is one that takes more. */
 export class PipeSource {
   readonly #stream: Readable;
+  /** What came when there was no line any more. */
+  readonly #kept: Uint8Array[] = [];
   #line: Line | undefined;
   #isEnded = false;
-  #isSending = false;
+  #isWaiting = false;
 
   constructor(stream: Readable) {
     this.#stream = stream;
-    stream.on("readable", () => void this.#send());
-    stream.on("end", () => this.#ended());
-    stream.on("error", () => this.#ended()); // a stdin that cannot be read has nothing more
+    stream.pause();
+    // Read as it comes, not asked for: a portion that is asked for is put together first.
+    stream.on("data", (chunk: Uint8Array) => this.#take(chunk));
+    stream.on("end", () => this.#end());
+    stream.on("error", () => this.#end()); // a stdin that cannot be read has nothing more
   }
 
   /** Sends what comes to this line from now on. */
   attach(line: Line): void {
     this.#line = line;
+    for (const chunk of this.#kept.splice(0)) this.#take(chunk);
     if (this.#isEnded) line.end();
-    else void this.#send();
+    else if (!this.#isWaiting) this.#stream.resume();
   }
 
   detach(line: Line): void {
-    if (this.#line === line) this.#line = undefined;
+    if (this.#line !== line) return;
+    this.#line = undefined;
+    this.#stream.pause();
   }
 
-  #ended(): void {
-    this.#isEnded = true;
-    if (!this.#isSending) this.#line?.end();
-  }
-
-  async #send(): Promise<void> {
-    if (this.#isSending) return;
-    this.#isSending = true;
-    try {
-      for (;;) {
-        const line = this.#line;
-        if (!line || line.isOver) break;
-        const chunk = this.#stream.read() as Uint8Array | null;
-        if (chunk === null) break;
-        await line.sendData(chunk);
-      }
-    } finally {
-      this.#isSending = false;
+  #take(chunk: Uint8Array): void {
+    const line = this.#line;
+    if (!line || line.isOver) {
+      this.#stream.pause();
+      this.#kept.push(chunk);
+      return;
     }
-    if (this.#isEnded) this.#line?.end();
+    const taken = line.sendData(chunk);
+    if (line.hasRoom) return;
+    this.#stream.pause();
+    this.#isWaiting = true;
+    void taken.then(() => {
+      this.#isWaiting = false;
+      if (this.#line && !this.#line.isOver) this.#stream.resume();
+    });
+  }
+
+  #end(): void {
+    this.#isEnded = true;
+    this.#line?.end();
   }
 }
 
