@@ -8,7 +8,7 @@ import { formatAddress } from "../lib/client/address.ts";
 import { callPeer } from "../lib/peer/call.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { ContactCheck } from "./contact_check.ts";
-import type { Conversing } from "./converse.ts";
+import { type Conversing, withWaitHint } from "./converse.ts";
 import { expectedOf, findDestination } from "./finding.ts";
 import type { Surroundings } from "./globals.ts";
 import { checkPlace, rememberPlace } from "./known_place.ts";
@@ -96,10 +96,4 @@ export class Caller {
     over.catch(() => {}); // whoever has the call hears of it
     return { line, over };
   }
-}
-
-/** Who hears busy may not know that there is a way to wait. */
-function withWaitHint(error: unknown, wait: boolean): unknown {
-  if (!(error instanceof PkiError) || error.kind !== "busy" || error.hint || wait) return error;
-  return new PkiError("busy", error.message, { cause: error, hint: "to wait for them: --wait" });
 }

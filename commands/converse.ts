@@ -1,6 +1,6 @@
 /** What the conversations of `listen` and `connect` share, talks and pipes: what both sides are told. */
 
-import type { PkiError } from "../lib/base/errors.ts";
+import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
@@ -111,4 +111,10 @@ export function endEvent(peer: string | undefined, error: PkiError | undefined) 
   return error
     ? { event: "failed", peer: peer ?? null, kind: error.kind, message: error.message }
     : { event: "ended", peer: peer ?? null };
+}
+
+/** Who hears busy may not know that there is a way to wait. */
+export function withWaitHint(error: unknown, wait: boolean): unknown {
+  if (!(error instanceof PkiError) || error.kind !== "busy" || error.hint || wait) return error;
+  return new PkiError("busy", error.message, { cause: error, hint: "to wait for them: --wait" });
 }

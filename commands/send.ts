@@ -11,7 +11,7 @@ import { type SentFile, type Walk, walkFiles } from "../lib/peer/file_walk.ts";
 import { checkId } from "../lib/x509/names.ts";
 import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
-import { announceStatus, type Conversing, teller } from "./converse.ts";
+import { announceStatus, type Conversing, teller, withWaitHint } from "./converse.ts";
 import { expectedOf, findDestination } from "./finding.ts";
 import { GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { checkPlace, rememberPlace } from "./known_place.ts";
@@ -170,7 +170,7 @@ async function sendAll(sending: Sending): Promise<void> {
     } catch (error) {
       if (!(error instanceof PkiError) || !isCut(error)) throw error;
       const { peer } = sending;
-      if (peer === undefined) throw error; // nobody has ever answered
+      if (peer === undefined) throw withWaitHint(error, flags.wait ?? false); // nobody has answered yet
       if (tally.hasMoved) {
         tries = 0;
         cut = undefined;
