@@ -2,10 +2,12 @@
 
 import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
+import { rowsOf } from "../lib/client/cells.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import type { LineMode, WaitReason } from "../lib/protocol/peer_messages.ts";
 import type { Surroundings } from "./globals.ts";
+import { columnsOf } from "./paint.ts";
 import type { Participant } from "./participant.ts";
 import type { SharedTerminal } from "./shared_terminal.ts";
 import type { BetweenTalks, ExtendTalk } from "./talk_scene.ts";
@@ -78,6 +80,23 @@ export function tellOpen(
     );
   }
   tell(openEvent(peer), `${describe(peer)}${more}`);
+}
+
+/**
+ * Says what a peer says where nobody talks: files are sent. Nothing of it begins at the left margin,
+ * where our own sentences and questions stand.
+ */
+export function tellText(
+  { context: { process: { stderr, env } } }: Surroundings,
+  { id, text, tell }: {
+    readonly id: string;
+    readonly text: string;
+    readonly tell: Conversing["tell"];
+  },
+): void {
+  const columns = columnsOf(stderr, env) ?? Infinity;
+  const rows = rowsOf(text, { columns, head: `${id}: `, indent: " ".repeat(id.length + 2) });
+  tell({ event: "text", peer: id, text }, rows.join("\n"));
 }
 
 /** Says why nothing happens yet; that the peer's user is asked something is for others to say. */

@@ -12,7 +12,7 @@ import type { FileStore } from "../lib/peer/file_store.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import type { Peer } from "../lib/peer/ports.ts";
 import { IncomingFiles, type Offer } from "../lib/protocol/incoming_files.ts";
-import { type Conversing, tellOpen } from "./converse.ts";
+import { type Conversing, tellOpen, tellText } from "./converse.ts";
 import type { Surroundings } from "./globals.ts";
 import { count, formatBytes } from "./quantity.ts";
 import type { TransferBar } from "./transfer_bar.ts";
@@ -44,7 +44,7 @@ export class ReceivingLine {
   }
 
   get handlers(): LineHandlers {
-    const { askStatus, admit, tell } = this.#call;
+    const { surroundings, askStatus, admit, tell } = this.#call;
     return {
       askStatus,
       admit: async (peer) => {
@@ -56,7 +56,7 @@ export class ReceivingLine {
       onOpen: (peer) => this.#opened(peer),
       onText: ({ text }) => {
         const { id } = this.#peer ?? { id: "" };
-        tell({ event: "text", peer: id, text }, `${id}: ${printable(text)}`);
+        tellText(surroundings, { id, text, tell });
       },
       onData: () => {},
       onFileControl: async (control) => {
@@ -135,7 +135,7 @@ export class ReceivingLine {
         const path = event.path.join("/");
         return tell(
           { event: "resumed", path, bytes: event.had },
-          `${printable(path)}: ${formatBytes(event.had)} of it are here already`,
+          `of ${JSON.stringify(printable(path))} ${formatBytes(event.had)} are here already`,
         );
       }
       case "progress":
@@ -161,7 +161,7 @@ export class ReceivingLine {
     if (!surroundings.flags.json && isAsSent) return;
     tell(
       { event: "stored", path: sent, location, wasThere },
-      `${printable(sent)} is stored as ${printable(location)}`,
+      `stored as ${printable(location)}: ${JSON.stringify(printable(sent))}`,
     );
   }
 }

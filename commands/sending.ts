@@ -13,7 +13,7 @@ import type { Peer } from "../lib/peer/ports.ts";
 import { IncomingFiles } from "../lib/protocol/incoming_files.ts";
 import { OutgoingFiles } from "../lib/protocol/outgoing_files.ts";
 import type { FileControl } from "../lib/protocol/peer_messages.ts";
-import { type Conversing, tellOpen, tellWait } from "./converse.ts";
+import { type Conversing, tellOpen, tellText, tellWait } from "./converse.ts";
 import type { Surroundings } from "./globals.ts";
 import { count, formatBytes } from "./quantity.ts";
 
@@ -45,7 +45,7 @@ export class SendingLine {
   }
 
   get handlers(): LineHandlers {
-    const { askStatus, admit, tell } = this.#call;
+    const { surroundings, askStatus, admit, tell } = this.#call;
     return {
       askStatus,
       admit: async (peer) => {
@@ -60,7 +60,7 @@ export class SendingLine {
       onOpen: (peer) => this.#opened(peer),
       onText: ({ text }) => {
         const { id } = this.#peer ?? { id: "" };
-        tell({ event: "text", peer: id, text }, `${id}: ${printable(text)}`);
+        tellText(surroundings, { id, text, tell });
       },
       onData: () => {},
       onFileControl: (control) => this.#hear(control),
