@@ -100,6 +100,7 @@ export class FileReceiving {
   #current: Current | undefined;
   /** Of an offer that is not answered: ended when it is offered no more. */
   #offer = new AbortController();
+  #answered = Promise.resolve();
 
   constructor(options: ReceivingOptions) {
     this.#options = options;
@@ -132,7 +133,9 @@ export class FileReceiving {
 
   /** The line has ended: what is there of a file is kept for another try. */
   async stop(reason: PkiError): Promise<void> {
+    const isAsking = this.#options.machine.state === "offered";
     this.#offer.abort();
+    if (isAsking) await this.#answered;
     const [current, tally] = [this.#current, this.#tally];
     this.#current = undefined;
     this.#tally = undefined; // answers have nowhere to go, from here on
@@ -144,7 +147,8 @@ export class FileReceiving {
     switch (event.type) {
       case "offered":
         // Not waited for: the sender may take the offer back meanwhile.
-        return void this.#offered(event.offer);
+        this.#answered = this.#offered(event.offer);
+        return;
       case "begun":
         return await this.#begun(event.file, event.description);
       case "from": {
