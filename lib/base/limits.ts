@@ -115,8 +115,8 @@ export const LIMITS = {
   answerMs: 30 * SECOND_MS,
   /** Peers: from the TLS connection to a judged certificate. */
   peerJudgedMs: 15 * SECOND_MS,
-  /** Peers: from there to both being ready; a person may be asked a question. */
-  peerReadyMs: 2 * MINUTE_MS,
+  /** Peers: from there to both being ready, for one who does not say that its user is asked. */
+  peerReadyMs: 30 * SECOND_MS,
   /** Peers: for a last word to be sent, confirmed or read when a talk is hung up or refused. */
   hangUpMs: 3 * SECOND_MS,
   /** Peers: silence after which TCP asks whether the other side still lives. */
