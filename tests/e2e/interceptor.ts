@@ -41,7 +41,6 @@ async function handOn(from: RawPeer, to: RawPeer, mask: Mask): Promise<readonly 
       to.send(control(mask.isUnstapled ? hello : { ...hello, status: mask.status }));
     } else to.send(frame(said.type, said.body));
   }
-  to.leave();
   return heard;
 }
 
@@ -61,10 +60,9 @@ export class Interceptor {
     const heard = Promise.withResolvers<string>();
     const relay = async (caller: RawPeer) => {
       const listener = await callAs(masks.toListener, port);
-      const both = await Promise.all([
-        handOn(caller, listener, masks.toListener),
-        handOn(listener, caller, masks.toCaller),
-      ]);
+      // Who calls is left to end it: what was handed on last could be lost to an end of ours.
+      const fromCaller = handOn(caller, listener, masks.toListener).finally(() => listener.leave());
+      const both = await Promise.all([fromCaller, handOn(listener, caller, masks.toCaller)]);
       return both.flat().join("\n");
     };
     const listener = await RawListener.start(masks.toCaller, (caller) => {
