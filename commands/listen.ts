@@ -4,7 +4,6 @@ import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import type { Line, LineHandlers } from "../lib/peer/line.ts";
 import { listenForPeers } from "../lib/peer/listener.ts";
-import { checkId } from "../lib/x509/names.ts";
 import { Caller } from "./calling.ts";
 import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
@@ -18,15 +17,7 @@ import {
 import { startConversing } from "./conversation.ts";
 import { announceStatus, type Conversing } from "./converse.ts";
 import { checkExec, EXEC_DESCRIPTION, EXEC_FLAG, startServing } from "./exec.ts";
-import {
-  aborted,
-  DEFAULT_PEER_PORT,
-  GLOBAL_FLAGS,
-  parsePort,
-  Surroundings,
-  switchFlag,
-  textFlag,
-} from "./globals.ts";
+import { aborted, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import {
   CONTACTS_DESCRIPTION,
   DEAD_AFTER_FLAG,
@@ -35,6 +26,7 @@ import {
   type PeerFlags,
   takePart,
 } from "./participant.ts";
+import { LISTENING_FLAGS, type ListeningFlags, parseAllowed } from "./listening_flags.ts";
 import { OutgoingCalls } from "./outgoing_calls.ts";
 import { Reception } from "./reception.ts";
 import { SharedTerminal } from "./shared_terminal.ts";
@@ -47,19 +39,10 @@ import {
   Transcripts,
 } from "./transcript.ts";
 
-export interface ListenFlags extends PeerFlags, AnnounceFlags {
-  readonly host: string;
-  readonly port: number;
-  readonly allow?: string;
+export interface ListenFlags extends PeerFlags, AnnounceFlags, ListeningFlags {
   readonly once?: boolean;
   readonly exec?: string;
   readonly transcript?: string;
-}
-
-export function parseAllowed(text: string | undefined): readonly string[] | undefined {
-  const ids = text?.split(",").map((id) => id.trim());
-  ids?.forEach(checkId);
-  return ids;
 }
 
 /** Who one is between two talks, and who waits. */
@@ -200,20 +183,7 @@ export const listenCommand = buildCommand<ListenFlags, [], PkiContext>({
   },
   parameters: {
     flags: {
-      host: {
-        kind: "parsed",
-        parse: String,
-        default: "0.0.0.0",
-        brief: "Address to listen on",
-        placeholder: "ADDRESS",
-      },
-      port: {
-        kind: "parsed",
-        parse: parsePort,
-        default: String(DEFAULT_PEER_PORT),
-        brief: "Port, 0 for any free one",
-        placeholder: "PORT",
-      },
+      ...LISTENING_FLAGS,
       allow: textFlag("Who may call, with commas between [every user of this CA]", "NAME,…"),
       once: switchFlag("End after the first conversation"),
       exec: EXEC_FLAG,

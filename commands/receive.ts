@@ -23,16 +23,8 @@ import { ContactCheck } from "./contact_check.ts";
 import type { PkiContext } from "./context.ts";
 import { announceStatus, endEvent, teller } from "./converse.ts";
 import { fileOwner } from "./file_owner.ts";
-import {
-  aborted,
-  DEFAULT_PEER_PORT,
-  GLOBAL_FLAGS,
-  parsePort,
-  Surroundings,
-  switchFlag,
-  textFlag,
-} from "./globals.ts";
-import { parseAllowed } from "./listen.ts";
+import { aborted, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
+import { LISTENING_FLAGS, type ListeningFlags, parseAllowed } from "./listening_flags.ts";
 import {
   CONTACTS_DESCRIPTION,
   DEAD_AFTER_FLAG,
@@ -46,10 +38,8 @@ import { describeReceived, ReceivingLine } from "./receiving.ts";
 import { Reception } from "./reception.ts";
 import { TransferBar } from "./transfer_bar.ts";
 
-export interface ReceiveFlags extends PeerFlags, ConsentFlags, AnnounceFlags {
+export interface ReceiveFlags extends PeerFlags, ConsentFlags, AnnounceFlags, ListeningFlags {
   readonly dir?: string;
-  readonly host: string;
-  readonly port: number;
   readonly once?: boolean;
 }
 
@@ -240,20 +230,7 @@ export const receiveCommand = buildCommand<ReceiveFlags, [], PkiContext>({
         placeholder: "BYTES",
       },
       once: switchFlag("End after the first transfer"),
-      host: {
-        kind: "parsed",
-        parse: String,
-        default: "0.0.0.0",
-        brief: "Address to listen on",
-        placeholder: "ADDRESS",
-      },
-      port: {
-        kind: "parsed",
-        parse: parsePort,
-        default: String(DEFAULT_PEER_PORT),
-        brief: "Port, 0 for any free one",
-        placeholder: "PORT",
-      },
+      ...LISTENING_FLAGS,
       ...ANNOUNCE_FLAGS,
       deadAfter: DEAD_AFTER_FLAG,
       offline: OFFLINE_FLAG,

@@ -5,6 +5,7 @@
  */
 
 import type { SingleBar } from "cli-progress";
+import { barOptions } from "./progress.ts";
 import type { Surroundings } from "./globals.ts";
 import { formatBytes } from "./quantity.ts";
 
@@ -93,18 +94,12 @@ export class TransferBar {
     const { SingleBar } = await import("cli-progress");
     if (round !== this.#round) return;
     // What a format has in braces is a field: a name is given as one.
-    this.#bar = new SingleBar({
-      stream: stderr,
-      format: "{title} [{bar}] {percentage}%  {rate}",
-      barsize: BAR_CHARACTERS,
-      barCompleteChar: "#",
-      barIncompleteChar: "-",
-      clearOnComplete: true,
-      emptyOnZero: true,
-      hideCursor: false, // whatever ends the program, the terminal is as it was
-      linewrap: true, // the same
-      gracefulExit: false, // signals are the context's matter
-    });
+    this.#bar = new SingleBar(
+      barOptions(stderr, {
+        format: "{title} [{bar}] {percentage}%  {rate}",
+        barsize: BAR_CHARACTERS,
+      }),
+    );
     const shown = title.length > TITLE_CHARACTERS_MAX
       ? `${title.slice(0, TITLE_CHARACTERS_MAX - 1)}…`
       : title;
