@@ -45,7 +45,10 @@ import {
   type SettingName,
 } from "./server_settings.ts";
 
-interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags, GivenSettings {
+/** The settings that there is an option for. */
+type OptionSettings = Omit<GivenSettings, "limits">;
+
+interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags, OptionSettings {
   readonly data?: string;
   readonly passphraseFile?: string;
   readonly acceptLoss?: boolean;
@@ -67,7 +70,9 @@ function settingFlag<N extends SettingName>(name: N, brief: string, placeholder:
 /** The settings that were given as options. */
 function givenSettings(flags: ServeFlags): GivenSettings {
   return Object.fromEntries(
-    SETTING_NAMES.flatMap((name) => flags[name] === undefined ? [] : [[name, flags[name]]]),
+    SETTING_NAMES.flatMap((name) =>
+      name === "limits" || flags[name] === undefined ? [] : [[name, flags[name]]]
+    ),
   );
 }
 
@@ -138,9 +143,9 @@ async function run(
   const supervisor = new Supervisor({ env, pid: process.pid, warn: (text) => warn(log, text) });
   try {
     const fault = Promise.withResolvers<never>();
-    const { publicAddress, host, port, witness } = settings;
+    const { publicAddress, host, port, witness, limits = {} } = settings;
     const server = await startServer({
-      ...{ folder, passphrase, host, port, witness, log },
+      ...{ folder, passphrase, host, port, witness, log, limits },
       connectionsMax: settings.maxConnections,
       registration: settings.registration,
       logLevel: settings.logLevel,

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { readTextIfThere } from "../lib/base/files.ts";
 import { LIMITS } from "../lib/base/limits.ts";
+import { resolveLimits } from "../lib/base/server_limits.ts";
 import { guessAddress, isLoopback } from "../lib/server/reachable.ts";
 import { printable, printableJson } from "../lib/base/printable.ts";
 import { suggestName } from "../lib/base/suggestion.ts";
@@ -15,6 +16,7 @@ import { DEFAULT_PORT } from "./globals.ts";
 import {
   checkSetting,
   type GivenSettings,
+  isSameSetting,
   optionOf,
   parseSetting,
   type ServerSettings,
@@ -24,7 +26,7 @@ import {
   variableOf,
 } from "./server_settings.ts";
 
-/** Of `pki.json`: ten settings take less than 1 KB, the rest is room for long paths. */
+/** Of `pki.json`: all settings and limits take less than 2 KB, the rest is room for long paths. */
 const FILE_CHARACTERS_MAX = 16_384;
 
 /** Stands for stdin wherever a file with a secret is named. */
@@ -120,7 +122,7 @@ export function parseConfiguration(json: string, path: string): GivenSettings {
     } catch (error) {
       throw new PkiError("malformed", `cannot use "${path}": ${name}: ${messageOf(error)}`, {
         cause: error,
-        hint: "pki serve --help says what each setting may be",
+        hint: (error as PkiError).hint ?? "pki serve --help says what each setting may be",
       });
     }
   }
@@ -233,7 +235,7 @@ export function reconfigure(
 ): { readonly configuration: Configuration; readonly fixed: readonly SettingName[] } {
   const written = resolveConfiguration(input);
   const fixed = SETTING_NAMES.filter((name) =>
-    !SETTINGS[name].isLive && written.given[name] !== running.given[name]
+    !SETTINGS[name].isLive && !isSameSetting(written.given[name], running.given[name])
   );
   const given = Object.fromEntries(
     SETTING_NAMES.flatMap((name) => {
@@ -300,6 +302,8 @@ export function printConfiguration(
       return [[name, at === undefined ? source : `${source} ${at}`]];
     }),
   );
-  const content = { folder, file: file ?? null, settings: inOrder, sources: from };
+  // All of them: of the settings only those that were given, so that others go on to follow the program.
+  const limits = resolveLimits(settings.limits);
+  const content = { folder, file: file ?? null, settings: inOrder, sources: from, limits };
   return `${isLine ? printableJson(content) : JSON.stringify(content, null, 2)}\n`;
 }

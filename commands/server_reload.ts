@@ -12,7 +12,12 @@ import {
   type ConfigurationInput,
   reconfigure,
 } from "./server_configuration.ts";
-import { type ServerSettings, SETTING_NAMES } from "./server_settings.ts";
+import {
+  isSameSetting,
+  type ServerSettings,
+  SETTING_NAMES,
+  showSetting,
+} from "./server_settings.ts";
 
 export interface ReloaderOptions {
   readonly input: ConfigurationInput;
@@ -25,8 +30,8 @@ export interface ReloaderOptions {
 }
 
 export function liveOptions(settings: ServerSettings): LiveOptions {
-  const { registration, publicAddress = "", maxConnections, logLevel } = settings;
-  return { registration, publicAddress, connectionsMax: maxConnections, logLevel };
+  const { registration, publicAddress = "", maxConnections, logLevel, limits = {} } = settings;
+  return { registration, publicAddress, connectionsMax: maxConnections, logLevel, limits };
 }
 
 export class Reloader {
@@ -73,8 +78,10 @@ export class Reloader {
         const message = `${name} stays as it is: the server has to be started again for it`;
         log.log({ level: "warning", event: "configuration.fixed", message, fields: { name } });
       }
-      const changed = SETTING_NAMES.filter((name) => settings[name] !== before.settings[name]);
-      const list = changed.map((name) => `${name} is ${settings[name]}`).join(", ");
+      const changed = SETTING_NAMES.filter((name) =>
+        !isSameSetting(settings[name], before.settings[name])
+      );
+      const list = changed.map((name) => `${name} is ${showSetting(settings[name])}`).join(", ");
       log.log({
         level: "notice",
         event: "configuration.reloaded",

@@ -8,11 +8,13 @@
 import * as v from "valibot";
 import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
+import type { GivenLimits } from "../lib/base/server_limits.ts";
 import { formatAddress, parseAddress } from "../lib/client/address.ts";
 import { type Registration, REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../lib/server/log.ts";
 import { isDomain } from "../lib/x509/names.ts";
 import { DEFAULT_PORT } from "./globals.ts";
+import { checkLimits } from "./limit_settings.ts";
 
 /** With which settings a server runs. */
 export interface ServerSettings {
@@ -31,6 +33,8 @@ export interface ServerSettings {
   readonly publicAddress?: string;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
+  /** Bounds that are not the standard ones. */
+  readonly limits?: GivenLimits;
 }
 
 export type SettingName = keyof ServerSettings;
@@ -46,8 +50,10 @@ const CONNECTIONS_MAX = 999_999_999;
 const HOST_CHARACTERS_MAX = 253;
 
 interface SettingRow<T> {
-  /** How the value is written in `pki.json`, checked. */
-  readonly schema: v.GenericSchema<unknown, T>;
+  /** How the value is written in `pki.json`, checked; or what checks it, naming what is wrong. */
+  readonly schema: v.GenericSchema<unknown, T> | ((value: unknown) => T);
+  /** Whether a variable, which is a text, has it as JSON; there is no option then. */
+  readonly isJson?: true;
   /** Whether an option or a variable, which are texts, stand for a number. */
   readonly isNumber?: true;
   /** Whether it is a path, which in `pki.json` is one from the data folder on. */
@@ -115,6 +121,7 @@ export const SETTINGS: { readonly [N in SettingName]: SettingRow<NonNullable<Ser
     },
     logFormat: { schema: oneOf(LOG_FORMATS), isLive: true },
     logLevel: { schema: oneOf(LOG_LEVELS), isLive: true },
+    limits: { schema: checkLimits, isJson: true, isLive: true },
   };
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[];
@@ -146,9 +153,33 @@ export function checkSetting<N extends SettingName>(
   typed: unknown = value,
 ): NonNullable<ServerSettings[N]> {
   const row: SettingRow<NonNullable<ServerSettings[N]>> = SETTINGS[name];
+  if (typeof row.schema === "function") return row.schema(value);
   const result = v.safeParse(row.schema, value);
   if (result.success) return result.output;
   throw new PkiError("usage", `${show(typed)} is ${result.issues[0].message}`);
+}
+
+/** @throws {PkiError} `usage` */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PkiError("usage", `${show(text)} is not JSON`, { cause });
+  }
+}
+
+/** A setting for people. */
+export function showSetting(value: ServerSettings[SettingName]): string {
+  if (value === undefined) return "not set";
+  return typeof value === "object" ? printableJson(value) : String(value);
+}
+
+/** Whether two values of a setting are the same. */
+export function isSameSetting<N extends SettingName>(
+  one: ServerSettings[N],
+  other: ServerSettings[N],
+): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** Reads a value as options and variables have it. @throws {PkiError} `usage` */
@@ -156,6 +187,7 @@ export function parseSetting<N extends SettingName>(
   name: N,
   text: string,
 ): NonNullable<ServerSettings[N]> {
+  if (SETTINGS[name].isJson) return checkSetting(name, parseJson(text), text);
   const isCount = SETTINGS[name].isNumber && /^\d{1,9}$/.test(text);
   return checkSetting(name, isCount ? Number(text) : text, text);
 }

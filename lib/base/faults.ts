@@ -16,9 +16,6 @@ export const FAULT_RENEW_CHECK_MS = 200;
 /** How often `pki renew --watch` looks at things and tries again, for a test that waits for it. */
 export const FAULT_WATCH_TIMES = { checkMs: 200, statusMs: 400, retryMs: 200 } as const;
 
-/** How long a login may take, for a test that waits for the end of it. */
-export const FAULT_LOGIN_MS = 5000;
-
 /** How far the log grows before a snapshot, in bytes, for a test that waits for one. */
 export const FAULT_SNAPSHOT_BYTES_MIN = 16_384;
 

@@ -1,6 +1,7 @@
 /**
- * Every bound of the program, with its unit and its reason. Nothing that comes from outside is
- * buffered, counted or waited for without one of these.
+ * Every bound of the program, with its unit and its reason; those of a server that an operator may set
+ * are in `server_limits.ts`. Nothing that comes from outside is buffered, counted or waited for without
+ * one of these. `docs/limits.md` shows them to people.
  */
 
 const SECOND_MS = 1000;
@@ -10,12 +11,10 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
 export const LIMITS = {
   /** Body of a frame. A certificate of RSA-3072 with its chain is about 4 KB in base64. */
   frameBytesMax: 65_536,
-  /** Answers that the server prepares at once for one connection; more requests wait unread. */
+  /** Answers that a server prepares at once for one connection, if it says nothing else. */
   requestsInFlightMax: 32,
   /** Bytes relayed to a connection worker that it has not taken yet: the largest frame. */
   relayBytesMax: 65_540,
-  /** Answers that a client has left unread, in bytes; beyond it nothing more of it is worked on. */
-  answersUnreadBytesMax: 256 * 1024,
   /** Peers: bytes on their way in one direction before the side that makes them has to wait. */
   unreadBytesMax: 1024 * 1024,
 
@@ -23,18 +22,14 @@ export const LIMITS = {
   connectionsMax: 1000,
   /** Sockets beyond those: handshakes under way, and clients that are being told "busy". */
   handshakesMax: 256,
-  /** Workers started ahead of need. */
-  spareWorkers: 4,
   /** Workers that sign, where there are twice as many cores; more would wait for the one directory. */
   authorityWorkersMax: 3,
   /** What "busy" tells a client to wait. */
   busyRetryMs: 5 * SECOND_MS,
-  /** Handshake of TLS, from the accepted TCP connection on. */
+  /** Peers: handshake of TLS, from the accepted TCP connection on. */
   handshakeMs: 10 * SECOND_MS,
-  /** From the handshake to a finished login. Argon2id on a slow client takes seconds. */
-  loginMs: 60 * SECOND_MS,
-  /** Silence of a logged-in client. */
-  idleMs: 5 * MINUTE_MS,
+  /** Silence of an administrator, or of one who does not read the answer. */
+  adminIdleMs: 5 * MINUTE_MS,
   /** How often a connection worker is asked whether it is alive, and how long it has to say so. */
   watchdogMs: 5 * SECOND_MS,
   /** How long running requests may take to finish when the server stops. */

@@ -100,7 +100,11 @@ export class ServerSession {
   #state: SessionState = "new";
   #lastSeq = 0;
   #consumedBytes = 0;
+  #framesRead = 0;
+  #isFrameUnderWay = false;
   #error: unknown;
+  /** Requests that may run at once in an open session. */
+  requestsInFlightMax: number = LIMITS.requestsInFlightMax;
 
   get state(): SessionState {
     return this.#state;
@@ -117,6 +121,14 @@ export class ServerSession {
   /** Bytes that were received and belong to no request that was read. */
   get bufferedBytes(): number {
     return this.#frames.bufferedBytes;
+  }
+
+  /**
+   * Which frame, counted from the first on, has begun and waits for more bytes; `undefined` between
+   * frames, and while nothing is read.
+   */
+  get frameUnderWay(): number | undefined {
+    return this.#isFrameUnderWay ? this.#framesRead : undefined;
   }
 
   /** Bytes read as frames since the last call: what the relay may send more of. */
@@ -141,9 +153,14 @@ export class ServerSession {
   }
 
   #readAction(): Action | undefined {
-    if (this.#running.size >= LIMITS.requestsInFlightMax || this.#isChanging()) return undefined;
+    this.#isFrameUnderWay = false;
+    if (this.#running.size >= this.requestsInFlightMax || this.#isChanging()) return undefined;
     const body = this.#frames.read();
-    if (!body) return undefined;
+    if (!body) {
+      this.#isFrameUnderWay = this.#frames.bufferedBytes > 0;
+      return undefined;
+    }
+    this.#framesRead++;
     this.#consumedBytes += FRAME_HEADER_BYTES + body.length;
     const parsed = parseRequest(body);
     const seq = parsed.ok ? parsed.request.seq : parsed.seq;

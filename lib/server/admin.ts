@@ -158,7 +158,7 @@ class AdminConnection {
 export async function listenAdmin(
   path: string,
   handle: AdminHandler,
-  { idleMs = LIMITS.idleMs }: { readonly idleMs?: number } = {},
+  { idleMs = LIMITS.adminIdleMs }: { readonly idleMs?: number } = {},
 ): Promise<AdminListener> {
   let open = 0;
   try {

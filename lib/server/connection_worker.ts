@@ -7,10 +7,11 @@
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
-import { causeFault, DIRECTORY_FAULT_ID, FAULT_LOGIN_MS, HAS_FAULTS } from "../base/faults.ts";
+import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import { type Outcome, ServerSession } from "../protocol/session.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { FromConnection, FromSession, SessionEnd, Settled, ToConnection } from "./ports.ts";
 
 /** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
@@ -24,15 +25,21 @@ let isFinishing = false;
 let isClosed = false;
 /** Bytes worked on that the main thread has not been told of. */
 let taken = 0;
+/** Set by `start`, which comes before anything of the client. */
+let deadlines: Deadlines | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** When the client's time is over, by `performance.now()`. */
-let deadlineMs = Infinity;
+/** When the timer looks, by `performance.now()`. */
+let timerMs = Infinity;
+let answersUnreadBytesMax = 0;
+/** Bytes of answers that the client may not have taken yet. */
+let unreadBytes = 0;
 
 function tell(message: FromConnection): void {
   main.postMessage(message);
 }
 
 function send(bytes: Uint8Array): void {
+  unreadBytes += bytes.length;
   tell({ type: "bytes", text: encodeLatin1(bytes), taken });
   taken = 0;
 }
@@ -61,34 +68,40 @@ function finish(error?: PkiError): void {
   }
 }
 
-/** Deadlines only move on, with every request: one timer is enough, which looks whether it is time. */
-function setDeadline(): void {
-  const ms = session.state === "open"
-    ? LIMITS.idleMs
-    : HAS_FAULTS
-    ? FAULT_LOGIN_MS
-    : LIMITS.loginMs;
-  deadlineMs = performance.now() + ms;
-  timer ??= setTimeout(checkDeadline, ms);
+/** Deadlines mostly move on: one timer is enough, which looks whether it is time. */
+function followDeadlines(nowMs = performance.now()): void {
+  if (!deadlines || isFinishing) return;
+  // Whoever has to read first is not given time for a frame, but for reading: that of a silence.
+  const frameUnderWay = mustRead() ? undefined : session.frameUnderWay;
+  deadlines.follow({ state: session.state, frameUnderWay }, nowMs);
+  if (deadlines.wakeMs >= timerMs) return;
+  clearTimeout(timer);
+  timerMs = deadlines.wakeMs;
+  timer = setTimeout(checkDeadlines, timerMs - nowMs);
 }
 
-function checkDeadline(): void {
-  const leftMs = deadlineMs - performance.now();
-  if (leftMs > 0) {
-    timer = setTimeout(checkDeadline, leftMs);
-    return;
-  }
-  const what = session.state === "open"
-    ? "nothing was asked for too long"
-    : "the login took too long";
-  finish(new PkiError("timeout", `connection closed: ${what}`));
+function checkDeadlines(): void {
+  timerMs = Infinity;
+  const nowMs = performance.now();
+  const error = deadlines?.overdue(nowMs);
+  if (!error) return followDeadlines(nowMs);
+  finish(error);
+  if (!deadlines?.isRequestOverdue(nowMs) || isClosed) return;
+  isClosed = true; // for an answer that is overdue nobody waits
+  tell({ type: "close" });
+}
+
+/** Whether the client has to read its answers before more is done for it. */
+function mustRead(): boolean {
+  return unreadBytes >= answersUnreadBytesMax;
 }
 
 function work(): void {
   if (isFinishing) return;
   try {
-    for (let action = session.next(); action; action = session.next()) {
-      if (session.state === "open") setDeadline();
+    while (!mustRead()) {
+      const action = session.next();
+      if (!action) break;
       if (action.do === "send") {
         send(action.bytes);
         continue;
@@ -98,9 +111,11 @@ function work(): void {
       ) {
         if (action.request.id !== DIRECTORY_FAULT_ID) causeFault(action.request.id);
       }
+      deadlines?.requested(action.request.seq, performance.now());
       directory?.postMessage(action.request);
     }
     acknowledge();
+    followDeadlines();
   } catch (error) {
     finish(
       error instanceof PkiError ? error : new PkiError("internal", "failed", { cause: error }),
@@ -109,13 +124,12 @@ function work(): void {
 }
 
 function settle(settled: Settled): void {
-  const stateBefore = session.state;
   const outcome: Outcome = "fields" in settled
     ? { ok: true, fields: settled.fields }
     : { ok: false, error: { code: settled.code, message: settled.message } };
   send(session.settle(settled.seq, outcome));
+  deadlines?.settled(settled.seq, performance.now());
   if (isFinishing) return finish();
-  if (session.state === "open" && session.state !== stateBefore) setDeadline();
   work();
 }
 
@@ -136,8 +150,13 @@ main.on("message", (message: ToConnection) => {
         if ("end" in said) endSession(said);
         else settle(said);
       });
-      setDeadline();
-      return;
+      session.requestsInFlightMax = message.limits.requestsInFlight;
+      answersUnreadBytesMax = message.limits.answersUnreadBytes;
+      deadlines = new Deadlines(message.limits, performance.now());
+      return followDeadlines();
+    case "read":
+      unreadBytes -= message.bytes;
+      return work();
     case "ping":
       return tell({ type: "pong" });
     case "finish":

@@ -15,6 +15,12 @@ import { Caller } from "../base/call.ts";
 import { messageOf, PkiError, reportError, unpackError } from "../base/errors.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
+import {
+  type GivenLimits,
+  holdsOnLoopback,
+  resolveLimits,
+  type ServerLimits,
+} from "../base/server_limits.ts";
 import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
 import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
@@ -29,11 +35,13 @@ import { type ServerFiles, serverFiles } from "./files.ts";
 import type { EventLog, LogLevel } from "./log.ts";
 import type {
   DirectoryEvent,
+  DirectoryLimits,
   DirectoryOrder,
   DurableLog,
   FromAuthority,
   FromDirectory,
   ToAuthority,
+  ToConnection,
   ToDirectory,
 } from "./ports.ts";
 import { guessAddress } from "./reachable.ts";
@@ -47,6 +55,8 @@ export interface ServerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly connectionsMax?: number;
+  /** Bounds that are not the standard ones. */
+  readonly limits?: GivenLimits;
   /** Who may register; nobody where it is not said. */
   readonly registration?: Registration;
   /** `host:port` where clients reach the server, for invitations; guessed where it is not said. */
@@ -68,7 +78,7 @@ export interface ServerOptions {
 
 /** What can change while the server runs. */
 export type LiveOptions = Required<
-  Pick<ServerOptions, "registration" | "publicAddress" | "connectionsMax" | "logLevel">
+  Pick<ServerOptions, "registration" | "publicAddress" | "connectionsMax" | "logLevel" | "limits">
 >;
 
 /** The TLS key and certificate that connections are served with. */
@@ -79,6 +89,8 @@ interface Identity {
 
 export class Core {
   #options: ServerOptions;
+  /** For connections from now on; those that are open keep theirs. */
+  #limits: ServerLimits;
   readonly #files: ServerFiles;
   readonly #directoryWorker: Worker;
   readonly #authorityWorkers: readonly Worker[];
@@ -96,6 +108,7 @@ export class Core {
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    this.#limits = resolveLimits(options.limits);
     this.#files = serverFiles(options.folder);
     this.#issuing = this.#readIssuing();
     this.#authorityWorkers = Array.from(
@@ -104,7 +117,7 @@ export class Core {
     );
     this.#directoryWorker = this.#startCritical("directory");
     this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
-    this.#pool = new WorkerPool(LIMITS.spareWorkers);
+    this.#pool = new WorkerPool(this.#limits.workersSpare);
   }
 
   #readIssuing(): Certificate {
@@ -163,6 +176,7 @@ export class Core {
         {
           ...{ type: "start", folder, passphrase, witness, acceptsLoss, ...rootKey },
           ...{ events, authorities: ports, registration, logLevel },
+          limits: this.#directoryLimits(),
         },
         [events, ...ports],
       ),
@@ -252,8 +266,20 @@ export class Core {
   /** Changes what can change while the server runs. */
   async configure(changes: LiveOptions): Promise<void> {
     this.#options = { ...this.#options, ...changes };
+    this.#limits = resolveLimits(changes.limits);
+    this.#pool.resize(this.#limits.workersSpare);
     const { registration, logLevel } = changes;
-    await this.#directory.ask({ type: "configure", registration, logLevel });
+    const limits = this.#directoryLimits();
+    await this.#directory.ask({ type: "configure", registration, logLevel, limits });
+  }
+
+  #directoryLimits(): DirectoryLimits {
+    const { requestsAtWork, requestsInFlight, statusesPerMinute, entriesPerHour } = this.#limits;
+    const isForAll = holdsOnLoopback("statusesPerMinute", this.#options.limits ?? {});
+    return {
+      ...{ requestsAtWork, requestsInFlight, statusesPerMinute, entriesPerHour },
+      statusesPerMinuteOnLoopback: isForAll ? statusesPerMinute : 0,
+    };
   }
 
   /** @throws {PkiError} if the directory does not work any more */
@@ -326,7 +352,7 @@ export class Core {
       ...this.#context(),
       requestCert: true,
       ALPNProtocols: [PROTOCOL],
-      handshakeTimeout: LIMITS.handshakeMs,
+      handshakeTimeout: this.#limits.handshakeSeconds * 1000,
     }, (socket) => this.#accept(socket));
     this.#server = server;
     // A handshake that fails is the client's affair. One that took too long is only reported by the
@@ -401,10 +427,14 @@ export class Core {
     };
     this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
     const worker = this.#pool.take();
-    worker.postMessage({ type: "start", directory: port2 }, [port2]);
+    worker.postMessage(
+      { type: "start", directory: port2, limits: this.#limits } satisfies ToConnection,
+      [port2],
+    );
     const relay = new Relay({
       socket,
       worker,
+      answersUnreadBytesMax: this.#limits.answersUnreadBytes,
       onFault: (what) => this.#warn(`${what}; its connection was closed`),
       onClosed: () => {
         this.#relays.delete(channel);

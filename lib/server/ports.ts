@@ -6,6 +6,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { ErrorReport, PackedError } from "../base/errors.ts";
+import type { ServerLimits } from "../base/server_limits.ts";
 import type { Certification } from "../ca/authority.ts";
 import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
 import type { Registration } from "../protocol/messages.ts";
@@ -24,11 +25,40 @@ export interface Visitor {
   readonly shown: readonly Uint8Array[];
 }
 
+/** The bounds that a connection worker keeps. */
+export type ConnectionLimits = Pick<
+  ServerLimits,
+  | "helloSeconds"
+  | "loginSeconds"
+  | "frameSeconds"
+  | "requestSeconds"
+  | "idleSeconds"
+  | "sessionSeconds"
+  | "requestsInFlight"
+  | "answersUnreadBytes"
+>;
+
+/** The bounds that the directory keeps; 0 is no bound. */
+export interface DirectoryLimits {
+  readonly requestsAtWork: number;
+  readonly requestsInFlight: number;
+  readonly statusesPerMinute: number;
+  /** For whoever is on this machine. */
+  readonly statusesPerMinuteOnLoopback: number;
+  readonly entriesPerHour: number;
+}
+
 /** Main thread to a connection worker. */
 export type ToConnection =
   /** Bytes that the client sent, in Latin-1. */
   | string
-  | { readonly type: "start"; readonly directory: MessagePort }
+  | {
+    readonly type: "start";
+    readonly directory: MessagePort;
+    readonly limits: ConnectionLimits;
+  }
+  /** The client has taken so many bytes of the answers. */
+  | { readonly type: "read"; readonly bytes: number }
   | { readonly type: "ping" }
   /** The server stops: finish what runs, take nothing more, close. */
   | { readonly type: "finish" };
@@ -68,6 +98,7 @@ export type ToDirectory =
     readonly registration: Registration;
     /** From which level on events are wanted. */
     readonly logLevel: LogLevel;
+    readonly limits: DirectoryLimits;
     readonly rootKeyPath?: string;
     readonly rootPassphrase?: string;
     /** One for each authority worker. */
@@ -89,6 +120,7 @@ export type ToDirectory =
     readonly type: "configure";
     readonly registration: Registration;
     readonly logLevel: LogLevel;
+    readonly limits: DirectoryLimits;
   }
   /** The CAs or the profiles of the data folder have changed; the authority is told, too. */
   | { readonly type: "reload" }

@@ -14,6 +14,7 @@ import type { FromConnection, ToConnection } from "./ports.ts";
 export interface RelayOptions {
   readonly socket: TLSSocket;
   readonly worker: Worker;
+  readonly answersUnreadBytesMax: number;
   /** Called once, when the connection is over and its worker has been ended. */
   readonly onClosed: () => void;
   readonly onFault: (what: string) => void;
@@ -27,6 +28,8 @@ export class Relay {
   #bytesAhead = 0;
   /** What came from the client and waits for the worker, or for the client to read its answers. */
   readonly #held: string[] = [];
+  /** Bytes of answers that the worker has not been told of as read. */
+  #bytesUnread = 0;
   #isAnswering = true;
   #isOver = false;
   #watchdog: ReturnType<typeof setInterval> | undefined;
@@ -70,6 +73,7 @@ export class Relay {
     switch (message.type) {
       case "bytes":
         if (!this.#isOver) this.#socket.write(message.text, "latin1");
+        this.#bytesUnread += message.text.length;
         this.#bytesAhead -= message.taken;
         return this.#flow();
       case "taken":
@@ -88,10 +92,15 @@ export class Relay {
    * its answers; reads on only when nothing waits here.
    */
   #flow(): void {
-    while (
-      this.#bytesAhead < LIMITS.relayBytesMax &&
-      this.#socket.writableLength < LIMITS.answersUnreadBytesMax
-    ) {
+    const { answersUnreadBytesMax } = this.#options;
+    const unread = this.#socket.writableLength;
+    // The worker counts what it sends: without hearing of it as read it does nothing more.
+    const read = this.#bytesUnread - unread;
+    if (read >= answersUnreadBytesMax / 2) {
+      this.#bytesUnread -= read;
+      this.#tell({ type: "read", bytes: read });
+    }
+    while (this.#bytesAhead < LIMITS.relayBytesMax && unread < answersUnreadBytesMax) {
       const text = this.#held.shift();
       if (text === undefined) break;
       this.#bytesAhead += text.length;

@@ -5,7 +5,7 @@ import { startWorker } from "../base/worker.ts";
 
 export class WorkerPool {
   readonly #spares: Worker[] = [];
-  readonly #size: number;
+  #size: number;
   #isClosed = false;
 
   constructor(size: number) {
@@ -19,6 +19,12 @@ export class WorkerPool {
     worker.removeAllListeners();
     setTimeout(() => this.#fill()); // behind what the new connection needs first
     return worker;
+  }
+
+  /** From now on so many are kept; what is too many is used up. */
+  resize(size: number): void {
+    this.#size = size;
+    this.#fill();
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,12 @@ import {
 } from "../../commands/server_configuration.ts";
 import { guessAddress, isLoopback } from "../../lib/server/reachable.ts";
 import {
+  holdsOnLoopback,
+  resolveLimits,
+  SERVER_LIMIT_NAMES,
+  SERVER_LIMITS,
+} from "../../lib/base/server_limits.ts";
+import {
   type GivenSettings,
   optionOf,
   parseSetting,
@@ -39,6 +45,7 @@ const ALL: Readonly<Record<string, { readonly json: unknown; readonly text: stri
   publicAddress: { json: "a.example.org:1", text: "b.example.org:2" },
   logFormat: { json: "json", text: "text" },
   logLevel: { json: "debug", text: "error" },
+  limits: { json: { idleSeconds: 60 }, text: '{"idleSeconds":61}' },
 };
 
 function resolve(
@@ -67,15 +74,15 @@ for (const name of SETTING_NAMES) {
     const { json, text } = ALL[name] ?? assert.fail();
     const file = { [name]: json };
     const env = { [variableOf(name)]: text };
-    const { isNumber } = SETTINGS[name];
-    const asText = isNumber ? Number(text) : text;
-    assert.equal(resolve({ file }).settings[name], json);
+    const { isNumber, isJson } = SETTINGS[name];
+    const asText = isNumber ? Number(text) : isJson ? JSON.parse(text) : text;
+    assert.deepEqual(resolve({ file }).settings[name], json);
     assert.equal(resolve({ file }).sources[name], "file");
-    assert.equal(resolve({ file, env }).settings[name], asText);
+    assert.deepEqual(resolve({ file, env }).settings[name], asText);
     assert.equal(resolve({ file, env }).sources[name], "environment");
     const options = { [name]: parseSetting(name, text) } as GivenSettings;
-    const other = { [variableOf(name)]: String(json) };
-    assert.equal(resolve({ file, env: other, options }).settings[name], asText);
+    const other = { [variableOf(name)]: isJson ? JSON.stringify(json) : String(json) };
+    assert.deepEqual(resolve({ file, env: other, options }).settings[name], asText);
     assert.equal(resolve({ file, env: other, options }).sources[name], "option");
     const { sources, settings } = resolve({});
     assert.equal(sources[name], settings[name] === undefined ? undefined : "default");
@@ -150,6 +157,19 @@ const REFUSED: readonly (readonly [json: string, message: string])[] = [
   ['{"publicAddress":"a b"}', 'publicAddress: "a b" is not host:port'],
   ['{"logFormat":"xml"}', 'logFormat: "xml" is none of text, json'],
   ['{"logLevel":"warn"}', 'logLevel: "warn" is none of error, warning, notice, info, debug'],
+  ['{"limits":1}', 'limits: not an object of numbers, like {"idleSeconds":60}'],
+  ['{"limits":[]}', 'limits: not an object of numbers, like {"idleSeconds":60}'],
+  ['{"limits":{"idelSeconds":1}}', "limits: idelSeconds: no such limit: did you mean idleSeconds?"],
+  ['{"limits":{"__proto__":1}}', "limits: __proto__: no such limit"],
+  ['{"limits":{"toString":1}}', "limits: toString: no such limit"],
+  ['{"limits":{"a\\u001b":1}}', "limits: a\ufffd: no such limit"],
+  ...["0", "-1", "1.5", "1e99", '"60"', "null", "[60]", "31536001"].map((value) =>
+    [
+      `{"limits":{"idleSeconds":${value}}}`,
+      `limits: idleSeconds: ${value === "1e99" ? "1e+99" : value} is not a whole number of s: ` +
+      "1 to 31536000",
+    ] as const
+  ),
   [`{"host":"${"a ".repeat(100)}"}`, `host: "${"a ".repeat(39)}a… is not an address to listen on`],
   [`{"host":"${"a".repeat(16_384)}"}`, "more than 16384 characters"],
 ];
@@ -178,6 +198,29 @@ test("parseConfiguration() reads what is good, and paths from the file's folder 
   assert.deepEqual(parseConfiguration(JSON.stringify(all), PATH), all);
 });
 
+test("parseConfiguration() reads limits in the order of the table, up to both ends of each", () => {
+  const ends = (end: "min" | "max") =>
+    Object.fromEntries(SERVER_LIMIT_NAMES.map((name) => [name, SERVER_LIMITS[name][end]]));
+  for (const limits of [ends("min"), ends("max"), {}]) {
+    assert.deepEqual(parseConfiguration(JSON.stringify({ limits }), PATH), { limits });
+  }
+  const { limits = {} } = parseConfiguration('{"limits":{"workersSpare":1,"idleSeconds":2}}', PATH);
+  assert.deepEqual(Object.keys(limits), ["idleSeconds", "workersSpare"]);
+  const all = resolveLimits(limits);
+  assert.deepEqual([all.workersSpare, all.idleSeconds, all.loginSeconds], [1, 2, 60]);
+  // Whoever names a limit means everybody.
+  assert.equal(holdsOnLoopback("connectionsPerAddress", {}), false);
+  assert.equal(holdsOnLoopback("connectionsPerAddress", { connectionsPerAddress: 256 }), true);
+  assert.equal(holdsOnLoopback("idleSeconds", {}), true);
+});
+
+test("parseSetting() reads limits of a variable as JSON", () => {
+  assert.throws(() => parseSetting("limits", "idleSeconds=1"), {
+    kind: "usage",
+    message: '"idleSeconds=1" is not JSON',
+  });
+});
+
 test("resolveConfiguration() names a variable that is wrong, and one that nothing is called", () => {
   assert.throws(() => resolve({ env: { PKI_SERVE_PORT: "high" } }), {
     kind: "usage",
@@ -192,7 +235,7 @@ test("resolveConfiguration() names a variable that is wrong, and one that nothin
 
 test("printConfiguration() says what holds and why, and its settings are a good pki.json", () => {
   const configuration = resolve({
-    file: { host: "192.0.2.7", witness: "../witness" },
+    file: { host: "192.0.2.7", witness: "../witness", limits: { idleSeconds: 60 } },
     env: { PKI_SERVE_PORT: "8443" },
     options: { logLevel: "debug" },
   });
@@ -210,6 +253,7 @@ test("printConfiguration() says what holds and why, and its settings are a good 
       publicAddress: "192.0.2.7:8443",
       logFormat: "text",
       logLevel: "debug",
+      limits: { idleSeconds: 60 },
     },
     sources: {
       host: `file ${file}`,
@@ -220,7 +264,9 @@ test("printConfiguration() says what holds and why, and its settings are a good 
       publicAddress: "default",
       logFormat: "default",
       logLevel: "option --log-level",
+      limits: `file ${file}`,
     },
+    limits: resolveLimits({ idleSeconds: 60 }),
   });
   const again = resolve({ file: printed.settings });
   assert.deepEqual(again.settings, configuration.settings);

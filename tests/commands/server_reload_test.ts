@@ -43,26 +43,30 @@ function makeReloader(before: unknown, apply: (changes: LiveOptions) => Promise<
 
 test("Reloader applies what can change, and says what changed and what waits", async () => {
   const applied: LiveOptions[] = [];
-  const { reloader, write, log, told } = makeReloader({ port: 0, maxConnections: 5 }, (changes) => {
-    applied.push(changes);
-    return Promise.resolve();
-  });
+  const { reloader, write, log, told } = makeReloader(
+    { port: 0, maxConnections: 5, limits: { idleSeconds: 60 } },
+    (changes) => {
+      applied.push(changes);
+      return Promise.resolve();
+    },
+  );
   await reloader.reload();
-  write({ port: 1, maxConnections: 6, logFormat: "json" });
+  write({ port: 1, maxConnections: 6, logFormat: "json", limits: { idleSeconds: 70 } });
   await reloader.reload();
   assert.equal(log.format, "json");
   const common = { registration: "open", publicAddress: "127.0.0.1:4711" } as const;
   assert.deepEqual(applied, [
-    { ...common, connectionsMax: 5, logLevel: "notice" },
-    { ...common, connectionsMax: 6, logLevel: "info" },
+    { ...common, connectionsMax: 5, logLevel: "notice", limits: { idleSeconds: 60 } },
+    { ...common, connectionsMax: 6, logLevel: "info", limits: { idleSeconds: 70 } },
   ]);
   const [first, ...rest] = (await told()).trimEnd().split("\n");
   assert.equal(first, "pki: reloaded CAs, profiles and configuration: no setting has changed");
+  assert.match(rest[1] ?? "", /limits is \{\\"idleSeconds\\":70\}/);
   const [fixed, reloaded] = rest.map((line) => JSON.parse(line));
   assert.deepEqual([fixed.event, fixed.name], ["configuration.fixed", "port"]);
   assert.deepEqual(
     [reloaded.event, reloaded.changed],
-    ["configuration.reloaded", "maxConnections,logFormat,logLevel"],
+    ["configuration.reloaded", "maxConnections,logFormat,logLevel,limits"],
   );
 });
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { resolveLimits } from "../../lib/base/server_limits.ts";
 import { inWorld } from "./harness.ts";
 
 test("a server takes its settings from pki.json, which may be there before the first start", () =>
@@ -73,6 +74,7 @@ test("a server takes its settings from pki.json, which may be there before the f
         logFormat: "default",
         logLevel: "option --log-level",
       },
+      limits: resolveLimits(),
     });
     assert.equal((await running.end()).code, 0);
     // Whoever looks after the log knows the witness, too.

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { connect as connectTcp } from "node:net";
 import { test } from "node:test";
-import { connect } from "node:tls";
 import { inWords, inWorld, PKI_FAULTS } from "./harness.ts";
 
 test("a fault in the directory stops the server loudly, and nothing that was acknowledged is lost", () =>
@@ -17,24 +16,6 @@ test("a fault in the directory stops the server loudly, and nothing that was ack
     assert.match(stderr, /^pki: hint: everything that was acknowledged is in the log/m);
     await world.serve();
     await world.ok("alice", ["request", "alice"]);
-  }, PKI_FAULTS));
-
-test("a connection that does not log in is told so and closed", () =>
-  inWorld(async (world) => {
-    await world.serve();
-    const socket = connect({
-      host: "127.0.0.1",
-      port: world.server.port,
-      ALPNProtocols: ["pki/1"],
-      rejectUnauthorized: false,
-    });
-    let received = "";
-    socket.on("data", (chunk) => received += String(chunk));
-    await new Promise((resolve) => socket.once("close", resolve));
-    assert.match(
-      received,
-      /"seq":0,"type":"ERROR","code":"TIMEOUT","message":"connection closed: the login took too long"/,
-    );
   }, PKI_FAULTS));
 
 test("a TCP connection that does not begin TLS is closed, by serve and by listen", () =>
