@@ -283,7 +283,14 @@ export type ParsedRequest =
  * @throws {PkiError} `protocol` where not even a `seq` can be answered
  */
 export function parseRequest(body: Uint8Array): ParsedRequest {
-  const value = parseObject(body);
+  return checkRequest(parseObject(body));
+}
+
+/**
+ * Checks the fields of a request, which may come from another thread.
+ * @throws {PkiError} `protocol` where not even a `seq` can be answered
+ */
+export function checkRequest(value: Readonly<Record<string, unknown>>): ParsedRequest {
   const parsedSeq = v.safeParse(seq, value["seq"]);
   if (!parsedSeq.success) {
     throw new PkiError("protocol", 'cannot read message: "seq" is not a positive integer');

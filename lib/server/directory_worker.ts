@@ -6,9 +6,8 @@
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
-import { messageOf, packError, PkiError, reportError } from "../base/errors.ts";
+import { messageOf, packError, PkiError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
-import { encodeFields, type Request } from "../protocol/messages.ts";
 import { loadOpaque } from "../protocol/opaque.ts";
 import { loadSqlite } from "../store/database.ts";
 import { hasAccounts } from "../store/accounts.ts";
@@ -32,8 +31,9 @@ import { type ServerFiles, serverFiles } from "./files.ts";
 import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
 import { type OpenedLog, openLog } from "./open_log.ts";
 import { type EventLog, includesLevel, type LogLevel } from "./log.ts";
-import type { DirectoryEvent, DurableLog, FromDirectory, Settled, ToDirectory } from "./ports.ts";
+import type { DirectoryEvent, DurableLog, FromDirectory, ToDirectory } from "./ports.ts";
 import { RevocationLists } from "./revocation_lists.ts";
+import { serveSession } from "./session_port.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
 import { loadSuccessions } from "./successions.ts";
 
@@ -213,7 +213,10 @@ function describe({ log, index }: Running): DurableLog {
   return { checkpoint, size, segments: describeSegments(index), redactions };
 }
 
-function open({ directory }: Running, { channel, port, visitor }: ToDirectory & { type: "open" }) {
+function open(
+  { directory, warn }: Running,
+  { channel, port, visitor }: ToDirectory & { type: "open" },
+) {
   const { address } = visitor;
   const session = directory.openSession(
     { ...visitor, connection: channel },
@@ -234,14 +237,8 @@ function open({ directory }: Running, { channel, port, visitor }: ToDirectory & 
     directory.events.log({ level: "info", event: "connection.closed", fields });
   };
   channels.set(channel, { port, close });
-  port.on("message", async (request: Request) => {
-    const { seq } = request;
-    try {
-      const fields = encodeFields(await session.handle(request));
-      port.postMessage({ seq, fields } satisfies Settled);
-    } catch (error) {
-      port.postMessage({ seq, ...reportError(error) } satisfies Settled);
-    }
+  serveSession(port, session, {
+    onBroken: (why) => warn(`a connection worker broke the rules (${why}); its session was ended`),
   });
 }
 
