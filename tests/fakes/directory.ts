@@ -416,13 +416,14 @@ export async function startLoggingIn(
 export async function openAs(
   world: TestDirectory,
   id: string,
-  visitor: Partial<Visitor> = {},
+  { password = "correct horse", ...visitor }: Partial<Visitor> & { readonly password?: string } =
+    {},
 ): Promise<DirectorySession> {
   const session = world.open(visitor);
   const { root } = world.ca;
-  if (!world.state.account(id)) await (await startRegistering(session, { id, root }))();
+  if (!world.state.account(id)) await (await startRegistering(session, { id, password, root }))();
   const leafHash = visitor.leafHash ?? LEAF_HASH;
-  const finish = await startLoggingIn(session, { id, root, leafHash });
+  const finish = await startLoggingIn(session, { id, password, root, leafHash });
   assert.ok(finish);
   assert.deepEqual(await ask(session, "LOGIN_FINISH", finish), { id });
   return session;
