@@ -6,9 +6,12 @@
  */
 
 import { PkiError, reportError } from "../base/errors.ts";
-import { LIMITS } from "../base/limits.ts";
+import { SERVER_LIMITS } from "../base/server_limits.ts";
 import { type Answer, checkRequest, encodeFields, type Request } from "../protocol/messages.ts";
 import type { FromSession, SessionEnd, Settled } from "./ports.ts";
+
+/** A connection worker keeps to what an operator has set, which is no more than this. */
+const REQUESTS_MAX = SERVER_LIMITS.requestsInFlight.max;
 
 /** What is needed of a `MessagePort`. */
 export interface SessionPort {
@@ -57,7 +60,7 @@ export function serveSession(
   const take = (message: unknown): Request | undefined => {
     if (isBroken) return undefined;
     try {
-      if (running >= LIMITS.requestsInFlightMax) {
+      if (running >= REQUESTS_MAX) {
         throw new PkiError("protocol", `more than ${running} requests at once`);
       }
       return parsePosted(message, lastSeq);

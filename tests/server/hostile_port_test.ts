@@ -526,8 +526,19 @@ const anyStep = fc.oneof(
 /** Dialogues as they should be, of which others come in between. */
 const dialogue = (of: 0 | 1, id: Id, ...all: readonly Step["what"][]): readonly Step[] =>
   all.map((what) => ({ by: of, id, pick: 0, isHonest: true, waits: true, what, garbage: 0 }));
+const replays = (...picks: readonly number[]) =>
+  picks.flatMap((pick) => dialogue(0, "alice", "replay").map((one) => ({ ...one, pick })));
 const BEGINNINGS: readonly (readonly Step[])[] = [
   [],
+  // All that can be used once, and each of it once more.
+  [
+    ...dialogue(0, "alice", "LOGIN", "LOGIN_FINISH", "CSR", "CERTUP", "CERTUP_FINISH"),
+    ...replays(4, 1),
+    ...dialogue(0, "alice", "PASSWD", "PASSWD_FINISH"),
+    ...replays(8),
+    ...dialogue(0, "alice", "REVOKE"),
+    ...replays(10),
+  ],
   dialogue(0, "alice", "LOGIN", "LOGIN_FINISH"),
   [
     ...dialogue(0, "alice", "LOGIN", "LOGIN_FINISH", "CSR"),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { LIMITS } from "../../lib/base/limits.ts";
+import { SERVER_LIMITS } from "../../lib/base/server_limits.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import type { Answer, Request } from "../../lib/protocol/messages.ts";
 import { serveSession } from "../../lib/server/session_port.ts";
@@ -123,7 +123,7 @@ test("serveSession() carries nothing out twice", async () => {
 
 test("serveSession() has only so many requests at once, and goes on when they are done", async () => {
   const { port, handled, broken, free } = makeWorld({ held: true });
-  const max = LIMITS.requestsInFlightMax;
+  const max = SERVER_LIMITS.requestsInFlight.max;
   for (let seq = 1; seq <= max; seq++) port.say({ seq, type: "HELLO" });
   free.shift()?.();
   await settled();
