@@ -110,6 +110,12 @@ export function parseLatin1(text: string): Bytes {
   return bytes;
 }
 
+/** Whether UTF-8 and Latin-1 of a text are the same. */
+export function isAscii(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
 export function sha256(...parts: readonly Uint8Array[]): Bytes {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);

@@ -3,7 +3,7 @@
  * before anything is kept, so that nobody can make us wait for, or hold, more than one frame.
  */
 
-import { type Bytes, concatAll } from "../base/bytes.ts";
+import { type Bytes, concatAll, encodeLatin1, isAscii, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 
@@ -23,6 +23,23 @@ export function encodeFrame(...parts: readonly Uint8Array[]): Bytes {
     at += part.length;
   }
   return frame;
+}
+
+/** One frame around a text in UTF-8, in Latin-1: what crosses between threads. */
+export function encodeFrameText(text: string): string {
+  const { length } = text;
+  if (!isAscii(text) || length < 1 || length > LIMITS.frameBytesMax) {
+    return encodeLatin1(encodeFrame(utf8(text)));
+  }
+  return String.fromCharCode(0, length >>> 16, length >>> 8 & 0xff, length & 0xff) + text;
+}
+
+/** Whether a text in Latin-1 is one whole frame, as most of what comes at once is. */
+export function isOneFrame(text: string): boolean {
+  const length = text.length - FRAME_HEADER_BYTES;
+  return length >= 1 && length <= LIMITS.frameBytesMax &&
+    text.charCodeAt(0) === 0 && text.charCodeAt(1) === length >>> 16 &&
+    text.charCodeAt(2) === (length >>> 8 & 0xff) && text.charCodeAt(3) === (length & 0xff);
 }
 
 /**

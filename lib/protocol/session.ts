@@ -6,13 +6,16 @@
  * other, as `seq` tells the client which answer is which.
  */
 
+import { encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
+import { FRAME_HEADER_BYTES, FrameReader, isOneFrame } from "./frame.ts";
 import {
-  encodeAnswerOf,
+  encodeAnswerText,
   encodeError,
+  type ParsedRequest,
   parseRequest,
+  parseRequestText,
   type Request,
   type RequestType,
 } from "./messages.ts";
@@ -96,6 +99,8 @@ export type Action =
 
 export class ServerSession {
   readonly #frames = new FrameReader();
+  /** A frame that came whole, with nothing before it and nothing behind it. */
+  #frame: string | undefined;
   readonly #running = new Map<number, RequestType>();
   #state: SessionState = "new";
   #lastSeq = 0;
@@ -115,12 +120,23 @@ export class ServerSession {
   }
 
   receive(chunk: Uint8Array): void {
-    this.#frames.push(chunk);
+    this.receiveText(encodeLatin1(chunk));
+  }
+
+  /** As {@link receive}, in Latin-1. A whole frame, as most are, is never turned into bytes. */
+  receiveText(chunk: string): void {
+    if (this.#frame === undefined && this.#frames.bufferedBytes === 0 && isOneFrame(chunk)) {
+      this.#frame = chunk;
+      return;
+    }
+    if (this.#frame !== undefined) this.#frames.push(parseLatin1(this.#frame));
+    this.#frame = undefined;
+    this.#frames.push(parseLatin1(chunk));
   }
 
   /** Bytes that were received and belong to no request that was read. */
   get bufferedBytes(): number {
-    return this.#frames.bufferedBytes;
+    return this.#frames.bufferedBytes + (this.#frame?.length ?? 0);
   }
 
   /**
@@ -155,14 +171,12 @@ export class ServerSession {
   #readAction(): Action | undefined {
     this.#isFrameUnderWay = false;
     if (this.#running.size >= this.requestsInFlightMax || this.#isChanging()) return undefined;
-    const body = this.#frames.read();
-    if (!body) {
+    const parsed = this.#readRequest();
+    if (!parsed) {
       this.#isFrameUnderWay = this.#frames.bufferedBytes > 0;
       return undefined;
     }
     this.#framesRead++;
-    this.#consumedBytes += FRAME_HEADER_BYTES + body.length;
-    const parsed = parseRequest(body);
     const seq = parsed.ok ? parsed.request.seq : parsed.seq;
     if (seq <= this.#lastSeq) {
       throw new PkiError("protocol", 'cannot read message: "seq" does not grow');
@@ -178,6 +192,19 @@ export class ServerSession {
     return { do: "carry-out", request: parsed.request };
   }
 
+  #readRequest(): ParsedRequest | undefined {
+    const frame = this.#frame;
+    if (frame !== undefined) {
+      this.#frame = undefined;
+      this.#consumedBytes += frame.length;
+      return parseRequestText(frame.slice(FRAME_HEADER_BYTES));
+    }
+    const body = this.#frames.read();
+    if (!body) return undefined;
+    this.#consumedBytes += FRAME_HEADER_BYTES + body.length;
+    return parseRequest(body);
+  }
+
   /** Until the session is open a request may change the state, so each runs alone. */
   #isChanging(): boolean {
     return this.#state !== "open" && this.#running.size > 0;
@@ -185,12 +212,19 @@ export class ServerSession {
 
   /** Notes how a request ended and returns the bytes of its answer. */
   settle(seq: number, outcome: Outcome): Uint8Array<ArrayBuffer> {
+    return parseLatin1(this.settleText(seq, outcome));
+  }
+
+  /** As {@link settle}, in Latin-1. */
+  settleText(seq: number, outcome: Outcome): string {
     const type = this.#running.get(seq);
     if (!type) throw new PkiError("internal", "an answer to no request");
     this.#running.delete(seq);
     const step = STEPS[this.#state][type];
     if (!step) throw new PkiError("internal", "an answer in the wrong state");
     this.#state = outcome.ok ? step.onSuccess : step.onFailure;
-    return outcome.ok ? encodeAnswerOf(seq, outcome.fields) : encodeError(seq, outcome.error);
+    return outcome.ok
+      ? encodeAnswerText(seq, outcome.fields)
+      : encodeLatin1(encodeError(seq, outcome.error));
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { encodeLatin1, parseLatin1 } from "../base/bytes.ts";
+import { encodeLatin1 } from "../base/bytes.ts";
 import { kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
@@ -38,9 +38,10 @@ function tell(message: FromConnection): void {
   main.postMessage(message);
 }
 
-function send(bytes: Uint8Array): void {
-  unreadBytes += bytes.length;
-  tell({ type: "bytes", text: encodeLatin1(bytes), taken });
+/** @param text a frame in Latin-1 */
+function send(text: string): void {
+  unreadBytes += text.length;
+  tell({ type: "bytes", text, taken });
   taken = 0;
 }
 
@@ -59,7 +60,7 @@ function acknowledge(): void {
 
 /** Says a last word and reads nothing more; running requests are still answered. */
 function finish(error?: PkiError): void {
-  if (error && !isFinishing) send(encodeError(0, reportError(error)));
+  if (error && !isFinishing) send(encodeLatin1(encodeError(0, reportError(error))));
   isFinishing = true;
   clearTimeout(timer);
   if (session.runningRequests === 0 && !isClosed) {
@@ -103,7 +104,7 @@ function work(): void {
       const action = session.next();
       if (!action) break;
       if (action.do === "send") {
-        send(action.bytes);
+        send(encodeLatin1(action.bytes));
         continue;
       }
       if (
@@ -127,7 +128,7 @@ function settle(settled: Settled): void {
   const outcome: Outcome = "fields" in settled
     ? { ok: true, fields: settled.fields }
     : { ok: false, error: { code: settled.code, message: settled.message } };
-  send(session.settle(settled.seq, outcome));
+  send(session.settleText(settled.seq, outcome));
   deadlines?.settled(settled.seq, performance.now());
   if (isFinishing) return finish();
   work();
@@ -140,7 +141,7 @@ function endSession({ end: { code, message } }: SessionEnd): void {
 
 main.on("message", (message: ToConnection) => {
   if (typeof message === "string") {
-    session.receive(parseLatin1(message));
+    session.receiveText(message);
     return work();
   }
   switch (message.type) {

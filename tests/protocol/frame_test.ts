@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Bytes, concatBytes, utf8 } from "../../lib/base/bytes.ts";
+import { type Bytes, concatBytes, encodeLatin1, utf8 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
-import { encodeFrame, FRAME_HEADER_BYTES, FrameReader } from "../../lib/protocol/frame.ts";
+import {
+  encodeFrame,
+  encodeFrameText,
+  FRAME_HEADER_BYTES,
+  FrameReader,
+  isOneFrame,
+} from "../../lib/protocol/frame.ts";
 
 function header(length: number): Bytes {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES);
@@ -264,4 +270,43 @@ test("FrameReader begins no frame with a bad length, and none that is too short"
   assert.equal(reader.begin(() => 2), undefined);
   assert.deepEqual(reader.read(), Uint8Array.of(3));
   assert.throws(() => reader.begin(() => 1), { kind: "protocol" });
+});
+
+test("encodeFrameText() makes in Latin-1 what encodeFrame() makes, whatever the characters", () => {
+  for (
+    const text of [
+      "x",
+      "{}",
+      "\u00e9\u{1f512}",
+      "\x7f",
+      "\x80",
+      "a".repeat(300),
+      "a".repeat(65_536),
+    ]
+  ) {
+    const frame = encodeFrameText(text);
+    assert.equal(frame, encodeLatin1(encodeFrame(utf8(text))));
+    assert.equal(isOneFrame(frame), true);
+  }
+  for (const text of ["", "a".repeat(65_537), "\u00e9".repeat(32_769)]) {
+    assert.throws(() => encodeFrameText(text), { name: "PkiError", kind: "internal" });
+  }
+});
+
+test("isOneFrame() is true for a frame with nothing before it or behind it, and for nothing else", () => {
+  for (const length of [1, 255, 256, 65_535, 65_536]) {
+    const frame = encodeLatin1(concatBytes(header(length), new Uint8Array(length)));
+    assert.equal(isOneFrame(frame), true, `${length}`);
+    for (const other of [frame.slice(0, -1), frame.slice(1), `${frame}x`]) {
+      assert.equal(isOneFrame(other), false, `${length}`);
+    }
+  }
+  for (const length of [0, 65_537]) {
+    assert.equal(
+      isOneFrame(encodeLatin1(concatBytes(header(length), new Uint8Array(length)))),
+      false,
+    );
+  }
+  assert.equal(isOneFrame(`\u0101\0\0\x01x`), false);
+  assert.equal(isOneFrame(""), false);
 });

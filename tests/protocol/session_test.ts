@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { concatBytes, encodeBase64, parseUtf8, utf8 } from "../../lib/base/bytes.ts";
+import { concatBytes, encodeBase64, encodeLatin1, parseUtf8, utf8 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
 import { encodeRequest, REQUEST_TYPES, type RequestType } from "../../lib/protocol/messages.ts";
@@ -330,6 +330,45 @@ test("ServerSession.bufferedBytes counts what belongs to no request yet", () => 
   session.next();
   assert.equal(session.next(), undefined);
   assert.equal(session.bufferedBytes, 7);
+});
+
+test("ServerSession.receiveText() reads what comes whole, in pieces or glued, in the same order", () => {
+  const { seq } = sessionIn("open");
+  // Also one that is not ASCII, and is refused as what it is.
+  const frames = [
+    frameOf(seq, "CERTREQ"),
+    frameOf(seq + 1, "CSR"),
+    encodeFrame(utf8(`{"seq":${seq + 2},"type":"CERTREQ","id":"b\u00f6b"}`)),
+    frameOf(seq + 3, "PROOF"),
+  ].map(encodeLatin1);
+  const whole = frames.join("");
+  const portions = [
+    frames,
+    [whole],
+    [...whole],
+    [`${frames[0]}${frames[1]?.slice(0, 9)}`, `${frames[1]?.slice(9)}`, ...frames.slice(2)],
+    [whole.slice(0, 3), whole.slice(3)],
+  ];
+  const read = portions.map((chunks) => {
+    const { session } = sessionIn("open");
+    const actions: Action[] = [];
+    for (const [i, chunk] of chunks.entries()) {
+      session.receiveText(chunk);
+      if (i % 2 === 1) continue; // two may be held at once
+      for (let action = session.next(); action; action = session.next()) actions.push(action);
+    }
+    for (let action = session.next(); action; action = session.next()) actions.push(action);
+    assert.equal(session.takeConsumedBytes(), whole.length);
+    assert.equal(session.bufferedBytes, 0);
+    return actions;
+  });
+  assert.deepEqual(read[0]?.map((action) => action.do), [
+    "carry-out",
+    "carry-out",
+    "send",
+    "carry-out",
+  ]);
+  for (const actions of read) assert.deepEqual(actions, read[0]);
 });
 
 test("ServerSession.settle() refuses an answer that nobody waits for", () => {
