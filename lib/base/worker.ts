@@ -22,10 +22,12 @@ export const WORKER_ENTRIES = {
 
 export type WorkerName = keyof typeof WORKER_ENTRIES;
 
-export function startWorker(name: WorkerName): Worker {
+export function workerUrl(name: WorkerName): URL {
   const path = IS_BUNDLED ? `./${name}_worker.js` : WORKER_ENTRIES[name];
-  return new Worker(
-    new URL(path, import.meta.url),
-    { env: {}, name } as ConstructorParameters<typeof Worker>[1],
-  );
+  return new URL(path, import.meta.url);
+}
+
+export function startWorker(name: WorkerName): Worker {
+  const options = { env: {}, name } as ConstructorParameters<typeof Worker>[1];
+  return new Worker(workerUrl(name), options);
 }

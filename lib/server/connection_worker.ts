@@ -1,10 +1,12 @@
+/// <reference lib="deno.worker" />
 /**
  * Entry of a connection worker: the only thread that reads what its client sends. It turns bytes into
  * requests and answers into bytes, and asks the directory for everything else. It has no key, no
- * database and no ASN.1, and serves one connection in its life.
+ * database and no ASN.1, and serves one connection in its life. What it imports is loaded anew for each
+ * connection: `node:worker_threads` alone would take longer than everything that is here.
  */
 
-import { type MessagePort, parentPort } from "node:worker_threads";
+import type { MessagePort } from "node:worker_threads";
 import { encodeLatin1 } from "../base/bytes.ts";
 import { kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
 import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
@@ -17,7 +19,8 @@ import type { FromConnection, FromSession, SessionEnd, Settled, ToConnection } f
 /** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
 declare const PKI_FAULTS: boolean | undefined;
 
-const main = parentPort as MessagePort;
+/** The thread itself, as a Web Worker. */
+const main = self as unknown as DedicatedWorkerGlobalScope;
 const session = new ServerSession();
 let directory: MessagePort | undefined;
 /** Nothing more is read: the client broke the protocol, ran out of time, or the server stops. */
@@ -139,7 +142,7 @@ function endSession({ end: { code, message } }: SessionEnd): void {
   finish(new PkiError(kindOfWireCode(code), message));
 }
 
-main.on("message", (message: ToConnection) => {
+main.onmessage = ({ data: message }: MessageEvent<ToConnection>) => {
   if (typeof message === "string") {
     session.receiveText(message);
     return work();
@@ -147,10 +150,10 @@ main.on("message", (message: ToConnection) => {
   switch (message.type) {
     case "start":
       directory = message.directory;
-      directory.on("message", (said: FromSession) => {
-        if ("end" in said) endSession(said);
-        else settle(said);
-      });
+      directory.onmessage = ({ data }: { readonly data: FromSession }) => {
+        if ("end" in data) endSession(data);
+        else settle(data);
+      };
       session.requestsInFlightMax = message.limits.requestsInFlight;
       answersUnreadBytesMax = message.limits.answersUnreadBytes;
       deadlines = new Deadlines(message.limits, performance.now());
@@ -163,4 +166,6 @@ main.on("message", (message: ToConnection) => {
     case "finish":
       return finish();
   }
-});
+};
+
+tell({ type: "ready" });

@@ -41,12 +41,11 @@ import type {
   FromAuthority,
   FromDirectory,
   ToAuthority,
-  ToConnection,
   ToDirectory,
 } from "./ports.ts";
 import { guessAddress } from "./reachable.ts";
 import { Relay } from "./relay.ts";
-import { WorkerPool } from "./worker_pool.ts";
+import { type ConnectionWorker, connectionWorkers, type WorkerPool } from "./worker_pool.ts";
 
 export interface ServerOptions {
   readonly folder: string;
@@ -97,7 +96,7 @@ export class Core {
   readonly #directory: Caller<ToDirectory, FromDirectory>;
   readonly #relays = new Map<number, Relay>();
   readonly #sockets = new Set<Socket>();
-  readonly #pool: WorkerPool;
+  readonly #pool: WorkerPool<ConnectionWorker>;
   #issuing: Certificate;
   #server: TlsServer | undefined;
   #identity: Identity | undefined;
@@ -117,7 +116,7 @@ export class Core {
     );
     this.#directoryWorker = this.#startCritical("directory");
     this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
-    this.#pool = new WorkerPool(this.#limits.workersSpare);
+    this.#pool = connectionWorkers(this.#limits.workersSpare);
   }
 
   #readIssuing(): Certificate {
@@ -427,10 +426,8 @@ export class Core {
     };
     this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
     const worker = this.#pool.take();
-    worker.postMessage(
-      { type: "start", directory: port2, limits: this.#limits } satisfies ToConnection,
-      [port2],
-    );
+    const directory = port2;
+    worker.tell({ type: "start", directory, limits: this.#limits }, [directory]);
     const relay = new Relay({
       socket,
       worker,
@@ -460,7 +457,7 @@ export class Core {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     for (const relay of [...this.#relays.values()]) relay.destroy();
-    await this.#pool.close();
+    this.#pool.close();
     try {
       await this.#directory.ask({ type: "stop" });
     } finally {
@@ -470,7 +467,7 @@ export class Core {
 
   async endWorkers(): Promise<void> {
     this.#isStopping = true;
-    await this.#pool.close();
+    this.#pool.close();
     const workers = [this.#directoryWorker, ...this.#authorityWorkers];
     await Promise.all(workers.map((worker) => worker.terminate()));
   }

@@ -65,6 +65,8 @@ export type ToConnection =
 
 /** A connection worker to the main thread. */
 export type FromConnection =
+  /** It has started. */
+  | { readonly type: "ready" }
   /** Bytes for the client in Latin-1, and how many of those that it was given have been worked on. */
   | { readonly type: "bytes"; readonly text: string; readonly taken: number }
   /** So many have been worked on, and there is nothing for the client yet. */

@@ -4,16 +4,16 @@
  */
 
 import type { TLSSocket } from "node:tls";
-import type { Worker } from "node:worker_threads";
 import { encodeLatin1 } from "../base/bytes.ts";
 import { PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import type { FromConnection, ToConnection } from "./ports.ts";
+import type { ConnectionWorker } from "./worker_pool.ts";
 
 export interface RelayOptions {
   readonly socket: TLSSocket;
-  readonly worker: Worker;
+  readonly worker: ConnectionWorker;
   readonly answersUnreadBytesMax: number;
   /** Called once, when the connection is over and its worker has been ended. */
   readonly onClosed: () => void;
@@ -22,7 +22,7 @@ export interface RelayOptions {
 
 export class Relay {
   readonly #socket: TLSSocket;
-  readonly #worker: Worker;
+  readonly #worker: ConnectionWorker;
   readonly #options: RelayOptions;
   /** Bytes that the worker has and has not worked on. */
   #bytesAhead = 0;
@@ -38,9 +38,11 @@ export class Relay {
     this.#options = options;
     this.#socket = options.socket;
     this.#worker = options.worker;
-    this.#worker.on("message", (message: FromConnection) => this.#fromWorker(message));
-    this.#worker.on("error", (error: Error) => this.#fail(`threw: ${error.message}`));
-    this.#worker.on("exit", () => this.#fail("ended"));
+    this.#worker.listen({
+      onMessage: (message) => this.#fromWorker(message),
+      onThrown: (message) => this.#fail(`threw: ${message}`),
+      onEnded: () => this.#fail("ended"),
+    });
     this.#socket.on("data", (chunk: Uint8Array) => this.#fromSocket(chunk));
     this.#socket.on("drain", () => this.#flow());
     this.#socket.on("error", () => this.#end()); // a client that vanished; nothing to tell it
@@ -60,7 +62,7 @@ export class Relay {
   }
 
   #tell(message: ToConnection): void {
-    this.#worker.postMessage(message);
+    this.#worker.tell(message);
   }
 
   #fromSocket(chunk: Uint8Array): void {
@@ -79,6 +81,8 @@ export class Relay {
       case "taken":
         this.#bytesAhead -= message.taken;
         return this.#flow();
+      case "ready": // it was taken while it was starting
+        return;
       case "pong":
         this.#isAnswering = true;
         return;
@@ -135,9 +139,7 @@ export class Relay {
 
   #stopWorker(): void {
     clearInterval(this.#watchdog);
-    this.#worker.removeAllListeners();
-    this.#worker.on("error", () => {}); // it is being ended; what it throws now matters to nobody
-    void this.#worker.terminate();
+    this.#worker.end();
   }
 
   #end(): void {

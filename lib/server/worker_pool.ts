@@ -1,47 +1,185 @@
-/** Connection workers, started ahead of need and used once. */
+/**
+ * Connection workers, started ahead of need and used once: as many as the arrivals of the last seconds
+ * make likely, one at a time, and never on the way of a connection that was accepted. Which workers, and
+ * what time it is, is said from outside.
+ */
 
-import type { Worker } from "node:worker_threads";
-import { startWorker } from "../base/worker.ts";
+import { LeanWorker } from "../base/lean_worker.ts";
+import type { FromConnection, ToConnection } from "./ports.ts";
 
-export class WorkerPool {
-  readonly #spares: Worker[] = [];
-  #size: number;
+/** Arrivals are counted by the second, and the most of any of these seconds counts. */
+const SECOND_MS = 1000;
+const SECONDS = 10;
+/** Spares are for the arrivals of this time: a worker starts in less, also on a busy machine. */
+const COVERED_MS = 100;
+/** Beyond so many spares (2 MB each) starting them takes a core of its own. */
+const SPARES_MAX = 64;
+/** Between two that are ended since they are not needed any more. */
+const SHRINK_MS = 250;
+/** Until another is started where one could not be: too many files are open, or memory is short. */
+const RETRY_MS = 1000;
+
+/** How many spares are worth having, by when connections came. */
+export class SpareNeed {
+  /** Arrivals in the seconds from `#second` backwards. */
+  readonly #arrivals: number[] = new Array<number>(SECONDS).fill(0);
+  #second = 0;
+
+  arrived(nowMs: number): void {
+    this.#advance(nowMs);
+    this.#arrivals[this.#second % SECONDS]! += 1;
+  }
+
+  wanted(nowMs: number, sparesMin: number): number {
+    this.#advance(nowMs);
+    const likely = Math.ceil(Math.max(...this.#arrivals) * COVERED_MS / SECOND_MS);
+    return Math.max(sparesMin, Math.min(likely, SPARES_MAX));
+  }
+
+  #advance(nowMs: number): void {
+    const second = Math.floor(nowMs / SECOND_MS);
+    const passed = Math.min(second - this.#second, SECONDS);
+    for (let i = 0; i < passed; i++) this.#arrivals[(second - i) % SECONDS] = 0;
+    this.#second = Math.max(second, this.#second);
+  }
+}
+
+export interface WorkerPoolOptions<W> {
+  /**
+   * Starts a worker, which says once that it is ready, or that it has ended by itself; both do not
+   * matter any more once it was taken.
+   */
+  readonly start: (events: { onReady: () => void; onGone: () => void }) => W;
+  readonly end: (worker: W) => void;
+  /** Milliseconds of a clock that only goes on. */
+  readonly nowMs: () => number;
+  /** Does something after so many milliseconds, unless the program ends before. */
+  readonly later: (work: () => void, ms: number) => void;
+}
+
+export class WorkerPool<W> {
+  readonly #options: WorkerPoolOptions<W>;
+  readonly #need = new SpareNeed();
+  /** In the order in which they are taken; the last may still be starting. */
+  readonly #spares: W[] = [];
+  #sparesMin: number;
+  /** The one that is starting, of the spares. */
+  #starting: W | undefined;
+  #started = 0;
+  #isDue = false;
+  #isShrinking = false;
   #isClosed = false;
 
-  constructor(size: number) {
-    this.#size = size;
-    this.#fill();
+  constructor(sparesMin: number, options: WorkerPoolOptions<W>) {
+    this.#options = options;
+    this.#sparesMin = sparesMin;
+    this.#consider(0);
+  }
+
+  /** Workers that wait for a connection. */
+  get spare(): number {
+    return this.#spares.length;
+  }
+
+  /** Workers that were ever started. */
+  get started(): number {
+    return this.#started;
   }
 
   /** A worker that nobody has used; the caller ends it. */
-  take(): Worker {
-    const worker = this.#spares.shift() ?? startWorker("connection");
-    worker.removeAllListeners();
-    setTimeout(() => this.#fill()); // behind what the new connection needs first
+  take(): W {
+    this.#need.arrived(this.#options.nowMs());
+    const worker = this.#spares.shift() ?? this.#start(() => {}, () => {});
+    if (worker === this.#starting) this.#starting = undefined;
+    this.#consider(0); // behind what the new connection needs first
     return worker;
   }
 
-  /** From now on so many are kept; what is too many is used up. */
-  resize(size: number): void {
-    this.#size = size;
-    this.#fill();
+  /** From now on so many are kept at least. */
+  resize(sparesMin: number): void {
+    this.#sparesMin = sparesMin;
+    this.#consider(0);
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true;
-    await Promise.all(this.#spares.splice(0).map((worker) => worker.terminate()));
+    for (const worker of this.#spares.splice(0)) this.#options.end(worker);
   }
 
+  #wanted(): number {
+    return this.#need.wanted(this.#options.nowMs(), this.#sparesMin);
+  }
+
+  #start(onReady: (worker: W) => void, onGone: (worker: W) => void): W {
+    this.#started++;
+    const worker: W = this.#options.start({
+      onReady: () => onReady(worker),
+      onGone: () => onGone(worker),
+    });
+    return worker;
+  }
+
+  #consider(ms: number): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    this.#options.later(() => {
+      this.#isDue = false;
+      if (this.#isClosed) return;
+      this.#fill();
+      this.#shrinkLater();
+    }, ms);
+  }
+
+  /** Starts one, if one is missing and none is starting. */
   #fill(): void {
-    while (!this.#isClosed && this.#spares.length < this.#size) {
-      const worker = startWorker("connection");
-      const drop = () => {
+    if (this.#starting !== undefined || this.#spares.length >= this.#wanted()) return;
+    const isOver = (worker: W) => {
+      if (worker === this.#starting) this.#starting = undefined;
+    };
+    try {
+      this.#starting = this.#start((worker) => {
+        isOver(worker);
+        this.#consider(0);
+      }, (worker) => {
+        isOver(worker);
         const at = this.#spares.indexOf(worker);
         if (at >= 0) this.#spares.splice(at, 1);
-      };
-      worker.on("error", drop);
-      worker.on("exit", drop);
-      this.#spares.push(worker);
+        this.#consider(RETRY_MS);
+      });
+      this.#spares.push(this.#starting);
+    } catch {
+      this.#consider(RETRY_MS); // whoever needs one meanwhile hears why there is none
     }
   }
+
+  #shrinkLater(): void {
+    if (this.#isShrinking || this.#spares.length <= this.#sparesMin) return;
+    this.#isShrinking = true;
+    this.#options.later(() => {
+      this.#isShrinking = false;
+      if (this.#isClosed) return;
+      if (this.#spares.length > this.#wanted()) {
+        const worker = this.#spares.pop() as W;
+        if (worker === this.#starting) this.#starting = undefined;
+        this.#options.end(worker);
+      }
+      this.#shrinkLater();
+    }, SHRINK_MS);
+  }
+}
+
+export type ConnectionWorker = LeanWorker<ToConnection, FromConnection>;
+
+/** A pool of connection workers. */
+export function connectionWorkers(sparesMin: number): WorkerPool<ConnectionWorker> {
+  return new WorkerPool(sparesMin, {
+    start: ({ onReady, onGone }) => {
+      const worker: ConnectionWorker = new LeanWorker("connection");
+      worker.listen({ onMessage: onReady, onThrown: onGone, onEnded: onGone });
+      return worker;
+    },
+    end: (worker) => worker.end(),
+    nowMs: () => performance.now(),
+    later: (work, ms) => void setTimeout(work, ms),
+  });
 }

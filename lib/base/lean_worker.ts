@@ -1,0 +1,53 @@
+/**
+ * Workers of which many are started, each for a short life: Web Workers, which start in less than half
+ * of the time that the workers of `node:worker_threads` take, and their entries import none of that
+ * module, which costs as much again. They have messages and an end, and no streams.
+ */
+
+import type { MessagePort } from "node:worker_threads";
+import { type WorkerName, workerUrl } from "./worker.ts";
+
+export interface LeanWorkerHandlers<Said> {
+  readonly onMessage: (message: Said) => void;
+  /** Something in it was not caught; it ends. */
+  readonly onThrown: (message: string) => void;
+  /** It has ended by itself. Deno does not tell. */
+  readonly onEnded: () => void;
+}
+
+export class LeanWorker<Told, Said> {
+  readonly #worker: Worker;
+  #handlers: LeanWorkerHandlers<Said> | undefined;
+
+  constructor(name: WorkerName) {
+    // With an empty environment, which is the engine's option and not the standard's.
+    const options: WorkerOptions & { readonly env: object } = { type: "module", name, env: {} };
+    this.#worker = new Worker(workerUrl(name), options);
+    this.#worker.onmessage = ({ data }: MessageEvent<Said>) => this.#handlers?.onMessage(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // else the program ends
+      this.#handlers?.onThrown(thrownIn(event.message));
+    };
+    this.#worker.addEventListener("close", () => this.#handlers?.onEnded());
+  }
+
+  /** From now on these hear of it, and those before do not. */
+  listen(handlers: LeanWorkerHandlers<Said>): void {
+    this.#handlers = handlers;
+  }
+
+  tell(message: Told, ports: readonly MessagePort[] = []): void {
+    this.#worker.postMessage(message, ports as unknown as Transferable[]);
+  }
+
+  /** Ends it now, whatever it does; nothing more is heard of it. */
+  end(): void {
+    this.#handlers = undefined;
+    this.#worker.terminate();
+  }
+}
+
+/** What was thrown: the engine tells of it with the lines of source around it. */
+function thrownIn(message: string): string {
+  return /^(?:\w*error|uncaught \w+): (.*)$/im.exec(message)?.[1] ?? message;
+}
