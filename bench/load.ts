@@ -26,7 +26,7 @@ import { generatePrivateKey } from "../lib/x509/keys.ts";
 import { makeCsr } from "../lib/x509/make_csr.ts";
 import { serverDns } from "../lib/x509/names.ts";
 import { parsePemBlock } from "../lib/x509/pem.ts";
-import { cpuSeconds } from "./server.ts";
+import { cpuSince, cpuTimes } from "./cpu.ts";
 
 export interface LoadOptions {
   readonly port: number;
@@ -192,41 +192,6 @@ async function judge(users: readonly User[], records: readonly Answers[]): Promi
   return judged;
 }
 
-interface CpuTime {
-  readonly name: string;
-  readonly microseconds: number;
-}
-
-/** CPU time of a process so far (Linux): by thread, and of all of them, those that ended too. */
-function cpuTimes(pid: number): { threads: Map<string, CpuTime>; microseconds: number } {
-  const folder = `/proc/${pid}/task`;
-  const threads = new Map<string, CpuTime>();
-  if (!fs.existsSync(folder)) return { threads, microseconds: 0 };
-  for (const thread of fs.readdirSync(folder)) {
-    try {
-      const name = fs.readFileSync(`${folder}/${thread}/comm`, "utf8").trim();
-      const [ns = ""] = fs.readFileSync(`${folder}/${thread}/schedstat`, "utf8").split(" ");
-      threads.set(thread, { name, microseconds: Number(ns) / 1000 });
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return { threads, microseconds: cpuSeconds(pid) * 1e6 };
-}
-
-/** What the server used for each answer, by the names of its threads. */
-function serverCost(before: ReturnType<typeof cpuTimes>, answers: number) {
-  const cost: { [thread: string]: number } = {};
-  const now = cpuTimes(options.pid);
-  let ended = now.microseconds - before.microseconds;
-  for (const [thread, { name, microseconds }] of now.threads) {
-    const used = microseconds - (before.threads.get(thread)?.microseconds ?? 0);
-    cost[name] = (cost[name] ?? 0) + used / answers;
-    ended -= used;
-  }
-  return { ...cost, "threads that ended": Math.max(0, ended / answers) };
-}
-
 const users: User[] = [];
 for (let i = 0; i < options.clients; i++) users.push(await openUser(`user${i}`));
 const fromMs = performance.now() + options.warmUpSeconds * 1000;
@@ -238,7 +203,7 @@ const serverBefore = cpuTimes(options.pid);
 const records = await Promise.all(running);
 const { user: userUs, system: systemUs } = process.cpuUsage(before);
 const answers = records.reduce((sum, record) => sum + record.latenciesMs.length, 0);
-const serverMicroseconds = serverCost(serverBefore, answers);
+const serverMicroseconds = cpuSince(options.pid, serverBefore, answers);
 const latenciesMs = records.flatMap((record) => record.latenciesMs).sort((a, b) => a - b);
 const quantile = (q: number) => latenciesMs[Math.floor(latenciesMs.length * q)] ?? NaN;
 const result: LoadResult = {

@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|first|issue|lookup|login|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|first|issue|lookup|login|visits|held|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -19,6 +19,7 @@ import { benchPipe } from "./pipe.ts";
 import { benchRevoke } from "./revoke.ts";
 import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
 import { measureStart } from "./startup.ts";
+import { benchHeld, benchVisits } from "./visits.ts";
 
 function show(what: string, figures: string): void {
   console.log(`${what.padEnd(34)} ${figures}`);
@@ -121,6 +122,8 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   issue: benchIssue,
   lookup: benchLookup,
   login: benchLogin,
+  visits: () => benchVisits(show),
+  held: () => benchHeld(show),
   means: () => benchMeans(show),
   guess: () => benchGuess(show),
   pipe: () => benchPipe(show),

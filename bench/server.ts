@@ -22,9 +22,10 @@ export interface BenchServer {
   stop(): Promise<void>;
 }
 
-export async function startBenchServer(): Promise<BenchServer> {
+/** @param args more of the command line of `serve` */
+export async function startBenchServer(args: readonly string[] = []): Promise<BenchServer> {
   const folder = fs.mkdtempSync(join(tmpdir(), "pki-bench-"));
-  const child = spawn(PKI, ["serve", "--port", "0", "--json", "--quiet"], {
+  const child = spawn(PKI, ["serve", "--port", "0", "--json", "--quiet", ...args], {
     env: { PKI_HOME: folder, PATH: process.env["PATH"] ?? "" },
     stdio: ["ignore", "pipe", "inherit"],
   });
