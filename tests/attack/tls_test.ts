@@ -1,0 +1,16 @@
+/** Attacks on TLS, slow clients and floods, on a server that serves others all the while. */
+
+import { test } from "node:test";
+import { FLOODS } from "./floods.ts";
+import { attack, underAttack } from "./scene.ts";
+import { SLOW_CLIENTS, SLOW_LIMITS } from "./slow_clients.ts";
+import { TLS_ATTACKS } from "./tls_attacks.ts";
+
+test("slow clients, floods and broken TLS: each is ended, others are served, all is given back", () =>
+  underAttack({ settings: { limits: SLOW_LIMITS }, peakMiBMax: 800 }, async (scene) => {
+    await Promise.all([
+      attack(scene, SLOW_CLIENTS, { atOnce: SLOW_CLIENTS.length }),
+      attack(scene, TLS_ATTACKS),
+    ]);
+    await attack(scene, FLOODS, { atOnce: FLOODS.length });
+  }));
