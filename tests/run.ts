@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { TEMPLATES } from "./e2e/template.ts";
 
 const ROOT = join(import.meta.dirname ?? ".", "..");
 const DENO = process.execPath;
@@ -103,6 +104,8 @@ installTools();
 step("format, lint, types", DENO, ["task", "--quiet", "check"]);
 step("build", DENO, ["task", "--quiet", "build"]);
 step("build with faults, for tests", DENO, ["task", "--quiet", "build", "--faults"]);
+
+fs.rmSync(join(ROOT, TEMPLATES), { recursive: true, force: true });
 
 console.log("== tests");
 const report = join(fs.mkdtempSync(join(ROOT, ".test-")), "report.xml");

@@ -16,7 +16,10 @@ import { decryptPrivateKey } from "../../lib/x509/keys.ts";
 import { encodeCertificatesPem } from "../../lib/x509/pem.ts";
 import { encodePkcs12 } from "../../lib/x509/pkcs12.ts";
 import { draftUser, makeTestCa, makeUser, NOW_MS, signDraft } from "../fakes/ca.ts";
+import { encryptCheaply } from "../fakes/cheap_key.ts";
 import { inHome } from "./temporary_home.ts";
+
+encryptCheaply();
 
 const CA = await makeTestCa();
 const OTHER_CA = await makeTestCa();

@@ -14,10 +14,7 @@ function digest(bytes: Uint8Array): string {
 }
 
 async function withPeers(world: World): Promise<void> {
-  await world.serve();
-  for (const id of ["alice", "bob", "carol"]) {
-    await world.ok(id, ["csr", "--register", "--no-publish"]);
-  }
+  await world.withUsers("alice", "bob", "carol");
 }
 
 /** Alice serves with this program. */

@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { cheapenHome, copyHome, moveServer } from "./template.ts";
 
 export const ROOT = join(import.meta.dirname ?? ".", "..", "..");
 export const PKI = join(ROOT, "pki");
@@ -24,6 +25,9 @@ export const PASSWORDS: Readonly<Record<string, string>> = {
   bob: "bob keeps seven blue batteries",
   carol: "carol staples clouds at noon",
 };
+
+/** Options of `serve` that say how a new data folder is set up. */
+const SETS_UP = new Set(["--data", "--domain", "--passphrase-file"]);
 
 export interface Finished {
   /** `null` if a signal ended it. */
@@ -154,6 +158,11 @@ export interface RunOptions {
   readonly within?: readonly string[];
 }
 
+/** A user who is certified, and not in the directory. */
+export interface Unpublished {
+  readonly unpublished: string;
+}
+
 export interface Served {
   readonly running: Running;
   readonly port: number;
@@ -226,9 +235,14 @@ export class World {
     return finished;
   }
 
-  /** Starts `pki serve` on a free port and waits until it is ready. */
+  /**
+   * Starts `pki serve` on a free port and waits until it is ready. In a home that is not there yet, and
+   * where no option says how it is set up, that is the first start on a folder of `pki init`.
+   */
   async serve(args: readonly string[] = [], options: RunOptions = {}): Promise<Served> {
     this.#server = undefined;
+    const isPlain = options.env === undefined && !args.some((arg) => SETS_UP.has(arg));
+    if (isPlain && !fs.existsSync(this.home)) await this.#copyHome([]);
     const running = this.start(["serve", "--port", "0", "--json", ...args], options);
     const [line] = await running.waitFor(/^\{"event":"ready".*\}$/m);
     const { port, fingerprint } = JSON.parse(line) as { port: number; fingerprint: string };
@@ -236,10 +250,52 @@ export class World {
     return this.#server;
   }
 
-  /** A server, and these users registered, certified and published. */
-  async withUsers(...ids: readonly string[]): Promise<void> {
-    await this.serve();
-    for (const id of ids) await this.ok(id, ["csr", "--register"]);
+  /** A server, and these users registered, certified and, unless it is said otherwise, published. */
+  async withUsers(...users: readonly (string | Unpublished)[]): Promise<void> {
+    if (fs.existsSync(this.home)) {
+      await this.serve();
+      await this.#register(users);
+      return;
+    }
+    await this.#copyHome(users);
+    const { port } = await this.serve();
+    moveServer(this.home, `localhost:${port}`);
+  }
+
+  async #register(users: readonly (string | Unpublished)[]): Promise<void> {
+    for (const user of users) {
+      if (typeof user === "string") await this.ok(user, ["csr", "--register"]);
+      else await this.ok(user.unpublished, ["csr", "--register", "--no-publish"]);
+    }
+  }
+
+  /** Takes a copy of a home with a data folder and these users. */
+  async #copyHome(users: readonly (string | Unpublished)[]): Promise<void> {
+    const names = users.map((user) => typeof user === "string" ? user : `no-${user.unpublished}`);
+    await copyHome({
+      program: PKI,
+      name: ["home", ...names].join("-"),
+      make: (home) => World.#makeHome(home, users),
+      to: this.home,
+    });
+  }
+
+  /** Makes what is copied. */
+  static async #makeHome(home: string, users: readonly (string | Unpublished)[]): Promise<void> {
+    await inWorld(async (world) => {
+      if (users.length === 0) {
+        const { code, stderr } = await world.run(["init"]);
+        assert.equal(code, 0, stderr);
+      } else {
+        const { running } = await world.serve();
+        await world.#register(users);
+        assert.equal((await running.end()).code, 0);
+        // Of its end alone: a server that has just certified people has none.
+        fs.rmSync(join(world.home, "server", "state.db"));
+      }
+      await cheapenHome(world.home, PASSWORDS);
+      fs.cpSync(world.home, home, { recursive: true, preserveTimestamps: true });
+    });
   }
 
   /** Starts `pki listen` on a free port and waits until it listens. */

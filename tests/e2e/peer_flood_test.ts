@@ -94,8 +94,7 @@ async function flood(
 
 test("a flood of any kind takes no memory, and is no reason to stop listening", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await world.ok("alice", ["csr", "--register", "--no-publish"]);
+    await world.withUsers("alice");
     const forge = await Forge.ofServer(world);
     const mallory = await forge.user("mallory");
     const { running, port } = await world.listen("alice");
@@ -134,8 +133,7 @@ async function drip(peer: RawPeer): Promise<void> {
 
 test("a flood takes no memory of a caller either", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await world.ok("alice", ["csr", "--register", "--no-publish"]);
+    await world.withUsers("alice");
     const mallory = await (await Forge.ofServer(world)).user("mallory");
     for (const row of FLOODS.filter(({ drop }) => drop[4] === TYPE.text)) {
       const peaks: number[] = [];
@@ -158,10 +156,7 @@ test("a flood takes no memory of a caller either", () =>
 
 test("callers who never go on keep nobody out, and are not waited for without end", () =>
   inWorld(async (world) => {
-    await world.serve();
-    for (const id of ["alice", "bob"]) {
-      await world.ok(id, ["csr", "--register", "--no-publish"]);
-    }
+    await world.withUsers("alice", "bob");
     const forge = await Forge.ofServer(world);
     const mallory = await forge.user("mallory");
     const { running, port } = await world.listen("alice");

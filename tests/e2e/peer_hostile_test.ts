@@ -4,12 +4,10 @@
  */
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { test } from "node:test";
 import { concatBytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
 import { type Credential, Forge } from "./forge.ts";
-import { cheapenKey } from "../fakes/cheap_key.ts";
-import { type Finished, inWorld, PASSWORDS, type World } from "./harness.ts";
+import { type Finished, inWorld, type World } from "./harness.ts";
 import {
   callAs,
   control,
@@ -801,11 +799,7 @@ part("whoever waits for a listener that ends hears so", async (world, mallory) =
 
 test("a peer with bad manners", (t) =>
   inWorld(async (world) => {
-    await world.serve();
-    for (const id of ["alice", "bob"]) {
-      await world.ok(id, ["csr", "--register", "--no-publish"]);
-      await cheapenKey(join(world.home, "ids", id, "key.pem"), PASSWORDS[id] ?? "");
-    }
+    await world.withUsers("alice", "bob");
     const mallory = await (await Forge.ofServer(world)).user("mallory");
     for (const [name, body] of PARTS) await t.test(name, () => body(world, mallory));
   }));

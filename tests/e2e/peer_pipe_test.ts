@@ -19,12 +19,6 @@ function digest(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** A server, and these users with certificates. */
-async function withPeers(world: World, ...ids: readonly string[]): Promise<void> {
-  await world.serve();
-  for (const id of ids) await world.ok(id, ["csr", "--register", "--no-publish"]);
-}
-
 /** The events that a listener with `--json` has told so far. */
 function eventsOf(running: Running): readonly string[] {
   return running.stderr.split("\n").filter((line) => line.startsWith("{"))
@@ -56,7 +50,7 @@ async function startConversation(
 
 test("20 MB each way at the same time arrive byte for byte", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const [fromAlice, fromBob] = [randomBytes(MANY), randomBytes(MANY + 1)];
     const listener = await world.listen("alice", ["--once"], { input: fromAlice });
     const called = await world.as("bob", ["connect", `localhost:${listener.port}`], {
@@ -71,7 +65,7 @@ test("20 MB each way at the same time arrive byte for byte", () =>
 
 test("one direction only, and none", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const bytes = randomBytes(MANY);
     const nothing = new Uint8Array();
     for (const [fromAlice, fromBob] of [[bytes, nothing], [nothing, bytes], [nothing, nothing]]) {
@@ -89,7 +83,7 @@ test("one direction only, and none", () =>
 
 test("bytes that are no text pass unchanged", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const every = Uint8Array.from({ length: 1024 }, (_, i) => i % 256);
     const broken = Uint8Array.of(0, 0xff, 0xfe, 0xc3, 0x28, 0x0d, 0x0a, 0x1b, 0x5b, 0, 0xed, 0xa0);
     const listener = await world.listen("alice", ["--once"], { input: every });
@@ -137,7 +131,7 @@ async function readSlowly(child: ChildProcess, portion: number): Promise<string>
 
 test("a slow reader of stdout gets everything, on both sides", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const start = (id: string, args: readonly string[], input: Uint8Array) => {
       const child = spawn(PKI, [
         ...args,
@@ -178,7 +172,7 @@ test("a slow reader of stdout gets everything, on both sides", () =>
 
 test("a caller that is killed is a cut line", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const { listener, caller } = await startConversation(world);
     await caller.end("SIGKILL");
     const listened = await listener.finished;
@@ -189,7 +183,7 @@ test("a caller that is killed is a cut line", () =>
 
 test("a listener that is killed is a cut line", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const { listener, caller } = await startConversation(world);
     await listener.end("SIGKILL");
     const called = await caller.finished;
@@ -200,7 +194,7 @@ test("a listener that is killed is a cut line", () =>
 
 test("a peer that is killed while much is on its way is a cut line", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     for (const victim of ["caller", "listener"] as const) {
       const bytes = randomBytes(4 * MANY);
       const listener = await world.listen("alice", ["--once"], { input: bytes });
@@ -223,7 +217,7 @@ test("a peer that is killed while much is on its way is a cut line", () =>
 
 test("a listener goes back to listening after success, after a cut, and serves the next", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob", "carol");
+    await world.withUsers("alice", "bob", "carol");
     const { running, port } = await world.listen("alice", [], { input: "once only" });
     const where = `127.0.0.1:${port}`;
     const first = await world.ok("bob", ["connect", where], { input: "1" });
@@ -256,7 +250,7 @@ test("a listener goes back to listening after success, after a cut, and serves t
 
 test("what stdin holds goes to the peer of the moment", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob", "carol");
+    await world.withUsers("alice", "bob", "carol");
     const { running, port } = await world.listen("alice", [], { keepStdin: true });
     const where = `127.0.0.1:${port}`;
     running.child.stdin?.write("early\n");
@@ -279,7 +273,7 @@ test("what stdin holds goes to the peer of the moment", () =>
 
 test("roles can change from one conversation to the next", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     for (const [waits, calls] of [["alice", "bob"], ["bob", "alice"], ["alice", "bob"]]) {
       assert.ok(waits && calls);
       const listener = await world.listen(waits, ["--once"], { input: `from ${waits}` });
@@ -295,7 +289,7 @@ test("roles can change from one conversation to the next", () =>
 
 test("a second caller hears that the listener is busy, and the first is not disturbed", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob", "carol");
+    await world.withUsers("alice", "bob", "carol");
     const { listener, port, caller } = await startConversation(world, { listen: [] });
     for (let i = 0; i < 2; i++) {
       const busy = await world.as("carol", ["connect", `127.0.0.1:${port}`], { input: "me too" });
@@ -327,7 +321,7 @@ async function stopReading(reader: Running, writer: Running): Promise<void> {
 
 test("output that nobody reads any more is a failure on both sides", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     for (const role of ["caller", "listener"] as const) {
       const { listener, caller } = await startConversation(world);
       const [reader, writer] = role === "caller" ? [caller, listener] : [listener, caller];
@@ -346,7 +340,7 @@ test("output that nobody reads any more is a failure on both sides", () =>
 
 test("each direction ends by itself: whoever reads stdout sees the end while stdin goes on", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     for (const first of ["caller", "listener"] as const) {
       const { listener, caller } = await startConversation(world);
       const [done, other] = first === "caller" ? [caller, listener] : [listener, caller];
@@ -369,7 +363,7 @@ test("each direction ends by itself: whoever reads stdout sees the end while std
 
 test("a peer that stands still is taken for dead in the time that was set, a blocked one is not", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const patient = ["--once", "--dead-after", "1h"];
     for (const hasty of ["caller", "listener"] as const) {
       const args = {
@@ -414,7 +408,7 @@ test("a peer that stands still is taken for dead in the time that was set, a blo
 
 test("an interrupted side ends with 130, and the other knows that it was cut", () =>
   inWorld(async (world) => {
-    await withPeers(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     for (const role of ["caller", "listener"] as const) {
       const { listener, caller } = await startConversation(world);
       const [stopped, left] = role === "caller" ? [caller, listener] : [listener, caller];

@@ -32,12 +32,6 @@ function statusIn(stderr: string): unknown {
   return eventsIn(stderr).find(({ event }) => event === "connected")?.["status"];
 }
 
-/** A server, and these users with certificates that nobody has published. */
-async function withCertified(world: World, ...ids: readonly string[]): Promise<void> {
-  await world.serve();
-  for (const id of ids) await world.ok(id, ["csr", "--register", "--no-publish"]);
-}
-
 /** A user takes back the own certificate. */
 async function revoke(world: World, id: string, { leaf }: Credential): Promise<void> {
   await withClient(RawClient.loggedIn(world, id), async (client) => {
@@ -47,7 +41,7 @@ async function revoke(world: World, id: string, { leaf }: Credential): Promise<v
 
 test("one side that reaches the server is enough, whichever it is", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const rows = [
       { listener: [], caller: [], bob: "stapled", alice: "stapled" },
       { listener: NOWHERE, caller: [], bob: "stapled", alice: "fetched" },
@@ -73,7 +67,7 @@ test("one side that reaches the server is enough, whichever it is", () =>
 
 test("people are told that peers have to ask the server themselves, but not with --quiet", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const { port } = await world.listen("alice");
     const call = (...flags: readonly string[]) =>
       world.ok("bob", ["connect", `localhost:${port}`, ...NOWHERE, ...flags], { input: "" });
@@ -84,7 +78,7 @@ test("people are told that peers have to ask the server themselves, but not with
 
 test("where no side reaches the server each refuses, unless --offline says otherwise", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     await world.server.running.end();
     const listener = await world.listen("alice");
     const call = (port: number, ...flags: readonly string[]) =>
@@ -147,7 +141,7 @@ async function listenSilently(): Promise<{ server: Server; port: number; calls: 
 
 test("with --offline no server is asked", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const { server, port, calls } = await listenSilently();
     const flags = ["--offline", "--server", `127.0.0.1:${port}`];
     const listener = await world.listen("alice", ["--once", ...flags]);
@@ -159,7 +153,7 @@ test("with --offline no server is asked", () =>
 
 test("a server that does not answer is given up in time", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const { server, port, calls } = await listenSilently();
     const listener = await world.listen("alice", ["--once"]);
     const called = await world.ok("bob", [
@@ -173,7 +167,7 @@ test("a server that does not answer is given up in time", () =>
 
 test("a revoked peer is refused, and knows why", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const forge = await Forge.ofServer(world);
     const bob = await forge.registered(world, "bob");
     const { running, port } = await world.listen("alice");
@@ -255,7 +249,7 @@ const NOT_KNOWN = /^cannot trust certificate: whether it was revoked is not know
 
 test("a listener takes no status for good but the CA's own, fresh, of this certificate", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const forge = await Forge.ofServer(world);
     const online = await world.listen("alice");
     const alone = await world.listen("alice", NOWHERE);
@@ -303,7 +297,7 @@ test("a listener takes no status for good but the CA's own, fresh, of this certi
 
 test("a caller tells nothing to a listener of whom nobody says that it is not revoked", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice");
+    await world.withUsers("alice");
     const forge = await Forge.ofServer(world);
     const mallory = await forge.user("mallory");
     const rows = [
@@ -333,7 +327,7 @@ test("a caller tells nothing to a listener of whom nobody says that it is not re
 
 test("openssl believes what a peer staples", needs("openssl"), () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const forge = await Forge.ofServer(world);
     const { port } = await world.listen("alice");
     const peer = await callAs(await forge.registered(world, "bob"), port);
@@ -357,7 +351,7 @@ test("openssl believes what a peer staples", needs("openssl"), () =>
 
 test("a listener shows its status as soon as the server is back, and ends if it is revoked", () =>
   inWorld(async (world) => {
-    await withCertified(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const forge = await Forge.ofServer(world);
     const alice = await forge.registered(world, "alice");
     const bob = await forge.registered(world, "bob");

@@ -53,8 +53,7 @@ test(
   needs("tmux"),
   (t) =>
     inWorld(async (world) => {
-      await world.serve();
-      await world.ok("alice", ["csr", "--register", "--no-publish"]);
+      await world.withUsers("alice");
       const mallory = await (await Forge.ofServer(world)).user("mallory");
       const transcript = world.path("alice.jsonl");
       const { terminal, port } = await listenAt(world, "alice", ["--transcript", transcript]);

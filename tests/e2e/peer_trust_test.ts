@@ -31,8 +31,7 @@ function passwordOf(id: string): string {
 
 test("openssl is a peer like any other", needs("openssl"), () =>
   inWorld(async (world) => {
-    await world.serve();
-    await certify(world, "alice");
+    await world.withUsers("alice");
     const forge = await Forge.ofServer(world);
     const bob = await forge.user("bob");
     const listener = await world.listen("alice", ["--once"], { input: "from alice" });
@@ -142,8 +141,7 @@ test(
   needs("openssl"),
   () =>
     inWorld(async (world) => {
-      await world.serve();
-      await certify(world, "alice");
+      await world.withUsers("alice");
       const forge = await Forge.ofServer(world);
       const listener = await world.listen("alice", [], { input: "from alice" });
       const { port } = listener;
@@ -173,8 +171,7 @@ test(
 
 test("a caller tells nothing to a listener whom it cannot trust", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await certify(world, "alice");
+    await world.withUsers("alice");
     const forge = await Forge.ofServer(world);
     const rows = await badCredentials(world, forge);
     for (const { name, credential, says } of rows) {
@@ -201,8 +198,7 @@ test("a caller tells nothing to a listener whom it cannot trust", () =>
 
 test("--expect refuses another user, whose certificate is good", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await certify(world, "alice", "bob");
+    await world.withUsers("alice", "bob");
     const forge = await Forge.ofServer(world);
     const listener = await RawListener.start(await forge.user("mallory"), (peer) => {
       peer.send(control(peer.hello), control(REVEAL), control(READY));
@@ -230,8 +226,7 @@ test("--expect refuses another user, whose certificate is good", () =>
 
 test("--allow turns away whom it does not name", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await certify(world, "alice", "bob", "carol");
+    await world.withUsers("alice", "bob", "carol");
     const listener = await world.listen("alice", ["--allow", "carol,dora", "--once"]);
     const where = `127.0.0.1:${listener.port}`;
     const refused = await world.as("bob", ["connect", where], { input: "from bob" });
@@ -253,8 +248,7 @@ async function listenAt(world: World, id: string, port: number): Promise<Running
 
 test("who answered at an address is remembered", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await certify(world, "alice", "bob", "carol");
+    await world.withUsers("alice", "bob", "carol");
     const first = await world.listen("alice", ["--once"]);
     const where = `localhost:${first.port}`;
     const call = (...more: readonly string[]) =>
@@ -453,8 +447,7 @@ test(
   needs("openssl"),
   () =>
     inWorld(async (world) => {
-      await world.serve();
-      await certify(world, "alice");
+      await world.withUsers("alice");
       const forge = await Forge.ofServer(world);
       const bob = await forge.user("bob");
       const listener = await world.listen("alice", ["--once"], { input: "from alice" });
@@ -500,8 +493,7 @@ test(
   needs("openssl"),
   () =>
     inWorld(async (world) => {
-      await world.serve();
-      await certify(world, "alice");
+      await world.withUsers("alice");
       const forge = await Forge.ofServer(world);
       const bob = await forge.user("bob");
       const call = (port: number) =>
@@ -552,8 +544,7 @@ test(
 
 test("a TLS session is never resumed", needs("openssl"), () =>
   inWorld(async (world) => {
-    await world.serve();
-    await certify(world, "alice");
+    await world.withUsers("alice");
     const forge = await Forge.ofServer(world);
     const listener = await world.listen("alice", [], { input: "from alice" });
     const { port } = listener;

@@ -38,8 +38,7 @@ async function inAlicesWorld(
   program?: string,
 ): Promise<void> {
   await inWorld(async (world) => {
-    await world.withUsers("alice");
-    await world.ok("bob", ["csr", "--register", "--no-publish"]);
+    await world.withUsers("alice", { unpublished: "bob" });
     await body(world);
   }, program);
 }

@@ -17,8 +17,7 @@ import { inTerminal } from "./terminal.ts";
 /** Alice is published, bob is certified. */
 async function inAlicesWorld(body: (world: World) => Promise<void>): Promise<void> {
   await inWorld(async (world) => {
-    await world.withUsers("alice");
-    await world.ok("bob", ["csr", "--register", "--no-publish"]);
+    await world.withUsers("alice", { unpublished: "bob" });
     await body(world);
   });
 }

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { inWorld, PKI, PKI_FAULTS, type World } from "./harness.ts";
-import { RawClient, withClient } from "./raw_client.ts";
+import { type RawClient, withClient } from "./raw_client.ts";
 
 /** What a lookup of this id does to a connection's worker, and what the server's operator hears. */
 const FAULTS: Readonly<Record<string, RegExp>> = {
@@ -11,6 +12,9 @@ const FAULTS: Readonly<Record<string, RegExp>> = {
   "fault-exit": /a connection worker ended; its connection was closed/,
   "fault-hang": /a connection worker does not answer; its connection was closed/,
 };
+
+/** Between two lookups: each is to see whether the server still answers, not how fast. */
+const LOOKUP_MS = 20;
 
 /** Looks something up, again and again, until `until` has settled; returns how often. */
 async function useMeanwhile(client: RawClient, until: Promise<unknown>): Promise<number> {
@@ -20,6 +24,7 @@ async function useMeanwhile(client: RawClient, until: Promise<unknown>): Promise
   while (!isOver) {
     await client.ok("CERTREQ", { id: "alice" });
     count++;
+    await new Promise((resolve) => setTimeout(resolve, LOOKUP_MS));
   }
   return count;
 }
@@ -28,9 +33,10 @@ for (const [id, warning] of Object.entries(FAULTS)) {
   test(`${id} ends its own connection with an error, and no other notices`, () =>
     inWorld(async (world) => {
       await world.withUsers("alice");
+      await registerCheaply(world, "dora");
       const { running } = world.server;
-      const bystander = await RawClient.loggedIn(world, "alice");
-      await withClient(RawClient.loggedIn(world, "alice"), async (client) => {
+      const bystander = await loggedInCheaply(world, "dora");
+      await withClient(loggedInCheaply(world, "dora"), async (client) => {
         client.say("CERTREQ", { id });
         const ended = client.rest();
         const used = await useMeanwhile(bystander, ended);
@@ -53,11 +59,12 @@ for (const [id, warning] of Object.entries(FAULTS)) {
 test("connections whose workers fail do not use up the places of others", () =>
   inWorld(async (world) => {
     await world.withUsers("alice");
+    await registerCheaply(world, "dora");
     await world.server.running.end();
     await world.serve(["--max-connections", "2"]);
-    const bystander = await RawClient.loggedIn(world, "alice");
+    const bystander = await loggedInCheaply(world, "dora");
     for (const id of ["fault-throw", "fault-exit", "fault-throw", "fault-exit"]) {
-      await withClient(RawClient.loggedIn(world, "alice"), async (client) => {
+      await withClient(loggedInCheaply(world, "dora"), async (client) => {
         client.say("CERTREQ", { id });
         assert.deepEqual((await client.rest()).filter(({ seq }) => seq === 0).length, 1);
       });
@@ -68,8 +75,9 @@ test("connections whose workers fail do not use up the places of others", () =>
 
 test("the shipped executable looks these ids up like any other", () =>
   inWorld(async (world) => {
-    await world.withUsers("alice");
-    await withClient(RawClient.loggedIn(world, "alice"), async (client) => {
+    await world.serve();
+    await registerCheaply(world, "dora");
+    await withClient(loggedInCheaply(world, "dora"), async (client) => {
       for (const id of [...Object.keys(FAULTS), "fault-directory"]) {
         await client.refused("NOT_FOUND", "CERTREQ", { id });
       }

@@ -17,6 +17,7 @@ import {
   untilRead,
   type World,
 } from "./harness.ts";
+import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { publish } from "./publish.ts";
 import { type Message, RawClient, withClient } from "./raw_client.ts";
 
@@ -129,7 +130,7 @@ interface Issued {
 
 /** Has certificates issued and published until the server is gone; keeps what was acknowledged. */
 async function useServer(client: RawClient, acknowledged: Issued[]): Promise<void> {
-  const csr = encodeBase64(await makeCsr(key, "alice"));
+  const csr = encodeBase64(await makeCsr(key, "dora"));
   for (;;) {
     const { certificate, index } = await client.ok("CSR", { csr });
     acknowledged.push({ certificate: String(certificate), index: Number(index) });
@@ -140,7 +141,7 @@ async function useServer(client: RawClient, acknowledged: Issued[]): Promise<voi
 }
 
 async function checkLogged(world: World, acknowledged: readonly Issued[]): Promise<void> {
-  await withClient(RawClient.loggedIn(world, "alice"), async (client) => {
+  await withClient(loggedInCheaply(world, "dora"), async (client) => {
     for (const { certificate, index } of acknowledged) {
       const { leaf } = await client.ok("PROOF", { index });
       assert.ok(new TextDecoder().decode(parseBase64(String(leaf))).includes(certificate));
@@ -157,7 +158,7 @@ async function killWhen(
     readonly acknowledged: Issued[];
   },
 ): Promise<void> {
-  const client = await RawClient.loggedIn(world, "alice");
+  const client = await loggedInCheaply(world, "dora");
   const { running } = world.server;
   let left = times;
   const watcher = fs.watch(dataOf(world), (_, changed) => {
@@ -175,7 +176,8 @@ async function killWhen(
 
 test("snapshots are taken while the server is used, and kill -9 in one of them loses nothing", () =>
   inWorld(async (world) => {
-    await world.withUsers("alice");
+    await world.serve();
+    await registerCheaply(world, "dora");
     const acknowledged: Issued[] = [];
     // The first change is its making, later ones are its writing and renaming.
     for (const times of [1, 2, 3, 4]) {
@@ -228,9 +230,10 @@ const DAMAGES: Readonly<Record<string, (path: string) => void>> = {
   },
 };
 
-/** Alice, a snapshot, then bob behind it and a kill. */
+/** Alice, and dora who asks; a snapshot, then bob behind it. */
 async function fillWithTail(world: World): Promise<void> {
   await world.withUsers("alice");
+  await registerCheaply(world, "dora");
   await world.server.running.end();
   await world.serve();
   await world.ok("bob", ["csr", "--register"]);
@@ -240,7 +243,7 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
   test(`a file of the data folder that ${what} is made good, or named, and never a wrong answer`, () =>
     inWorld(async (world) => {
       await fillWithTail(world);
-      const before = await withClient(RawClient.loggedIn(world, "alice"), askAll);
+      const before = await withClient(loggedInCheaply(world, "dora"), askAll);
       await world.server.running.end("SIGKILL");
       const good = world.path("good");
       copyFolder(dataOf(world), good);
@@ -256,7 +259,7 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
           running.kill("SIGKILL");
           await running.finished;
           await world.serve();
-          const now = await withClient(RawClient.loggedIn(world, "alice"), askAll);
+          const now = await withClient(loggedInCheaply(world, "dora"), askAll);
           assert.equal(
             now.leaves.length >= before.leaves.length,
             true,

@@ -16,7 +16,9 @@ export const ROWS = 40;
 
 /** How long anything may take before a test gives up; no test asserts a time below it. */
 const PATIENCE_MS = 60_000;
-const POLL_MS = 40;
+const POLL_MS = 20;
+/** How long nothing may be sent before the screen is looked at all the same. */
+const LOOK_MS = 500;
 
 export type Key =
   | "Enter"
@@ -157,16 +159,25 @@ export class Terminal {
     process.kill(await this.pid(), signal);
   }
 
-  /** Waits until the screen matches. */
+  /** Waits until the screen matches. Each look costs a process: it looks when something was sent. */
   async waitFor(pattern: RegExp): Promise<RegExpExecArray> {
     const endMs = performance.now() + PATIENCE_MS;
     for (;;) {
+      const seen = this.#rawBytes();
       const screen = await this.screen();
       const match = pattern.exec(screen);
       if (match) return match;
       if (performance.now() > endMs) throw new Error(`no ${pattern} on the screen:\n${screen}`);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      const lookMs = performance.now() + LOOK_MS;
+      do await new Promise((resolve) => setTimeout(resolve, POLL_MS)); while (
+        this.#rawBytes() === seen && performance.now() < lookMs
+      );
     }
+  }
+
+  /** How much the terminal was sent so far. */
+  #rawBytes(): number {
+    return fs.statSync(this.#rawPath).size;
   }
 
   /** What the program ended with. */

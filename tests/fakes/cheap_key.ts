@@ -1,9 +1,10 @@
 /**
- * Encrypts a key anew with few rounds of PBKDF2: opening one costs a third of a second else, and many
- * tests open keys that are about something else.
+ * Keys that open with few rounds of PBKDF2: opening one costs a third of a second else, and many tests
+ * open keys that are about something else.
  */
 
 import * as fs from "node:fs";
+import { LIMITS } from "../../lib/base/limits.ts";
 import {
   DerReader,
   encodeOctetString,
@@ -15,6 +16,11 @@ import { decryptPbes2, encryptPbes2, OWN_PBES2, parsePbes2 } from "../../lib/x50
 import { encodePem, parsePem } from "../../lib/x509/pem.ts";
 
 const CHEAP_ROUNDS = 1000;
+
+/** Has keys encrypted with few rounds from now on, in the test file that calls it. */
+export function encryptCheaply(): void {
+  Object.assign(LIMITS, { pbkdf2Rounds: CHEAP_ROUNDS });
+}
 
 /** The key in this file opens with the same password as before, sooner. */
 export async function cheapenKey(path: string, password: string): Promise<void> {

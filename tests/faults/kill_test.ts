@@ -2,27 +2,26 @@
  * `kill -9` at random moments, round after round, while clients have certificates issued and publish
  * them: whatever was acknowledged is there afterwards, and no checkpoint is ever taken back.
  *
- *   PKI_KILL_ROUNDS   how many rounds [60]
+ *   PKI_KILL_ROUNDS   how many rounds [30]
  *   PKI_KILL_SEED     replays the choices of a run; the moment of a kill stays the machine's
  */
 
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
-import * as opaque from "@serenity-kit/opaque";
 import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { type Checkpoint, openCheckpoint } from "../../lib/log/checkpoint.ts";
 import { type NoteKey, parseVerifierKey } from "../../lib/log/note.ts";
 import { checkConsistency, checkInclusion } from "../../lib/log/proof.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
-import { bindLogin } from "../../lib/protocol/opaque.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
+import { logInCheaply, registerCheaply } from "../e2e/cheap_account.ts";
 import { inWorld, type World } from "../e2e/harness.ts";
 import { publish, seededRandom } from "../e2e/publish.ts";
-import { RawClient, withClient } from "../e2e/raw_client.ts";
+import { RawClient } from "../e2e/raw_client.ts";
 
-const ROUNDS = Number(process.env["PKI_KILL_ROUNDS"] ?? 60);
+const ROUNDS = Number(process.env["PKI_KILL_ROUNDS"] ?? 30);
 const SEED = Number(process.env["PKI_KILL_SEED"] ?? Date.now() % 2 ** 31);
 const USERS = ["alice", "bob", "carol"] as const;
 const IN_FLIGHT = 4;
@@ -30,10 +29,6 @@ const IN_FLIGHT = 4;
 const EVENTS_MAX = 90;
 /** A start takes longer than this: some are killed before they are ready. */
 const START_MS = 400;
-
-const PASSWORD = "a password that costs nothing to stretch";
-/** The server cannot see how a client stretches passwords, so these clients do it for next to nothing. */
-const CHEAP = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } } as const;
 
 const key = await generatePrivateKey("p256");
 
@@ -78,48 +73,14 @@ class Memory {
   }
 }
 
-const identifiers = (world: World, id: string) => ({
-  client: id,
-  server: world.server.fingerprint,
-});
-
-async function register(world: World, id: string): Promise<void> {
-  await withClient(RawClient.open(world), async (client) => {
-    await client.ok("HELLO");
-    const start = opaque.client.startRegistration({ password: PASSWORD });
-    const answer = await client.ok("REGISTER", { id, request: start.registrationRequest });
-    const { registrationRecord } = opaque.client.finishRegistration({
-      password: PASSWORD,
-      registrationResponse: String(answer["response"]),
-      clientRegistrationState: start.clientRegistrationState,
-      identifiers: identifiers(world, id),
-      keyStretching: CHEAP,
-    });
-    await client.ok("REGISTER_FINISH", { record: registrationRecord });
-  });
-}
-
 /** Logs in and shows the newest checkpoint that anybody has seen: a server behind it would stop. */
 async function logIn(world: World, id: string, memory: Memory): Promise<RawClient> {
   const client = await RawClient.open(world);
   const { log } = await client.ok("HELLO") as unknown as { log: { key: string } };
   memory.verifier ??= parseVerifierKey(log.key);
   assert.deepEqual(parseVerifierKey(log.key), memory.verifier, "the log's key changed");
-  const start = opaque.client.startLogin({ password: PASSWORD });
-  const answer = await client.ok("LOGIN", { id, request: start.startLoginRequest });
-  const result = opaque.client.finishLogin({
-    password: PASSWORD,
-    loginResponse: String(answer["response"]),
-    clientLoginState: start.clientLoginState,
-    identifiers: identifiers(world, id),
-    keyStretching: CHEAP,
-  });
-  assert.ok(result, `${id} is registered`);
-  await client.ok("LOGIN_FINISH", {
-    finish: result.finishLoginRequest,
-    binding: encodeBase64(bindLogin(result.sessionKey, client.leafHash)),
-    ...(memory.newestNote === undefined ? {} : { checkpoint: memory.newestNote }),
-  });
+  const more = memory.newestNote === undefined ? {} : { checkpoint: memory.newestNote };
+  await logInCheaply(client, { world, id, more });
   return client;
 }
 
@@ -234,7 +195,7 @@ async function endAll(clients: readonly RawClient[]): Promise<void> {
 async function runRounds(world: World, random: (below: number) => number): Promise<void> {
   const memory = new Memory();
   await world.serve();
-  for (const id of USERS) await register(world, id);
+  for (const id of USERS) await registerCheaply(world, id);
   const openAll = () => Promise.all(USERS.map((id) => logIn(world, id, memory)));
   let clients = await openAll();
   for (let round = 0; round < ROUNDS; round++) {

@@ -17,18 +17,16 @@ import { encodeSnapshot } from "../../lib/store/snapshot.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey, encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
 import { encodeCertificatesPem, parsePemBlock } from "../../lib/x509/pem.ts";
-import { cheapenKey } from "../fakes/cheap_key.ts";
+import { encryptCheaply } from "../fakes/cheap_key.ts";
 
 export const PASSPHRASE = "a passphrase of tests";
 const DOMAIN = "pki.internal";
 
 await loadSqlite();
+encryptCheaply();
 const root = fs.mkdtempSync(join(tmpdir(), "pki-folder-"));
 const template = join(root, "template", "data");
 await setUp(template, { domain: DOMAIN, passphrase: PASSPHRASE, nowMs: Date.now() });
-for (const name of fs.readdirSync(template).filter((file) => file.endsWith(".key"))) {
-  await cheapenKey(join(template, name), PASSPHRASE);
-}
 await grow(template, ["alice", "bob"], { hasSnapshot: true });
 await grow(template, ["carol"]);
 

@@ -20,7 +20,10 @@ import { issueIssuing } from "../../lib/server/make_ca.ts";
 import { fingerprintOf, parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeSpki, encryptPrivateKey, generatePrivateKey } from "../../lib/x509/keys.ts";
 import { encodePem } from "../../lib/x509/pem.ts";
+import { encryptCheaply } from "../fakes/cheap_key.ts";
 import { assertFails, DOMAIN, NOW_MS } from "../fakes/directory.ts";
+
+encryptCheaply();
 
 const PASSPHRASE = "a passphrase of the tests";
 
