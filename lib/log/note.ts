@@ -94,11 +94,10 @@ export function signNote(
   text: string,
   { name, key }: { readonly name: string; readonly key: KeyObject },
 ): string {
-  checkName(name);
+  const id = signingIdOf(name, key);
   if (!text.endsWith("\n") || !isNoteText(text)) {
     throw new PkiError("internal", "cannot sign note: its text is not lines of text");
   }
-  const id = idOf(name, keyBytesOf(key));
   const signature = sign(null, utf8(text), key);
   return `${text}\n${SIGNATURE_PREFIX}${name} ${encodeBase64(concatBytes(id, signature))}\n`;
 }
@@ -176,6 +175,18 @@ function checkName(name: string): void {
 
 function idOf(name: string, keyBytes: Uint8Array): Bytes {
   return sha256(utf8(`${name}\n`), Uint8Array.of(ED25519), keyBytes).slice(0, ID_BYTES);
+}
+
+/** The one name that each signing key was last used with; a log has one, and signs often. */
+const signingIds = new WeakMap<KeyObject, { readonly name: string; readonly id: Bytes }>();
+
+function signingIdOf(name: string, key: KeyObject): Bytes {
+  const known = signingIds.get(key);
+  if (known?.name === name) return known.id;
+  checkName(name);
+  const id = idOf(name, keyBytesOf(key));
+  signingIds.set(key, { name, id });
+  return id;
 }
 
 function keyBytesOf(key: KeyObject): Bytes {

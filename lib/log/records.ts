@@ -25,7 +25,7 @@ import { type Bytes, concatBytes, utf8 } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { crc32c } from "./crc32c.ts";
-import { encodeEntry, parseEntry, redactEntry, type StoredEntry } from "./entry.ts";
+import { encodeEntry, encodeLeaf, parseEntry, redactEntry, type StoredEntry } from "./entry.ts";
 
 export const FILE_HEADER_BYTES = 16;
 
@@ -71,6 +71,15 @@ export function encodeRecord(entry: StoredEntry): Bytes {
   return record;
 }
 
+/**
+ * The leaf of the entry that a record was made from, or read from. Without a private part, as most
+ * are, it is the record's body byte for byte, and not encoded once more.
+ */
+export function leafOf(record: Uint8Array, entry: StoredEntry): Uint8Array {
+  if (entry.private !== null) return encodeLeaf(entry);
+  return record.subarray(RECORD_HEADER_BYTES, recordBytesAt(record));
+}
+
 /** Marks a record as written together with the one before it, in place. */
 export function markFollowing(record: Bytes): void {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
@@ -110,6 +119,8 @@ export interface LogRecord {
   /** How long it is with its header. */
   readonly recordBytes: number;
   readonly entry: StoredEntry;
+  /** What the tree hashes of it; a view of the bytes that were read. */
+  readonly leaf: Uint8Array;
 }
 
 /** How the walk over a segment ended. All records before `offset` are good. */
@@ -163,7 +174,8 @@ export function readRecords(
     } catch (error) {
       return { status: "corrupt", offset, reason: `${where} is whole: ${messageOf(error)}` };
     }
-    onRecord({ index, offset, recordBytes: end - at, entry });
+    const leaf = leafOf(bytes.subarray(at, end), entry);
+    onRecord({ index, offset, recordBytes: end - at, entry, leaf });
     at = end;
   }
   return { status: "complete", offset: start.offset + at };

@@ -352,12 +352,24 @@ export function encodeRequest<T extends RequestType>(
   return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type, ...body })));
 }
 
-/** The fields of an `OK` answer as JSON: whoever answers need not know `seq`. */
-export function encodeFields(answer: Answer): string {
-  return JSON.stringify(answer);
+/** The fields of an answer that were written down before, by {@link encodeFields}. */
+export class WrittenFields {
+  readonly json: string;
+
+  constructor(answer: Answer) {
+    this.json = JSON.stringify(answer);
+  }
 }
 
-export function encodeAnswer(seqNumber: number, answer: Answer): Uint8Array<ArrayBuffer> {
+/** The fields of an `OK` answer as JSON: whoever answers need not know `seq`. */
+export function encodeFields(answer: Answer | WrittenFields): string {
+  return answer instanceof WrittenFields ? answer.json : JSON.stringify(answer);
+}
+
+export function encodeAnswer(
+  seqNumber: number,
+  answer: Answer | WrittenFields,
+): Uint8Array<ArrayBuffer> {
   return encodeAnswerOf(seqNumber, encodeFields(answer));
 }
 

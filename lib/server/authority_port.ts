@@ -4,7 +4,7 @@
  */
 
 import type { MessagePort } from "node:worker_threads";
-import { encodeLatin1, parseLatin1 } from "../base/bytes.ts";
+import { type Bytes, encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
 import type { Certification, Certified } from "../ca/authority.ts";
@@ -53,15 +53,21 @@ export function callAuthority(ports: readonly MessagePort[]): DirectoryAuthority
     if (!first) throw new PkiError("internal", "there is no authority");
     return others.reduce((best, caller) => caller.waiting < best.waiting ? caller : best, first);
   };
+  // The CA comes with each certificate, and is mostly the one of the certificate before.
+  let issuer: { readonly text: string; readonly der: Bytes } = { text: "", der: parseLatin1("") };
+  const parseIssuer = (text: string): Bytes => {
+    if (text !== issuer.text) issuer = { text, der: parseLatin1(text) };
+    return issuer.der;
+  };
   return {
     async certify(certification) {
-      const { certificate, issuer, ignored = [] } = await leastBusy().ask({
+      const { certificate, issuer: signer, ignored = [] } = await leastBusy().ask({
         type: "certify",
         ...packCertification(certification),
       });
       return {
         certificate: parseLatin1(demand(certificate)),
-        issuer: parseLatin1(demand(issuer)),
+        issuer: parseIssuer(demand(signer)),
         ignored,
       };
     },

@@ -23,6 +23,7 @@ import { Announcements } from "./announcements.ts";
 import { DirectorySession } from "./directory_session.ts";
 import { GuessLimits } from "./guess_limits.ts";
 import type { Issuers } from "./issuers.ts";
+import { PreparedAnswers } from "./prepared_answers.ts";
 import type { LogStatement } from "./log_key.ts";
 import type { ListToSign, SessionEnd, StatusToSign, Visitor } from "./ports.ts";
 import { type EventLog, SILENT } from "./log.ts";
@@ -93,7 +94,11 @@ export class Directory {
   readonly guesses: GuessLimits;
   /** Where users are; forgotten when the server stops. */
   readonly announcements: Announcements;
+  /** Answers to `CERTREQ`. */
+  readonly lookups = new PreparedAnswers();
   readonly #now: () => number;
+  /** The CA that signed last, and its base64. */
+  #issuer: { readonly der: Uint8Array; readonly base64: string } | undefined;
   readonly #sessions = new Set<DirectorySession>();
   #issuers: Issuers;
   #successions: AnswerOf<"HELLO">["successions"];
@@ -164,10 +169,17 @@ export class Directory {
   useIssuers(issuers: Issuers, successions: AnswerOf<"HELLO">["successions"]): void {
     this.#issuers = issuers;
     this.#successions = successions;
+    this.lookups.clear();
     void this.endSessions(
       ({ shownIssuerSerial: serial }) => serial !== undefined && issuers.revoked.has(serial),
       new PkiError("untrusted", "the session has ended: the CA of its certificate was revoked"),
     );
+  }
+
+  /** Base64 of a CA's DER; mostly it is the same one again. */
+  encodeIssuer(der: Uint8Array): string {
+    if (this.#issuer?.der !== der) this.#issuer = { der, base64: encodeBase64(der) };
+    return this.#issuer.base64;
   }
 
   /** Runs changes of one user one after the other. */

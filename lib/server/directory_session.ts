@@ -12,6 +12,7 @@ import {
   type Request,
   type RequestBody,
   shortenIgnored,
+  WrittenFields,
 } from "../protocol/messages.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
@@ -120,7 +121,7 @@ export class DirectorySession {
   }
 
   /** @throws {PkiError} what goes back to the client as an error */
-  async handle(request: Request): Promise<Answer> {
+  async handle(request: Request): Promise<Answer | WrittenFields> {
     this.checkGoesOn();
     this.#running++;
     try {
@@ -140,7 +141,7 @@ export class DirectorySession {
     }
   }
 
-  async #carryOut(request: Request): Promise<Answer> {
+  async #carryOut(request: Request): Promise<Answer | WrittenFields> {
     switch (request.type) {
       case "HELLO":
         return this.#hello();
@@ -355,23 +356,24 @@ export class DirectorySession {
     saveCopy(id, [der, issuer]);
     return {
       certificate,
-      issuing: encodeBase64(issuer),
+      issuing: this.#directory.encodeIssuer(issuer),
       index,
       ignored: shortenIgnored(ignored),
     };
   }
 
-  #lookUp({ id }: RequestBody<"CERTREQ">): Answer {
+  #lookUp({ id }: RequestBody<"CERTREQ">): WrittenFields {
     if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && id === DIRECTORY_FAULT_ID) {
       causeFault(id);
     }
     const { log } = this.#directory.options;
     const published = this.#findPublished(id);
-    return {
-      certificate: certificateOf(log.read(published.entry)),
-      issuing: encodeBase64(this.#issuerOf(published)),
-      index: published.entry,
-    };
+    return this.#directory.lookups.get(published.entry, () =>
+      new WrittenFields({
+        certificate: certificateOf(log.read(published.entry)),
+        issuing: encodeBase64(this.#issuerOf(published)),
+        index: published.entry,
+      }));
   }
 
   /** @throws {PkiError} `not-found`, in the same words whether there is such an id or not */

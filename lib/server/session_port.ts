@@ -7,7 +7,13 @@
 
 import { PkiError, reportError } from "../base/errors.ts";
 import { SERVER_LIMITS } from "../base/server_limits.ts";
-import { type Answer, checkRequest, encodeFields, type Request } from "../protocol/messages.ts";
+import {
+  type Answer,
+  checkRequest,
+  encodeFields,
+  type Request,
+  type WrittenFields,
+} from "../protocol/messages.ts";
 import type { FromSession, SessionEnd, Settled } from "./ports.ts";
 
 /** A connection worker keeps to what an operator has set, which is no more than this. */
@@ -21,7 +27,7 @@ export interface SessionPort {
 
 /** What is needed of a `DirectorySession`. */
 export interface PortSession {
-  handle(request: Request): Promise<Answer>;
+  handle(request: Request): Promise<Answer | WrittenFields>;
   end(end: SessionEnd): Promise<void>;
 }
 

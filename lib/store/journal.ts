@@ -16,8 +16,14 @@ import { dirname, join } from "node:path";
 import { type Bytes, isEqualBytes } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
-import { encodeFileHeader, encodeRecord, markFollowing, parseRecord } from "../log/records.ts";
+import type { StoredEntry } from "../log/entry.ts";
+import {
+  encodeFileHeader,
+  encodeRecord,
+  leafOf,
+  markFollowing,
+  parseRecord,
+} from "../log/records.ts";
 import { hashLeaf } from "../log/tree.ts";
 import { diskError, type Files, type LogFile, writeBytes, writeBytesNow } from "./disk.ts";
 import type { LogIndex } from "./log_index.ts";
@@ -172,7 +178,7 @@ export class Journal {
     return new Promise((resolve, reject) => {
       // Encoded at once: what the caller does to the entry later does not matter.
       const record = encodeRecord(entry);
-      const leafHash = hashLeaf(encodeLeaf(entry));
+      const leafHash = hashLeaf(leafOf(record, entry));
       if (this.#closed !== undefined) throw refusal(this.#folder, "the journal is closed");
       if (this.#poison !== undefined) throw this.#poison;
       this.#waiting.push({ record, leafHash, resolve, reject });
@@ -221,7 +227,7 @@ export class Journal {
     try {
       const record = this.#redactor.recordOf(index) ?? readRecordAt(file, offset);
       const entry = parseRecord(record);
-      const leafHash = hashLeaf(encodeLeaf(entry));
+      const leafHash = hashLeaf(leafOf(record, entry));
       if (isEqualBytes(leafHash, this.#index.tree.leafHash(index))) return { entry, record };
       throw new PkiError("storage", "it is not the entry that was logged");
     } catch (error) {

@@ -152,7 +152,7 @@ async function readSegment(file: LogFile, reading: SegmentReading): Promise<Rest
   if (misfit !== undefined) throw redactionRefusal(reading.folder, misfit);
   const end = readRecords(content, { index: index.size, offset: from }, (record) => {
     onEntry(record.entry, record.index);
-    index.append(hashLeaf(encodeLeaf(record.entry)), record.recordBytes);
+    index.append(hashLeaf(record.leaf), record.recordBytes);
     onBytes?.(record.recordBytes);
   });
   if (end.status === "corrupt") throw damaged(path, end.reason);

@@ -15,7 +15,12 @@ import { encodeLeaf, type Entry, redactEntry } from "../../lib/log/entry.ts";
 import { encodeVerifierKey, type NoteKey, parseVerifierKey } from "../../lib/log/note.ts";
 import { formatOrigin } from "../../lib/log/origin.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
-import type { Answer, RequestBody, RequestType } from "../../lib/protocol/messages.ts";
+import {
+  type Answer,
+  type RequestBody,
+  type RequestType,
+  WrittenFields,
+} from "../../lib/protocol/messages.ts";
 import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { Directory } from "../../lib/server/directory.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
@@ -313,12 +318,13 @@ export async function makeDirectory(
 let lastSeq = 0;
 
 /** Has a session do one request. */
-export function ask<T extends RequestType>(
+export async function ask<T extends RequestType>(
   session: DirectorySession,
   type: T,
   body: RequestBody<T>,
 ): Promise<Answer> {
-  return session.handle({ seq: ++lastSeq, type, ...body } as never);
+  const answer = await session.handle({ seq: ++lastSeq, type, ...body } as never);
+  return answer instanceof WrittenFields ? JSON.parse(answer.json) : answer;
 }
 
 /** The server cannot see how a client stretches passwords, so tests do it for next to nothing. */

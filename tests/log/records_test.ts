@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Bytes, concatBytes, encodeHex, utf8 } from "../../lib/base/bytes.ts";
+import { type Bytes, concatBytes, copyBytes, encodeHex, utf8 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { crc32c } from "../../lib/log/crc32c.ts";
-import type { Entry, StoredEntry } from "../../lib/log/entry.ts";
+import { encodeLeaf, type Entry, redactEntry, type StoredEntry } from "../../lib/log/entry.ts";
 import {
   encodeFileHeader,
   encodeRecord,
   faultOfHeader,
   FILE_HEADER_BYTES,
+  leafOf,
   type LogRecord,
   markFollowing,
   parseRecord,
@@ -60,6 +61,19 @@ function wrap(body: Uint8Array): Bytes {
   view.setUint32(4, crc32c(body, crc32c(record.subarray(0, 4))));
   return record;
 }
+
+test("leafOf() is what encodeLeaf() makes, of what is written and of what is read", () => {
+  const entries = [...ENTRIES, ...ENTRIES.map(redactEntry)];
+  for (const entry of entries) {
+    const record = encodeRecord(entry);
+    assert.deepEqual(copyBytes(leafOf(record, entry)), encodeLeaf(entry));
+    markFollowing(record);
+    const behind = concatBytes(record, utf8("another"));
+    assert.deepEqual(copyBytes(leafOf(behind, parseRecord(behind))), encodeLeaf(entry));
+  }
+  const leaves = read(FILE).records.map(({ leaf }) => copyBytes(leaf));
+  assert.deepEqual(leaves, ENTRIES.map(encodeLeaf));
+});
 
 test("encodeFileHeader() writes the documented bytes", () => {
   assert.equal(encodeHex(encodeFileHeader(0)), "706b69206c6f6720310a000000000000");
@@ -140,7 +154,7 @@ test("encodeRecord() takes a record as long as the limit and refuses a longer on
 test("readRecords() hands over entries with their places", () => {
   const { records, end } = read(FILE);
   assert.deepEqual(
-    records,
+    records.map(({ leaf: _, ...record }) => record),
     ENTRIES.map((entry, index) => ({
       index,
       offset: BOUNDS[index],

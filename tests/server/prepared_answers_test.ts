@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { encodeFields, WrittenFields } from "../../lib/protocol/messages.ts";
+import { PreparedAnswers } from "../../lib/server/prepared_answers.ts";
+
+/** Ten characters of JSON. */
+const answerOf = (entry: number) => new WrittenFields({ e: 1000 + entry });
+
+/** Asks for entries and says which of them had to be made. */
+function askFor(answers: PreparedAnswers, entries: readonly number[]): readonly number[] {
+  const made: number[] = [];
+  for (const entry of entries) {
+    const answer = answers.get(entry, () => {
+      made.push(entry);
+      return answerOf(entry);
+    });
+    assert.equal(encodeFields(answer), `{"e":${1000 + entry}}`);
+  }
+  return made;
+}
+
+test("PreparedAnswers makes each answer once, and again once it was cleared", () => {
+  const answers = new PreparedAnswers();
+  assert.deepEqual(askFor(answers, [1, 2, 1, 2, 1]), [1, 2]);
+  assert.equal(answers.characters, 20);
+  answers.clear();
+  assert.equal(answers.characters, 0);
+  assert.deepEqual(askFor(answers, [2, 2]), [2]);
+});
+
+test("PreparedAnswers keeps no more characters than it may, and drops what was asked for longest ago", () => {
+  const answers = new PreparedAnswers(30);
+  assert.deepEqual(askFor(answers, [1, 2, 3, 1, 4]), [1, 2, 3, 4]);
+  assert.equal(answers.characters, 30);
+  assert.deepEqual(askFor(answers, [3, 1, 4]), []);
+  assert.deepEqual(askFor(answers, [2, 3]), [2, 3]);
+  assert.equal(answers.characters, 30);
+});
+
+test("PreparedAnswers gives an answer that is larger than all that it keeps", () => {
+  const answers = new PreparedAnswers(9);
+  assert.deepEqual(askFor(answers, [1, 1]), [1, 1]);
+  assert.equal(answers.characters, 0);
+});
