@@ -195,6 +195,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Ask the server whether it is well",
     load: async () => (await import("./ping.ts")).pingCommand,
   },
+  bench: {
+    group: "server",
+    brief: "Measure how much a server can do",
+    load: async () => (await import("./bench.ts")).benchCommand,
+  },
   completion: {
     group: "scripts",
     brief: "Print a script that completes commands, options and names",

@@ -5,11 +5,10 @@
  */
 
 import { spawn } from "node:child_process";
-import { dirname, join, resolve } from "node:path";
-import process from "node:process";
+import { resolve } from "node:path";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { IS_BUNDLED } from "../base/worker.ts";
+import { ownEnvironment, programWords } from "../base/own_program.ts";
 import {
   type AgentAnswer,
   type AgentBody,
@@ -23,31 +22,16 @@ export const AGENT_COMMAND = "agent";
 /** What an agent says on stdout when it can be asked, or when another one can be. */
 export const AGENT_READY = "ready\n";
 
-/** Of our environment an engine needs no more; what else is in it is nothing to an agent. */
-const ENVIRONMENT = ["PATH", "HOME", "TMPDIR", "DENO_DIR", "XDG_CACHE_HOME"] as const;
 /** Starts before it is given up that others end or replace it. */
 const ATTEMPTS_MAX = 3;
 const WHY_BYTES_MAX = 4096;
 
-/** How this program is started: the executable, or the engine with the source. */
-function programWords(): readonly [string, ...string[]] {
-  const { execPath, argv: [, main = ""] } = process;
-  if (IS_BUNDLED) return [execPath];
-  const config = join(dirname(main), "deno.json");
-  return [execPath, "run", "--quiet", "--allow-all", "--config", config, main];
-}
-
 function startAgent(home: Home, first: AgentBody<"ADD">): Promise<void> {
   const [program, ...words] = programWords();
-  const env: Record<string, string> = {};
-  for (const name of ENVIRONMENT) {
-    const value = process.env[name];
-    if (value !== undefined) env[name] = value;
-  }
   const child = spawn(program, [...words, AGENT_COMMAND, "--home", resolve(home.folder)], {
     cwd: "/", // no folder is held by it
     detached: true,
-    env,
+    env: ownEnvironment(),
     stdio: ["pipe", "pipe", "ignore"],
   });
   let said = "";

@@ -15,6 +15,12 @@ export interface Credentials {
   readonly id: string;
   readonly password: string;
   readonly rootDer: Uint8Array;
+  /** See `lib/protocol/opaque.ts`: never of a password that a person has chosen. */
+  readonly isPasswordRandom?: boolean;
+}
+
+function partiesOf({ id, rootDer, isPasswordRandom }: Credentials) {
+  return { id, rootFingerprint: fingerprintOf(rootDer), isPasswordRandom };
 }
 
 function checkSuite(suite: string): void {
@@ -32,11 +38,12 @@ function checkSuite(suite: string): void {
  */
 export async function register(
   connection: ServerConnection,
-  { id, password, rootDer }: Credentials,
+  credentials: Credentials,
   token?: Uint8Array,
 ): Promise<void> {
   await loadOpaque();
-  const dialogue = startRegistration(password, { id, rootFingerprint: fingerprintOf(rootDer) });
+  const { id, password } = credentials;
+  const dialogue = startRegistration(password, partiesOf(credentials));
   const { response, suite } = await connection.request("REGISTER", {
     id,
     request: dialogue.request,
@@ -52,10 +59,10 @@ export async function register(
  */
 export async function changePassword(
   connection: ServerConnection,
-  { id, password, rootDer }: Credentials,
+  credentials: Credentials,
 ): Promise<void> {
   await loadOpaque();
-  const dialogue = startRegistration(password, { id, rootFingerprint: fingerprintOf(rootDer) });
+  const dialogue = startRegistration(credentials.password, partiesOf(credentials));
   const { response, suite } = await connection.request("PASSWD", { request: dialogue.request });
   checkSuite(suite);
   await connection.request("PASSWD_FINISH", { record: dialogue.finish(response) });
@@ -73,10 +80,11 @@ export interface LogInOptions extends Credentials {
  */
 export async function tryLogIn(
   connection: ServerConnection,
-  { id, password, rootDer, checkpoint }: LogInOptions,
+  { checkpoint, ...credentials }: LogInOptions,
 ): Promise<boolean> {
   await loadOpaque();
-  const dialogue = startLogin(password, { id, rootFingerprint: fingerprintOf(rootDer) });
+  const { id, password } = credentials;
+  const dialogue = startLogin(password, partiesOf(credentials));
   const { response, suite } = await connection.request("LOGIN", { id, request: dialogue.request });
   checkSuite(suite);
   const result = dialogue.finish(response);

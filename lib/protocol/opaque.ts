@@ -10,6 +10,8 @@ import { type Bytes, copyBytes, isEqualBytes, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 
 const ARGON2ID = { "argon2id-custom": { iterations: 3, memory: 65_536, parallelism: 4 } } as const;
+/** The least that Argon2 can do: for a password that nobody can guess there is nothing to stretch. */
+const UNSTRETCHED = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } } as const;
 
 /** Who takes part: a login made with one root's server is worth nothing at another's. */
 export interface Parties {
@@ -17,6 +19,19 @@ export interface Parties {
   /** SHA-256 of the root's DER in hex. */
   readonly rootFingerprint: string;
 }
+
+/** What a client knows besides. */
+export interface ClientParties extends Parties {
+  /**
+   * Whether the password is 256 random bits that a program made for an account of its own, as load
+   * generators do: then it is not stretched, neither at the registration nor at logins, since that
+   * would measure Argon2. The server sees no difference.
+   */
+  readonly isPasswordRandom?: boolean | undefined;
+}
+
+const stretchingOf = ({ isPasswordRandom = false }: ClientParties) =>
+  isPasswordRandom ? UNSTRETCHED : ARGON2ID;
 
 function identifiersOf({ id, rootFingerprint }: Parties) {
   return { client: id, server: rootFingerprint };
@@ -139,7 +154,7 @@ export function isLoginFinished(
 }
 
 /** Client: the first message of a registration and what finishes it (@throws `protocol`). */
-export function startRegistration(password: string, parties: Parties) {
+export function startRegistration(password: string, parties: ClientParties) {
   const { clientRegistrationState, registrationRequest } = opaque.client.startRegistration({
     password,
   });
@@ -152,14 +167,14 @@ export function startRegistration(password: string, parties: Parties) {
           registrationResponse: response,
           clientRegistrationState,
           identifiers: identifiersOf(parties),
-          keyStretching: ARGON2ID,
+          keyStretching: stretchingOf(parties),
         })
       ).registrationRecord,
   };
 }
 
 /** Client: a login's first message and what finishes it (@throws `protocol`); `undefined` for a wrong password. */
-export function startLogin(password: string, parties: Parties) {
+export function startLogin(password: string, parties: ClientParties) {
   const { clientLoginState, startLoginRequest } = opaque.client.startLogin({ password });
   return {
     request: startLoginRequest,
@@ -170,7 +185,7 @@ export function startLogin(password: string, parties: Parties) {
           loginResponse: response,
           clientLoginState,
           identifiers: identifiersOf(parties),
-          keyStretching: ARGON2ID,
+          keyStretching: stretchingOf(parties),
         })
       );
       return result && { finish: result.finishLoginRequest, sessionKey: result.sessionKey };

@@ -280,6 +280,9 @@ test(
       const backup = world.path("monday.backup");
       await print(world, "pki backup", ["backup", backup]);
       await print(world, "pki log verify", ["log", "verify"]);
+      await print(world, "pki bench", [
+        ...["bench", "--yes", "--seconds", "1", "--warm-up", "0", "--clients", "2"],
+      ]);
       await print(world, "pki restore", ["restore", backup, "--data", world.path("restored")]);
       assert.equal((await running.end()).code, 0);
       assert.ok(dirname(backup) !== world.home);

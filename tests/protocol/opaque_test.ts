@@ -174,3 +174,17 @@ test("createServerSetup() makes another secret each time, and only its own serve
   const client = startLogin(PASSWORD, ALICE);
   assert.equal(client.finish(answerTo(client.request, { setup }).response), undefined);
 });
+
+test("OPAQUE: a random password is not stretched, and opens nothing that is", () => {
+  const parties = { ...ALICE, isPasswordRandom: true };
+  const first = startRegistration(PASSWORD, parties);
+  const record = first.finish(
+    answerRegistration({ setup: SETUP, credential: CREDENTIAL, request: first.request }),
+  );
+  const finish = (asked: typeof parties | Parties) => {
+    const login = startLogin(PASSWORD, asked);
+    return login.finish(answerTo(login.request, { record }).response);
+  };
+  assert.ok(finish(parties));
+  assert.equal(finish(ALICE), undefined);
+});

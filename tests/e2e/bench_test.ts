@@ -1,0 +1,168 @@
+/** `pki bench` at servers of the test's and of its own: what it measures, leaves, refuses, and how it ends. */
+
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { test } from "node:test";
+import { needs, type RunOptions, until, World } from "./harness.ts";
+import { inTerminal } from "./terminal.ts";
+
+interface Report {
+  readonly loop: string;
+  readonly temporary: boolean;
+  readonly interrupted: boolean;
+  readonly operations: readonly {
+    readonly operation: string;
+    readonly count: number;
+    readonly errors: Readonly<Record<string, number>>;
+  }[];
+  readonly judged: number;
+  readonly proven: number;
+  readonly serverMemoryBytes?: number;
+  readonly accounts: readonly string[];
+  readonly summary: string;
+}
+
+const BRIEF = ["--seconds", "1", "--warm-up", "0", "--clients", "3"];
+
+async function bench(
+  world: World,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Report> {
+  const { code, stdout, stderr } = await world.run(["bench", "--json", ...args], options);
+  assert.equal(code, 0, stderr);
+  const report = JSON.parse(stdout) as Report;
+  for (const { operation, count, errors } of report.operations) {
+    assert.ok(count > 0, `${operation} was done`);
+    assert.deepEqual(errors, {}, operation);
+  }
+  return report;
+}
+
+async function withWorld(body: (world: World) => Promise<void>): Promise<void> {
+  const world = new World();
+  try {
+    await body(world);
+  } finally {
+    await world.close();
+  }
+}
+
+test("pki bench --temporary measures a server of its own, and leaves nothing behind", () =>
+  withWorld(async (world) => {
+    const empty = world.path("tmp");
+    fs.mkdirSync(empty);
+    const env = { TMPDIR: empty, PKI_SERVER: "192.0.2.1:1", PKI_DATA: "/nonexistent" };
+    const { code, stdout, stderr } = await world.run(
+      ["bench", "--temporary", ...BRIEF, "--load", "visit"],
+      { env },
+    );
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr, "", "there is nothing to say, and nothing to draw on");
+    assert.match(stdout, /^OPERATION +COUNT +PER SECOND .*\nvisit +\d+ +[\d.,]+ /);
+    assert.match(
+      stdout,
+      /\n {2}server {5}127\.0\.0\.1:\d+: \d.* cores, .* of memory, \d+ threads\n/,
+    );
+    assert.match(stdout, /this server does [\d.,]+ visits a second; 99 of 100 end within/);
+    assert.doesNotMatch(stdout, /\n {2}left/);
+    assert.deepEqual(fs.readdirSync(empty), []);
+    assert.equal(fs.existsSync(world.home), false);
+  }));
+
+test("pki bench measures a server that is there, as its accounts or as somebody of the home", () =>
+  withWorld(async (world) => {
+    const { running } = await world.serve(["--log-format", "json"]);
+    await world.ok("alice", ["csr", "--register"]);
+    const users = async () => {
+      const { stdout } = await world.run(["users", "--json"]);
+      return stdout.trim().split("\n").map((line) => (JSON.parse(line) as { id: string }).id);
+    };
+    const alice = ["--id", "alice", "--password-file", world.passwordFile("alice")];
+
+    const looked = await bench(world, [...BRIEF, "--load", "lookup", ...alice]);
+    assert.equal(looked.judged, 1, "all answers are held against the one that was judged");
+    assert.equal(looked.proven, 1);
+    assert.ok((looked.serverMemoryBytes ?? 0) > 10_000_000, "its folder says which process it is");
+    const visited = await bench(world, [
+      ...[...BRIEF, "--load", "visit", "--rate", "5", ...alice],
+    ]);
+    assert.equal(visited.loop, "open");
+    assert.deepEqual(await users(), ["alice"], "nothing is left behind");
+
+    const mixed = await bench(world, [...BRIEF, "--yes"]);
+    assert.match(mixed.summary, /operations a second/);
+    assert.equal(mixed.accounts.length, 3);
+    for (const id of mixed.accounts) assert.match(id, /^bench-[0-9a-f]{8}-[1-3]$/);
+    assert.deepEqual(await users(), ["alice", ...mixed.accounts].sort());
+
+    const refused: readonly (readonly [code: number, says: RegExp, args: readonly string[]])[] = [
+      [2, /cannot ask whether accounts may be left in the server's log\n.*--yes/, BRIEF],
+      [2, /cannot do issue as "alice": it would leave certificates/, [
+        ...[...BRIEF, "--load", "issue", ...alice],
+      ]],
+      [2, /cannot use --server with --temporary/, ["--temporary", "--server", "localhost"]],
+      [2, /"0" is not a number from 1 to 1000/, ["--clients", "0"]],
+      [2, /"3601" is not a number from 1 to 3600/, ["--seconds", "3601"]],
+      [4, /cannot put load on 192\.0\.2\.1:7443: it is not on this machine\n.*say --yes/, [
+        ...["--server", "192.0.2.1"],
+      ]],
+      [5, /certificate of "bob"/, ["--load", "visit", "--id", "bob"]],
+      [6, /the pinned root is /, ["--yes", "--fingerprint", "00".repeat(32)]],
+    ];
+    for (const [code, says, args] of refused) {
+      const ended = await world.run(["bench", ...args]);
+      assert.equal(ended.code, code, `${args.join(" ")}: ${ended.stderr}`);
+      assert.match(ended.stderr, says);
+      assert.equal(ended.stdout, "");
+    }
+
+    // Interrupted while it measures: the server has told of a visit.
+    const long = ["bench", "--json", "--load", "visit", "--warm-up", "0", "--seconds", "600"];
+    const visits = () => running.stderr.split("login.accepted").length;
+    let before = visits();
+    const interrupted = world.start([...long, ...alice]);
+    await until(() => visits() > before || interrupted.isOver, "somebody visits");
+    const { code, stdout, stderr } = await interrupted.end("SIGINT");
+    assert.equal(code, 130, stderr);
+    assert.equal((JSON.parse(stdout) as Report).interrupted, true);
+
+    // The server dies meanwhile: that is told, and is no good end.
+    before = visits();
+    const cut = world.start([...long, ...alice]);
+    // More than those that were still on their way when the one before was interrupted.
+    await until(() => visits() > before + 20 || cut.isOver, "somebody visits again");
+    running.kill("SIGKILL");
+    const ended = await cut.finished;
+    const [row] = (JSON.parse(ended.stdout) as Report).operations;
+    assert.ok((row?.errors["UNREACHABLE"] ?? 0) > 0, ended.stdout);
+    const isFault = (row?.errors["TRUNCATED"] ?? 0) > 0;
+    assert.equal(ended.code, isFault ? 7 : 0, ended.stderr);
+
+    // By invitation: as many accounts as it is good for.
+    await world.serve(["--registration", "invite"]);
+    const refusal = await world.run(["bench", ...BRIEF, "--yes"]);
+    assert.equal(refusal.code, 4);
+    assert.match(refusal.stderr, /it takes an invitation\n.*pki invite --uses 8/);
+    const invited = await world.run(["invite", "--uses", "2", "--json"]);
+    const { invitation } = JSON.parse(invited.stdout) as { invitation: string };
+    const invitee = ["--invite-file", "-", "--yes", "--load", "lookup"];
+    const two = await bench(world, [...BRIEF, ...invitee], { input: `${invitation}\n` });
+    assert.equal(two.accounts.length, 2);
+  }));
+
+test(
+  "pki bench at a terminal asks before it leaves anything behind",
+  needs("tmux"),
+  () =>
+    withWorld(async (world) => {
+      const { port } = await world.serve();
+      const server = ["--server", `localhost:${port}`];
+      await inTerminal(world, ["bench", "--load", "lookup", ...server], async (terminal) => {
+        await terminal.waitFor(/This registers 8 accounts [^]*stays in that server's log for ever/);
+        await terminal.press("Enter");
+        await terminal.waitFor(/nothing was done/);
+        assert.equal(await terminal.exitCode(), 4);
+      });
+    }),
+);
