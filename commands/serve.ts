@@ -8,6 +8,7 @@ import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress } from "../lib/client/address.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { Log, LOG_FORMATS, LOG_LEVELS } from "../lib/server/log.ts";
+import type { MetricsPlace } from "../lib/server/metrics_address.ts";
 import { Supervisor } from "../lib/server/supervisor.ts";
 import { REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
@@ -38,8 +39,11 @@ import {
   resolveConfiguration,
 } from "./server_configuration.ts";
 import { printUnit } from "./systemd_unit.ts";
+import { BUILD } from "./version.ts";
 import {
+  DEFAULT_METRICS_PORT,
   type GivenSettings,
+  parseMetricsAddress,
   parseSetting,
   SETTING_NAMES,
   type SettingName,
@@ -134,6 +138,7 @@ async function run(
 ): Promise<void> {
   const { context } = surroundings;
   const { folder, settings } = configuration;
+  const metrics = await findMetrics(configuration);
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
   const passphrase = await prepareFolder(surroundings, flags, configuration);
@@ -149,6 +154,8 @@ async function run(
       connectionsMax: settings.maxConnections,
       registration: settings.registration,
       logLevel: settings.logLevel,
+      build: BUILD,
+      ...(metrics === undefined ? {} : { metrics }),
       ...(publicAddress === undefined ? {} : { publicAddress }),
       acceptsLoss: flags.acceptLoss ?? false,
       ...(flags.rootKey === undefined ? {} : { rootKeyPath: flags.rootKey }),
@@ -216,6 +223,15 @@ function warn(log: Log, message: string): void {
   log.log({ level: "warning", event: "warning", message });
 }
 
+/** Where metrics are wanted. @throws {PkiError} `usage` where they may not be served */
+async function findMetrics(
+  { settings: { metrics, metricsExposed: isExposed = false } }: Configuration,
+): Promise<MetricsPlace | undefined> {
+  if (metrics === undefined) return undefined;
+  const { settleMetrics } = await import("../lib/server/metrics_address.ts");
+  return await settleMetrics({ ...parseMetricsAddress(metrics), isExposed });
+}
+
 /** Makes the data folder at the first start. Returns the passphrase of its keys. */
 async function prepareFolder(
   surroundings: Surroundings,
@@ -246,8 +262,8 @@ async function prepareFolder(
   return passphrase;
 }
 
-function tellReady(log: Log, { host, port, domain, fingerprint }: Place): void {
-  const fields = { host, port, domain, fingerprint };
+function tellReady(log: Log, { host, port, domain, fingerprint, metrics }: Place): void {
+  const fields = { host, port, domain, fingerprint, metrics };
   log.log({ level: "info", event: "server.ready", fields });
 }
 
@@ -279,7 +295,7 @@ function checkDomainFits(wanted: string | undefined, found: string): void {
 
 function announce(
   surroundings: Surroundings,
-  { host, port, fingerprint, domain, invitation, isLogged }: Place & {
+  { host, port, fingerprint, domain, metrics, invitation, isLogged }: Place & {
     /** For the first person, while there is nobody. */
     readonly invitation: Invited | undefined;
     /** Whether notes go into the log, where no invitation belongs. */
@@ -293,10 +309,12 @@ function announce(
       port,
       fingerprint,
       domain,
+      ...(metrics === undefined ? {} : { metrics }),
       ...(invitation ? { invitation: invitation.line } : {}),
     },
     `pki server for ${domain}, ready\n  address      ${formatAddress({ host, port })}\n` +
-      `  fingerprint  ${surroundings.paint.mark(fingerprint)}`,
+      `  fingerprint  ${surroundings.paint.mark(fingerprint)}` +
+      (metrics === undefined ? "" : `\n  metrics      http://${metrics}/metrics`),
   );
   if (!invitation || isLogged) return;
   surroundings.note(
@@ -334,6 +352,12 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
         `Connections held at once [${LIMITS.connectionsMax}]`,
         "N",
       ),
+      metrics: settingFlag(
+        "metrics",
+        `Serve metrics for Prometheus, on a loopback address [no; port ${DEFAULT_METRICS_PORT}]`,
+        "HOST:PORT",
+      ),
+      metricsExposed: switchFlag("Let --metrics be an address that other machines reach"),
       witness: settingFlag(
         "witness",
         "Where to remember the newest checkpoint, outside of the data folder [DIR.witness]",

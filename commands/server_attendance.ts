@@ -57,6 +57,8 @@ export interface Place {
   readonly port: number;
   readonly domain: string;
   readonly fingerprint: string;
+  /** `host:port` where metrics are served, if they are. */
+  readonly metrics?: string;
 }
 
 export function statusOf({ host, port, domain }: Place): string {

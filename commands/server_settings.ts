@@ -9,7 +9,7 @@ import * as v from "valibot";
 import { PkiError } from "../lib/base/errors.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import type { GivenLimits } from "../lib/base/server_limits.ts";
-import { formatAddress, parseAddress } from "../lib/client/address.ts";
+import { type Address, formatAddress, parseAddress } from "../lib/client/address.ts";
 import { type Registration, REGISTRATIONS } from "../lib/protocol/messages.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../lib/server/log.ts";
 import { isDomain } from "../lib/x509/names.ts";
@@ -31,6 +31,10 @@ export interface ServerSettings {
   readonly registration: Registration;
   /** `host:port` under which clients reach the server, for invitations. */
   readonly publicAddress?: string;
+  /** `host:port` where metrics are served; 0 for any free port. */
+  readonly metrics?: string;
+  /** Whether metrics may be served where others than this machine reach them. */
+  readonly metricsExposed?: boolean;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
   /** Bounds that are not the standard ones. */
@@ -56,6 +60,8 @@ interface SettingRow<T> {
   readonly isJson?: true;
   /** Whether an option or a variable, which are texts, stand for a number. */
   readonly isNumber?: true;
+  /** The same for what is on or off. */
+  readonly isSwitch?: true;
   /** Whether it is a path, which in `pki.json` is one from the data folder on. */
   readonly isPath?: true;
   /** Whether a reload of a running server can change it. */
@@ -93,6 +99,26 @@ function isAddress(value: string): boolean {
   }
 }
 
+/** Where OpenTelemetry's exporters for Prometheus listen, for want of a port of our own. */
+export const DEFAULT_METRICS_PORT = 9464;
+
+/** As any address, and `:0` behind it for a free port. @throws {PkiError} `usage` */
+export function parseMetricsAddress(value: string): Address {
+  const [, host] = /^(.+):0$/.exec(value) ?? [];
+  return host === undefined
+    ? parseAddress(value, DEFAULT_METRICS_PORT)
+    : { ...parseAddress(host, DEFAULT_METRICS_PORT), port: 0 };
+}
+
+function isMetricsAddress(value: string): boolean {
+  try {
+    parseMetricsAddress(value);
+    return true;
+  } catch {
+    return false; // the rule says what is wrong
+  }
+}
+
 export const SETTINGS: { readonly [N in SettingName]: SettingRow<NonNullable<ServerSettings[N]>> } =
   {
     host: {
@@ -119,6 +145,14 @@ export const SETTINGS: { readonly [N in SettingName]: SettingRow<NonNullable<Ser
       ),
       isLive: true,
     },
+    metrics: {
+      schema: v.pipe(
+        text("not host:port", isMetricsAddress),
+        v.transform((value) => formatAddress(parseMetricsAddress(value))),
+      ),
+      isLive: false,
+    },
+    metricsExposed: { schema: v.boolean("not true or false"), isSwitch: true, isLive: false },
     logFormat: { schema: oneOf(LOG_FORMATS), isLive: true },
     logLevel: { schema: oneOf(LOG_LEVELS), isLive: true },
     limits: { schema: checkLimits, isJson: true, isLive: true },
@@ -187,7 +221,9 @@ export function parseSetting<N extends SettingName>(
   name: N,
   text: string,
 ): NonNullable<ServerSettings[N]> {
-  if (SETTINGS[name].isJson) return checkSetting(name, parseJson(text), text);
-  const isCount = SETTINGS[name].isNumber && /^\d{1,9}$/.test(text);
-  return checkSetting(name, isCount ? Number(text) : text, text);
+  const { isJson, isNumber, isSwitch } = SETTINGS[name];
+  if (isJson) return checkSetting(name, parseJson(text), text);
+  const isCount = isNumber && /^\d{1,9}$/.test(text);
+  const isSaid = isSwitch && (text === "true" || text === "false");
+  return checkSetting(name, isCount ? Number(text) : isSaid ? text === "true" : text, text);
 }

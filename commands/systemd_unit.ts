@@ -22,7 +22,8 @@ export function printUnit(
 ): string {
   const options = SETTING_NAMES.flatMap((name) => {
     const value = name === "passphraseFile" ? undefined : given[name];
-    return value === undefined ? [] : [optionOf(name), quoteForUnit(String(value))];
+    if (value === undefined || value === false) return [];
+    return value === true ? [optionOf(name)] : [optionOf(name), quoteForUnit(String(value))];
   });
   const command = [
     UNIT_PROGRAM,

@@ -6,7 +6,7 @@
 
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import process from "node:process";
 import { TEMPLATES } from "./e2e/template.ts";
 
@@ -23,6 +23,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   zsh: "zsh",
   fish: "fish",
   python3: "python3",
+  // No program: a library, by where Debian has it.
+  "/usr/lib/python3/dist-packages/prometheus_client": "python3-prometheus-client",
   "systemd-analyze": "systemd",
   "systemd-notify": "systemd",
   file: "file",
@@ -59,7 +61,7 @@ function step(title: string, command: string, args: readonly string[]): void {
 
 function isInstalled(program: string): boolean {
   return (process.env["PATH"] ?? "").split(":").some((folder) =>
-    fs.existsSync(join(folder, program))
+    fs.existsSync(isAbsolute(program) ? program : join(folder, program))
   );
 }
 

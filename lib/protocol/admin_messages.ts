@@ -14,6 +14,7 @@ import { encodeFrame } from "./frame.ts";
 import { isId } from "../x509/names.ts";
 import { base64 } from "./fields.ts";
 import { INVITATION_TOKEN_BYTES } from "./invitation.ts";
+import { measuredSchema } from "./measured.ts";
 import { parseObject, REGISTRATIONS } from "./messages.ts";
 
 export const ADMIN_SOCKET_NAME = "admin.sock";
@@ -87,7 +88,11 @@ const invitationRow = v.object({
 
 /** What each request carries besides `seq` and `type`, and what its `OK` answer does. */
 const MESSAGES = {
-  STATUS: { body: v.strictObject({}), answer: v.looseObject({}) },
+  /** What the server does and has done; `measured` is absent where an earlier version answers. */
+  STATUS: {
+    body: v.strictObject({}),
+    answer: v.looseObject({ measured: v.optional(measuredSchema) }),
+  },
   BACKUP: { body: v.strictObject({}), answer: v.looseObject({}) },
   /** Certifies a key for names that no user can ask for. */
   ISSUE: {

@@ -60,6 +60,9 @@ export function callAuthority(ports: readonly MessagePort[]): DirectoryAuthority
     return issuer.der;
   };
   return {
+    get waiting() {
+      return callers.reduce((sum, { waiting }) => sum + waiting, 0);
+    },
     async certify(certification) {
       const { certificate, issuer: signer, ignored = [] } = await leastBusy().ask({
         type: "certify",

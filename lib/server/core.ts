@@ -24,6 +24,7 @@ import {
 import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
 import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
+import type { Measured } from "../protocol/measured.ts";
 import { encodeError, PROTOCOL, type Registration } from "../protocol/messages.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
@@ -31,8 +32,10 @@ import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { isIssuedBy } from "../x509/path.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
+import { CoreMeasures, type Refusal, reportProcess } from "./core_report.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import type { EventLog, LogLevel } from "./log.ts";
+import type { MetricsPlace } from "./metrics_address.ts";
 import type {
   DirectoryEvent,
   DirectoryLimits,
@@ -43,7 +46,7 @@ import type {
   ToAuthority,
   ToDirectory,
 } from "./ports.ts";
-import { guessAddress } from "./reachable.ts";
+import { guessAddress, joinAddress } from "./reachable.ts";
 import { Relay } from "./relay.ts";
 import { type ConnectionWorker, connectionWorkers, type WorkerPool } from "./worker_pool.ts";
 
@@ -69,6 +72,10 @@ export interface ServerOptions {
   /** A file with the root's key, to accept a loss with, and its passphrase if it has its own. */
   readonly rootKeyPath?: string;
   readonly rootPassphrase?: string;
+  /** Where metrics are served; nowhere where it is absent. */
+  readonly metrics?: MetricsPlace;
+  /** Which program it is, for whoever watches it. */
+  readonly build?: { readonly version: string; readonly commit: string };
   /** For the operator. */
   readonly log: EventLog;
   /** The server cannot go on: a fault in the directory or the authority. */
@@ -96,6 +103,7 @@ export class Core {
   readonly #directory: Caller<ToDirectory, FromDirectory>;
   readonly #relays = new Map<number, Relay>();
   readonly #sockets = new Set<Socket>();
+  readonly #measures = new CoreMeasures();
   readonly #pool: WorkerPool<ConnectionWorker>;
   #issuing: Certificate;
   #server: TlsServer | undefined;
@@ -232,7 +240,8 @@ export class Core {
         return { ...await this.#describeLog() };
       case "STATUS": {
         const { size, checkpoint } = await this.#describeLog();
-        return { pid: process.pid, connections: this.#relays.size, size, checkpoint };
+        const measured = await this.measure();
+        return { pid: process.pid, connections: this.#relays.size, size, checkpoint, measured };
       }
       case "RELOAD":
         return { issuing: fingerprintOf((await this.reload()).der) };
@@ -289,6 +298,41 @@ export class Core {
   /** Whether anybody was ever registered when the server started. */
   get hadAccounts(): boolean {
     return this.#hadAccounts;
+  }
+
+  /** What the server measures of itself. @throws {PkiError} if the directory does not work any more */
+  async measure(): Promise<Measured> {
+    const [{ measured }, ownProcess] = await Promise.all([
+      this.#directory.ask({ type: "measure" }),
+      reportProcess(),
+    ]);
+    if (!measured) {
+      throw new PkiError("internal", "the directory answered without what it measures");
+    }
+    const { startedMs, accepted, refusals, handshakesFailed, workersFailed, secured, delay } =
+      this.#measures;
+    const { build: { version, commit } = UNKNOWN_BUILD, host } = this.#options;
+    const { counts, sum } = delay.read();
+    return {
+      ...{ version, commit, domain: this.domain, nowMs: Date.now(), startedMs },
+      ...(this.#port === undefined ? {} : { address: joinAddress({ host, port: this.#port }) }),
+      connections: {
+        ...{ open: this.#relays.size, max: this.#connectionsMax },
+        ...{ accepted, refused: refusals },
+      },
+      handshakes: {
+        underWay: Math.max(this.#sockets.size - secured, 0),
+        failed: handshakesFailed,
+      },
+      workers: {
+        ...{ inUse: this.#relays.size, spare: this.#pool.spare, started: this.#pool.started },
+        failed: workersFailed,
+      },
+      serverEndsMs: this.identity.certificate.notAfterMs,
+      process: ownProcess,
+      delay: { counts: [...counts], sum },
+      directory: measured,
+    };
   }
 
   async #describeLog(): Promise<DurableLog> {
@@ -359,6 +403,7 @@ export class Core {
     server.on("tlsClientError", (error, socket) => {
       const fields = { address: socket.remoteAddress };
       const message = messageOf(error);
+      this.#measures.handshakesFailed++;
       this.#options.log.log({ level: "debug", event: "connection.failed", message, fields });
       socket.destroy();
     });
@@ -377,6 +422,7 @@ export class Core {
   /** Bounds the sockets that are held before it is known whether they speak TLS. */
   #countSocket(socket: Socket): void {
     if (this.#sockets.size >= this.#connectionsMax + LIMITS.handshakesMax) {
+      this.#measures.refused("sockets");
       socket.destroy();
       return;
     }
@@ -388,7 +434,8 @@ export class Core {
     return this.#options.connectionsMax ?? LIMITS.connectionsMax;
   }
 
-  #refuse(socket: TLSSocket, error: PkiError): void {
+  #refuse(socket: TLSSocket, error: PkiError, reason: Refusal): void {
+    this.#measures.refused(reason);
     const { code, message } = reportError(error);
     this.#options.log.log({
       level: "info",
@@ -404,10 +451,12 @@ export class Core {
   }
 
   #accept(socket: TLSSocket): void {
+    this.#measures.secured++;
+    socket.once("close", () => this.#measures.secured--);
     try {
       checkConnection(socket, PROTOCOL);
     } catch (error) {
-      return this.#refuse(socket, error as PkiError);
+      return this.#refuse(socket, error as PkiError, "protocol");
     }
     if (this.#isStopping || this.#relays.size >= this.#connectionsMax) {
       const seconds = LIMITS.busyRetryMs / 1000;
@@ -415,8 +464,10 @@ export class Core {
         ? "the server is stopping"
         : `the server is busy: ${this.#relays.size} connections are open`;
       const message = `${why}, try again in ${seconds} s`;
-      return this.#refuse(socket, new PkiError("busy", message));
+      const reason = this.#isStopping ? "stopping" : "busy";
+      return this.#refuse(socket, new PkiError("busy", message), reason);
     }
+    this.#measures.accepted++;
     const channel = ++this.#channels;
     const { port1, port2 } = new MessageChannel();
     const visitor = {
@@ -432,7 +483,10 @@ export class Core {
       socket,
       worker,
       answersUnreadBytesMax: this.#limits.answersUnreadBytes,
-      onFault: (what) => this.#warn(`${what}; its connection was closed`),
+      onFault: (what) => {
+        this.#measures.workersFailed++;
+        this.#warn(`${what}; its connection was closed`);
+      },
       onClosed: () => {
         this.#relays.delete(channel);
         this.#tellDirectory({ type: "closed", channel });
@@ -450,6 +504,7 @@ export class Core {
 
   async stop(): Promise<void> {
     this.#isStopping = true;
+    this.#measures.stop();
     this.#server?.close();
     for (const relay of this.#relays.values()) relay.finish();
     const deadline = Date.now() + LIMITS.drainMs;
@@ -467,11 +522,14 @@ export class Core {
 
   async endWorkers(): Promise<void> {
     this.#isStopping = true;
+    this.#measures.stop();
     this.#pool.close();
     const workers = [this.#directoryWorker, ...this.#authorityWorkers];
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
 }
+
+const UNKNOWN_BUILD = { version: "unknown", commit: "unknown" };
 
 /** Orders of an administrator that change nothing. */
 const READING_ORDERS: readonly AdminType[] = ["STATUS", "LIST", "INVITATIONS", "USERS"];

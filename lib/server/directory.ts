@@ -28,6 +28,7 @@ import type { LogStatement } from "./log_key.ts";
 import type { ListToSign, SessionEnd, StatusToSign, Visitor } from "./ports.ts";
 import { type EventLog, SILENT } from "./log.ts";
 import { describeEntry } from "./log_events.ts";
+import { DirectoryMeasures } from "./measures.ts";
 import { Passwords } from "./passwords.ts";
 import { Revocation } from "./revocation.ts";
 
@@ -46,6 +47,8 @@ export type DirectoryLog = Pick<
 
 /** What the directory has signed, by whoever has the keys. */
 export interface DirectoryAuthority {
+  /** Questions that are not answered yet. */
+  readonly waiting?: number;
   certify(certification: Certification): Promise<Certified>;
   certifyServer(spki: Uint8Array): Promise<Bytes>;
   signStatus(status: StatusToSign): Promise<Bytes>;
@@ -85,6 +88,8 @@ export interface DirectoryOptions {
   readonly now?: () => number;
   /** For whoever runs the server. */
   readonly events?: EventLog;
+  /** Where it is counted what is done. */
+  readonly measures?: DirectoryMeasures;
 }
 
 export class Directory {
@@ -96,6 +101,7 @@ export class Directory {
   readonly announcements: Announcements;
   /** Answers to `CERTREQ`. */
   readonly lookups = new PreparedAnswers();
+  readonly measures: DirectoryMeasures;
   readonly #now: () => number;
   /** The CA that signed last, and its base64. */
   #issuer: { readonly der: Uint8Array; readonly base64: string } | undefined;
@@ -108,6 +114,7 @@ export class Directory {
   constructor(options: DirectoryOptions) {
     this.options = options;
     this.#now = options.now ?? Date.now;
+    this.measures = options.measures ?? new DirectoryMeasures();
     this.#issuers = options.issuers;
     this.#successions = options.successions ?? [];
     this.revocation = new Revocation(this);

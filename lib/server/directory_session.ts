@@ -60,6 +60,7 @@ export class DirectorySession {
     this.events = new SessionEvents(
       directory.events,
       () => ({ connection, address, user: this.#user }),
+      () => directory.measures.unfinishedLogins++,
     );
     const { secrets, root, state } = directory.options;
     this.#dialogue = new LoginDialogue({

@@ -3,6 +3,7 @@
  * channel a session. Has snapshots taken while the server runs, and takes one when it stops.
  */
 
+import * as fs from "node:fs";
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
@@ -24,13 +25,16 @@ import { parsePemBlock } from "../x509/pem.ts";
 import { parseSecrets } from "./accounts.ts";
 import { finishDeletions } from "./account_orders.ts";
 import { callAuthority } from "./authority_port.ts";
+import { CensusTaker } from "./census.ts";
 import { CertificateCopies } from "./copies.ts";
 import { Directory } from "./directory.ts";
 import { carryOut } from "./directory_orders.ts";
+import { reportDirectory } from "./directory_report.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./issuers.ts";
 import { type OpenedLog, openLog } from "./open_log.ts";
 import { type EventLog, includesLevel, type LogLevel } from "./log.ts";
+import { DelayMeasure, DirectoryMeasures } from "./measures.ts";
 import type { DirectoryEvent, DurableLog, FromDirectory, ToDirectory } from "./ports.ts";
 import { RevocationLists } from "./revocation_lists.ts";
 import { serveSession } from "./session_port.ts";
@@ -45,6 +49,8 @@ interface Running {
   readonly copies: CertificateCopies;
   readonly snapshots: SnapshotKeeper;
   readonly lists: RevocationLists;
+  readonly census: CensusTaker;
+  readonly delay: DelayMeasure;
   readonly root: Certificate;
   readonly domain: string;
   readonly files: ServerFiles;
@@ -80,11 +86,13 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     await decryptText(readText(files.opaqueKey), passphrase, files.opaqueKey),
     files.opaqueKey,
   );
+  const measures = new DirectoryMeasures();
   const opened = await openLog({
     ...{ files, root, domain, passphrase, witness, acceptsLoss, warn },
     ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
     ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
     nowMs: Date.now(),
+    onSyncTime: measures.synced,
   });
   const { log, state, index, key, snapshotSize } = opened;
   const copies = new CertificateCopies({
@@ -111,6 +119,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     authority: signer,
     registration,
     events,
+    measures,
     onRevoked: (issuerKeyId) => lists.changed(issuerKeyId),
     readList: (question) => lists.read(question),
     saveCopy: (id, certificates) => copies.save(id, certificates),
@@ -125,7 +134,12 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
       tell({ type: "fault", error: packError(lost(`${loss} (a client's checkpoint)`)) });
     },
   });
-  running = { directory, state, index, log, copies, snapshots, lists, root, domain, files, warn };
+  const census = new CensusTaker({ database: state.database, warn });
+  const delay = new DelayMeasure();
+  running = {
+    ...{ directory, state, index, log, copies, snapshots, lists, root, domain, files, warn },
+    ...{ census, delay },
+  };
   await logIssuers(running);
   await keepLists(running);
   await finishDeletions(directory);
@@ -178,6 +192,7 @@ function makeSnapshotKeeper(
   return new SnapshotKeeper({
     snapshotBytes,
     coveredBytes: covered,
+    takenMs: fs.statSync(files.snapshot, { throwIfNoEntry: false })?.mtimeMs,
     logBytes: () => log.bytes,
     redactions: () => log.redactions,
     // A snapshot stands for the copies too: behind it they are not looked at again.
@@ -239,12 +254,15 @@ function open(
   channels.set(channel, { port, close });
   serveSession(port, session, {
     onBroken: (why) => warn(`a connection worker broke the rules (${why}); its session was ended`),
+    measures: directory.measures,
   });
 }
 
 async function stop(
-  { log, state, index, copies, snapshots, lists, files, warn }: Running,
+  { log, state, index, copies, snapshots, lists, census, delay, files, warn }: Running,
 ): Promise<void> {
+  delay.stop();
+  await census.stop();
   await lists.close();
   copies.close();
   await log.close();
@@ -278,6 +296,8 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return { certificate: await running.directory.certifyServer(question.spki) };
     case "describe":
       return { durable: describe(running) };
+    case "measure":
+      return { measured: await reportDirectory(running) };
     case "admin":
       return { answer: await carryOut(running.directory, question.request) };
     case "configure":

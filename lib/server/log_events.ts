@@ -86,12 +86,15 @@ export interface Caller {
 export class SessionEvents {
   readonly #log: EventLog;
   readonly #caller: () => Caller;
+  readonly #onUnfinished: () => void;
   /** Whom somebody has started to log in as, or to register as, and not finished. */
   #attempt: { readonly id: string; readonly isLogin: boolean } | undefined;
 
-  constructor(log: EventLog, caller: () => Caller) {
+  /** @param onUnfinished told when a login by password was begun and left */
+  constructor(log: EventLog, caller: () => Caller, onUnfinished: () => void = () => {}) {
     this.#log = log;
     this.#caller = caller;
+    this.#onUnfinished = onUnfinished;
   }
 
   /** A request was answered. */
@@ -158,7 +161,9 @@ export class SessionEvents {
   #leaveAttempt(): void {
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    if (attempt?.isLogin) this.#tell("info", "login.unfinished", { id: attempt.id });
+    if (!attempt?.isLogin) return;
+    this.#onUnfinished();
+    this.#tell("info", "login.unfinished", { id: attempt.id });
   }
 
   #who(): LogFields {

@@ -44,6 +44,8 @@ export interface OpenLogOptions {
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
   readonly disk?: Files;
+  /** Told how long each sync of the log took, and how many entries it has made durable. */
+  readonly onSyncTime?: (ms: number, entries: number) => void;
 }
 
 export interface OpenedLog {
@@ -99,6 +101,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   const log = await startLog(opened, {
     ...{ files: disk, paths, signer: key, warn },
     reserveBytes: LIMITS.logReserveBytes,
+    ...(options.onSyncTime === undefined ? {} : { onSyncTime: options.onSyncTime }),
   });
   if (isAnew) {
     // Also where the start that accepted the loss did not get this far.

@@ -9,6 +9,7 @@ import type { ErrorReport, PackedError } from "../base/errors.ts";
 import type { ServerLimits } from "../base/server_limits.ts";
 import type { Certification } from "../ca/authority.ts";
 import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
+import type { DirectoryMeasured } from "../protocol/measured.ts";
 import type { Registration } from "../protocol/messages.ts";
 import type { OcspAnswer } from "../x509/ocsp.ts";
 import type { Segment } from "../store/log_index.ts";
@@ -117,6 +118,7 @@ export type ToDirectory =
   | { readonly type: "closed"; readonly channel: number }
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
   | { readonly type: "describe" }
+  | { readonly type: "measure" }
   | { readonly type: "admin"; readonly request: DirectoryOrder }
   | {
     readonly type: "configure";
@@ -134,6 +136,8 @@ export interface FromDirectory {
   readonly certificate?: Uint8Array<ArrayBuffer>;
   /** After `describe`. */
   readonly durable?: DurableLog;
+  /** After `measure`. */
+  readonly measured?: DirectoryMeasured;
   /** After `admin`. */
   readonly answer?: AdminAnswer<AdminType>;
   /** After `start`: whether anybody was ever registered. */

@@ -20,5 +20,12 @@ export function guessAddress(
   hostName: string,
 ): string {
   const name = isAnyAddress(host) ? hostName : host;
-  return isIPv6(name) ? `[${name}]:${port}` : `${name}:${port}`;
+  return joinAddress({ host: name, port });
+}
+
+/** `host:port`, IPv6 in brackets. */
+export function joinAddress(
+  { host, port }: { readonly host: string; readonly port: number },
+): string {
+  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -10,7 +10,7 @@ import { fileExists, storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { AnswerOf } from "../protocol/messages.ts";
 import { fingerprintOf } from "../x509/certificate.ts";
-import { parseCrl } from "../x509/crl.ts";
+import { parseCrl, parseCrlHead } from "../x509/crl.ts";
 import {
   type KeptList,
   type ListedIssuer,
@@ -89,6 +89,16 @@ export class RevocationLists {
       offset,
       chunk: encodeBase64(der.subarray(offset, offset + LIMITS.crlChunkBytesMax)),
     };
+  }
+
+  /** When the first of them is good no more, in milliseconds since 1970; `null` where there is none. */
+  get endsMs(): number | null {
+    const ends = this.#lists.flatMap((list) => {
+      const kept = list.find(undefined);
+      return kept ? [parseCrlHead(kept.der).nextUpdateMs ?? Infinity] : [];
+    });
+    const first = Math.min(...ends);
+    return Number.isFinite(first) ? first : null;
   }
 
   #find(issuer: string | undefined, number: string | undefined): KeptList | undefined {

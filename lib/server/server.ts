@@ -16,11 +16,15 @@ import { parsePemBlock } from "../x509/pem.ts";
 import type { AdminListener } from "./admin.ts";
 import { Core, type LiveOptions, type ServerOptions } from "./core.ts";
 import { serverFiles } from "./files.ts";
+import type { MetricsListener } from "./metrics_listener.ts";
+import { joinAddress } from "./reachable.ts";
 
 export interface RunningServer {
   readonly port: number;
   readonly fingerprint: string;
   readonly domain: string;
+  /** Where metrics are served, as `host:port`; absent where they are not. */
+  readonly metrics?: string;
   /** Whether anybody was ever registered when it started. */
   readonly hadAccounts: boolean;
   /** @throws {PkiError} what the order fails with */
@@ -71,6 +75,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
 }
 
+/** What it takes to tell metrics is only loaded where somebody wants them. */
+async function listenToScrapers(
+  core: Core,
+  { metrics: place }: ServerOptions,
+): Promise<MetricsListener | undefined> {
+  if (!place) return undefined;
+  const { listenMetrics } = await import("./metrics_listener.ts");
+  return await listenMetrics({ place, measure: () => core.measure() });
+}
+
 async function start(options: ServerOptions): Promise<RunningServer> {
   const files = serverFiles(options.folder);
   const root = checkRoot(
@@ -80,12 +94,15 @@ async function start(options: ServerOptions): Promise<RunningServer> {
   const core = new Core(options);
   let port: number;
   let admins: AdminListener | undefined;
+  let metrics: MetricsListener | undefined;
   try {
     await core.startWorkers();
     admins = await core.listenToAdmins();
     await core.renewIfDue();
+    metrics = await listenToScrapers(core, options);
     port = await core.listen();
   } catch (error) {
+    metrics?.close();
     await admins?.close();
     await core.endWorkers();
     throw error;
@@ -103,6 +120,7 @@ async function start(options: ServerOptions): Promise<RunningServer> {
     port,
     fingerprint: fingerprintOf(root.der),
     domain: core.domain,
+    ...(metrics ? { metrics: joinAddress(metrics) } : {}),
     hadAccounts: core.hadAccounts,
     order: async <T extends AdminType>(type: T, body: AdminBody<T>) => {
       const request = { seq: 1, type, body } as AdminRequest;
@@ -115,6 +133,7 @@ async function start(options: ServerOptions): Promise<RunningServer> {
     checkAlive: () => core.checkAlive(),
     stop: async () => {
       clearInterval(renewal);
+      metrics?.close();
       await admins?.close();
       await core.stop();
     },

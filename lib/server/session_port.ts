@@ -14,6 +14,7 @@ import {
   type Request,
   type WrittenFields,
 } from "../protocol/messages.ts";
+import { type DirectoryMeasures, OK } from "./measures.ts";
 import type { FromSession, SessionEnd, Settled } from "./ports.ts";
 
 /** A connection worker keeps to what an operator has set, which is no more than this. */
@@ -46,11 +47,15 @@ function parsePosted(message: unknown, lastSeq: number): Request {
  * Has a session carry out what comes through a port. The first thing that a connection worker of ours
  * would not post ends the session, and nothing more is read.
  * @param onBroken told why the session was ended
+ * @param measures where requests are counted
  */
 export function serveSession(
   port: SessionPort,
   session: PortSession,
-  { onBroken }: { readonly onBroken: (why: string) => void },
+  { onBroken, measures }: {
+    readonly onBroken: (why: string) => void;
+    readonly measures?: DirectoryMeasures;
+  },
 ): void {
   let lastSeq = 0;
   let running = 0;
@@ -85,6 +90,8 @@ export function serveSession(
     const { seq } = request;
     lastSeq = seq;
     running++;
+    const arrivedMs = performance.now();
+    if (measures) measures.inFlight++;
     let settled: Settled;
     try {
       settled = { seq, fields: encodeFields(await session.handle(request)) };
@@ -93,5 +100,9 @@ export function serveSession(
     }
     running--;
     port.postMessage(settled);
+    if (!measures) return;
+    measures.inFlight--;
+    const result = "code" in settled ? settled.code : OK;
+    measures.answered(request.type, result, performance.now() - arrivedMs);
   });
 }

@@ -10,6 +10,7 @@ import { messageOf, PkiError } from "../base/errors.ts";
 import { FAULT_SNAPSHOT_BYTES_MIN, HAS_FAULTS } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
+import type { DirectoryMeasured } from "../protocol/measured.ts";
 import type { FromSnapshot, ToSnapshot } from "./ports.ts";
 
 const BYTES_MIN = HAS_FAULTS ? FAULT_SNAPSHOT_BYTES_MIN : LIMITS.snapshotBytesMin;
@@ -18,6 +19,8 @@ export interface SnapshotKeeperOptions {
   /** How long the last snapshot is, and how long the log was that it stands for. */
   readonly snapshotBytes: number;
   readonly coveredBytes: number;
+  /** When it was taken, in milliseconds since 1970, if there is one. */
+  readonly takenMs?: number | undefined;
   /** How long the log is now. */
   readonly logBytes: () => number;
   /** Another number whenever entries were redacted. */
@@ -44,6 +47,10 @@ export class SnapshotKeeper {
   /** The number that the last one stands for. */
   #coveredRedactions: number;
   #retryAtMs = 0;
+  #taken = 0;
+  #failed = 0;
+  #lastMs: number | null;
+  #lastSeconds: number | null = null;
   #callOff = () => {};
 
   constructor(options: SnapshotKeeperOptions) {
@@ -51,6 +58,7 @@ export class SnapshotKeeper {
     this.#now = options.now ?? Date.now;
     this.#snapshotBytes = options.snapshotBytes;
     this.#coveredBytes = options.coveredBytes;
+    this.#lastMs = options.takenMs ?? null;
     this.#coveredRedactions = this.#redactions;
   }
 
@@ -95,18 +103,37 @@ export class SnapshotKeeper {
   async #take(): Promise<void> {
     const { describe, warn, logBytes, take = takeInWorker } = this.#options;
     const redactions = this.#redactions;
+    const startMs = performance.now();
     try {
       const coveredBytes = logBytes();
       const { bytes } = await take({ ...describe(), forgets: this.mustForget });
       this.#snapshotBytes = bytes;
       this.#coveredBytes = coveredBytes;
       this.#coveredRedactions = redactions;
+      this.#taken++;
+      this.#lastMs = this.#now();
+      this.#lastSeconds = (performance.now() - startMs) / 1000;
     } catch (error) {
       // It has read half of what was being written over; the next one does not.
       if (redactions !== this.#redactions) return;
+      this.#failed++;
       warn(`no snapshot was taken: ${messageOf(error)}; the log has everything`);
       this.#retryAtMs = this.#now() + LIMITS.snapshotRetryMs;
     }
+  }
+
+  /** What is known of the newest one, and what has become of all since the start. */
+  measure(): DirectoryMeasured["snapshot"] {
+    return {
+      taken: this.#taken,
+      failed: this.#failed,
+      isRunning: this.#running !== undefined,
+      lastMs: this.#lastMs,
+      lastSeconds: this.#lastSeconds,
+      bytes: this.#snapshotBytes,
+      behindBytes: Math.max(this.#options.logBytes() - this.#coveredBytes, 0),
+      dueBytes: Math.max(BYTES_MIN, this.#snapshotBytes),
+    };
   }
 
   /** Whether the last snapshot stands for all of the log. */

@@ -52,6 +52,8 @@ export interface JournalOptions extends LogLocation {
   readonly index: LogIndex;
   /** After each sync, before those who wait hear of it: the index holds what is durable. */
   readonly onSynced?: () => void;
+  /** Told how long each sync took, and how many entries it has made durable. */
+  readonly onSyncTime?: (ms: number, entries: number) => void;
   readonly segmentBytesMax?: number;
   /** So much space is written ahead, with zeros; none without it. */
   readonly reserveBytes?: number;
@@ -134,6 +136,7 @@ export class Journal {
   readonly #segmentBytesMax: number;
   readonly #reserveBytes: number;
   readonly #onSynced: () => void;
+  readonly #onSyncTime: (ms: number, entries: number) => void;
   /** What was synced; only `#commit` moves it. */
   readonly #index: LogIndex;
   /** All segments, open, by their first entry. */
@@ -159,6 +162,7 @@ export class Journal {
     this.#folder = options.folder;
     this.#index = options.index;
     this.#onSynced = options.onSynced ?? (() => {});
+    this.#onSyncTime = options.onSyncTime ?? (() => {});
     this.#segmentBytesMax = options.segmentBytesMax ?? LIMITS.segmentBytesMax;
     this.#reserveBytes = options.reserveBytes ?? 0;
     this.#redactor = new Redactor({
@@ -301,6 +305,7 @@ export class Journal {
     }
     const end = syncedBytes + bytes.length;
     if (this.#reserveBytes > 0 && end > this.#reservedTo) await this.#reserve(file, end);
+    const startMs = performance.now();
     try {
       await file.sync();
     } catch (error) {
@@ -310,6 +315,7 @@ export class Journal {
       await file.truncate(syncedBytes).catch(() => {});
       return rejectAll(batch, diskError(`cannot sync log "${this.#folder}"`, error));
     }
+    this.#onSyncTime(performance.now() - startMs, batch.length);
     const from = this.#index.size;
     for (const { leafHash, record } of batch) this.#index.append(leafHash, record.length);
     return () => {

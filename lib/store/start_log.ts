@@ -18,6 +18,8 @@ export interface StartLogOptions {
   readonly warn: (text: string) => void;
   readonly segmentBytesMax?: number;
   readonly reserveBytes?: number;
+  /** Told how long each sync took, and how many entries it has made durable. */
+  readonly onSyncTime?: (ms: number, entries: number) => void;
 }
 
 /** @throws {PkiError} `storage` */
@@ -25,12 +27,13 @@ export async function startLog(
   { index, reading, newestSlots }: Pick<OpenedState, "index" | "reading" | "newestSlots">,
   options: StartLogOptions,
 ): Promise<SignedLog> {
-  const { files, paths, signer, warn, segmentBytesMax, reserveBytes } = options;
+  const { files, paths, signer, warn, segmentBytesMax, reserveBytes, onSyncTime } = options;
   const log = new SignedLog({ index, signer, warn });
   const journal = await startJournal(reading, {
     ...{ files, folder: paths.log, index, onSynced: log.onSynced },
     ...(segmentBytesMax === undefined ? {} : { segmentBytesMax }),
     ...(reserveBytes === undefined ? {} : { reserveBytes }),
+    ...(onSyncTime === undefined ? {} : { onSyncTime }),
   });
   const [inner, outer] = newestSlots;
   const note = log.checkpoint;

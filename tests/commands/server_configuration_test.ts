@@ -43,6 +43,8 @@ const ALL: Readonly<Record<string, { readonly json: unknown; readonly text: stri
   witness: { json: "/mnt/a", text: "/mnt/b" },
   registration: { json: "closed", text: "invite" },
   publicAddress: { json: "a.example.org:1", text: "b.example.org:2" },
+  metrics: { json: "127.0.0.1:9464", text: "[::1]:0" },
+  metricsExposed: { json: false, text: "true" },
   logFormat: { json: "json", text: "text" },
   logLevel: { json: "debug", text: "error" },
   limits: { json: { idleSeconds: 60 }, text: '{"idleSeconds":61}' },
@@ -74,8 +76,8 @@ for (const name of SETTING_NAMES) {
     const { json, text } = ALL[name] ?? assert.fail();
     const file = { [name]: json };
     const env = { [variableOf(name)]: text };
-    const { isNumber, isJson } = SETTINGS[name];
-    const asText = isNumber ? Number(text) : isJson ? JSON.parse(text) : text;
+    const { isNumber, isJson, isSwitch } = SETTINGS[name];
+    const asText = isNumber ? Number(text) : isJson || isSwitch ? JSON.parse(text) : text;
     assert.deepEqual(resolve({ file }).settings[name], json);
     assert.equal(resolve({ file }).sources[name], "file");
     assert.deepEqual(resolve({ file, env }).settings[name], asText);

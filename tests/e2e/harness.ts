@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import process from "node:process";
 import { cheapenHome, copyHome, moveServer } from "./template.ts";
 
@@ -358,10 +358,10 @@ export function inWords(stderr: string): string {
   });
 }
 
-/** Whether a program is there; a test that needs it is skipped where it is not. */
+/** Whether a program, or a file by its path, is there; a test that needs it is skipped where not. */
 export function hasProgram(name: string): boolean {
   const folders = (process.env["PATH"] ?? "").split(":");
-  return folders.some((folder) => fs.existsSync(join(folder, name)));
+  return folders.some((folder) => fs.existsSync(isAbsolute(name) ? name : join(folder, name)));
 }
 
 /** The `skip` option of a test that needs a program of Debian's. */
