@@ -22,6 +22,14 @@ export const LIMITS = {
   connectionsMax: 1000,
   /** Sockets beyond those: handshakes under way, and clients that are being told "busy". */
   handshakesMax: 256,
+  /** How often the server looks for handshakes that take too long. */
+  handshakeLookMs: SECOND_MS / 2,
+  /** Between two lines of the log about sockets that were one too many. */
+  dropsTellMs: 10 * SECOND_MS,
+  /** Questions to the directory that the main thread waits for; each connection asks two. */
+  directoryQuestionsMax: 2000,
+  /** How long a look at the memory of the process is good for. */
+  memoryLookMs: SECOND_MS,
   /** Workers that sign, where there are twice as many cores; more would wait for the one directory. */
   authorityWorkersMax: 3,
   /** What "busy" tells a client to wait. */

@@ -5,7 +5,6 @@
  */
 
 import { createPublicKey, type KeyObject } from "node:crypto";
-import type { Socket } from "node:net";
 import { availableParallelism, hostname } from "node:os";
 import process from "node:process";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
@@ -33,6 +32,7 @@ import { isIssuedBy } from "../x509/path.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { CoreMeasures, type Refusal, reportProcess } from "./core_report.ts";
+import { Door } from "./door.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import type { EventLog, LogLevel } from "./log.ts";
 import type { MetricsPlace } from "./metrics_address.ts";
@@ -102,7 +102,7 @@ export class Core {
   readonly #authorityWorkers: readonly Worker[];
   readonly #directory: Caller<ToDirectory, FromDirectory>;
   readonly #relays = new Map<number, Relay>();
-  readonly #sockets = new Set<Socket>();
+  readonly #door: Door;
   readonly #measures = new CoreMeasures();
   readonly #pool: WorkerPool<ConnectionWorker>;
   #issuing: Certificate;
@@ -116,6 +116,7 @@ export class Core {
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
+    this.#door = new Door({ log: options.log, ...this.#bounds });
     this.#files = serverFiles(options.folder);
     this.#issuing = this.#readIssuing();
     this.#authorityWorkers = Array.from(
@@ -275,6 +276,7 @@ export class Core {
   async configure(changes: LiveOptions): Promise<void> {
     this.#options = { ...this.#options, ...changes };
     this.#limits = resolveLimits(changes.limits);
+    this.#door.configure(this.#bounds);
     this.#pool.resize(this.#limits.workersSpare);
     const { registration, logLevel } = changes;
     const limits = this.#directoryLimits();
@@ -321,7 +323,7 @@ export class Core {
         ...{ accepted, refused: refusals },
       },
       handshakes: {
-        underWay: Math.max(this.#sockets.size - secured, 0),
+        underWay: this.#door.counts.handshakes,
         failed: handshakesFailed,
       },
       workers: {
@@ -395,11 +397,9 @@ export class Core {
       ...this.#context(),
       requestCert: true,
       ALPNProtocols: [PROTOCOL],
-      handshakeTimeout: this.#limits.handshakeSeconds * 1000,
     }, (socket) => this.#accept(socket));
     this.#server = server;
-    // A handshake that fails is the client's affair. One that took too long is only reported by the
-    // engines, so the socket has to be ended here.
+    // A handshake that fails is the client's affair.
     server.on("tlsClientError", (error, socket) => {
       const fields = { address: socket.remoteAddress };
       const message = messageOf(error);
@@ -407,7 +407,9 @@ export class Core {
       this.#options.log.log({ level: "debug", event: "connection.failed", message, fields });
       socket.destroy();
     });
-    server.on("connection", (socket) => this.#countSocket(socket));
+    server.on("connection", (socket) => {
+      if (!this.#door.arrive(socket)) this.#measures.refused("sockets");
+    });
     return new Promise((resolve, reject) => {
       server.once("error", (error) => reject(listenError(error, { host, port })));
       server.listen(port, host, () => {
@@ -419,19 +421,13 @@ export class Core {
     });
   }
 
-  /** Bounds the sockets that are held before it is known whether they speak TLS. */
-  #countSocket(socket: Socket): void {
-    if (this.#sockets.size >= this.#connectionsMax + LIMITS.handshakesMax) {
-      this.#measures.refused("sockets");
-      socket.destroy();
-      return;
-    }
-    this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
-  }
-
   get #connectionsMax(): number {
     return this.#options.connectionsMax ?? LIMITS.connectionsMax;
+  }
+
+  /** What the door keeps. */
+  get #bounds() {
+    return { connectionsMax: this.#connectionsMax, limits: this.#options.limits ?? {} };
   }
 
   #refuse(socket: TLSSocket, error: PkiError, reason: Refusal): void {
@@ -450,20 +446,30 @@ export class Core {
     socket.resume(); // what it sends is thrown away unread
   }
 
+  /** Why nobody gets a connection now. */
+  #whyNot(): string | undefined {
+    if (this.#isStopping) return "the server is stopping";
+    if (this.#relays.size >= this.#connectionsMax) {
+      return `the server is busy: ${this.#relays.size} connections are open`;
+    }
+    return this.#directory.waiting >= LIMITS.directoryQuestionsMax
+      ? "the server is busy: it has fallen behind"
+      : undefined;
+  }
+
   #accept(socket: TLSSocket): void {
     this.#measures.secured++;
     socket.once("close", () => this.#measures.secured--);
     try {
       checkConnection(socket, PROTOCOL);
     } catch (error) {
+      this.#door.greet(socket);
       return this.#refuse(socket, error as PkiError, "protocol");
     }
-    if (this.#isStopping || this.#relays.size >= this.#connectionsMax) {
-      const seconds = LIMITS.busyRetryMs / 1000;
-      const why = this.#isStopping
-        ? "the server is stopping"
-        : `the server is busy: ${this.#relays.size} connections are open`;
-      const message = `${why}, try again in ${seconds} s`;
+    const why = this.#whyNot() ?? this.#door.enter(socket);
+    if (why !== undefined) {
+      this.#door.greet(socket);
+      const message = `${why}, try again in ${LIMITS.busyRetryMs / 1000} s`;
       const reason = this.#isStopping ? "stopping" : "busy";
       return this.#refuse(socket, new PkiError("busy", message), reason);
     }
@@ -523,6 +529,7 @@ export class Core {
   async endWorkers(): Promise<void> {
     this.#isStopping = true;
     this.#measures.stop();
+    this.#door.close();
     this.#pool.close();
     const workers = [this.#directoryWorker, ...this.#authorityWorkers];
     await Promise.all(workers.map((worker) => worker.terminate()));

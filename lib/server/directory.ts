@@ -31,6 +31,7 @@ import { describeEntry } from "./log_events.ts";
 import { DirectoryMeasures } from "./measures.ts";
 import { Passwords } from "./passwords.ts";
 import { Revocation } from "./revocation.ts";
+import { NO_WORK_LIMITS, WorkLimits, type WorkRates } from "./work_limits.ts";
 
 /** The log, as far as the directory needs it. */
 export type DirectoryLog = Pick<
@@ -85,6 +86,8 @@ export interface DirectoryOptions {
   readonly readList?: (
     question: { readonly issuer?: string; readonly number?: string; readonly offset?: number },
   ) => AnswerOf<"CRL">;
+  /** How much anybody may have done; no bound where it is not said. */
+  readonly workRates?: WorkRates;
   readonly now?: () => number;
   /** For whoever runs the server. */
   readonly events?: EventLog;
@@ -97,6 +100,7 @@ export class Directory {
   readonly revocation: Revocation;
   readonly passwords: Passwords;
   readonly guesses: GuessLimits;
+  readonly work: WorkLimits;
   /** Where users are; forgotten when the server stops. */
   readonly announcements: Announcements;
   /** Answers to `CERTREQ`. */
@@ -122,6 +126,8 @@ export class Directory {
     // Not by the time of day, which may be set back.
     const now = options.now ?? (() => performance.now());
     this.guesses = new GuessLimits({ key: randomBytes(32), now });
+    this.work = new WorkLimits({ key: randomBytes(32), now });
+    this.work.configure(options.workRates ?? NO_WORK_LIMITS);
     this.announcements = new Announcements({
       now,
       isEnabled: (id) => options.state.account(id)?.disabledMs === null,

@@ -170,24 +170,27 @@ export class DirectorySession {
       case "PROOF":
         return this.#prove(request);
       case "STATUS":
-        return await this.#directory.revocation.answerStatus(parseBase64(request.request));
+        return await this.#directory.revocation.answerStatus(
+          parseBase64(request.request),
+          () => this.#directory.work.chargeStatus({ user: this.#user, ...this.#visitor }),
+        );
       case "CRL":
         return this.#readList(request);
       case "PASSWD":
         return this.#dialogue.startChange(this.#userByPassword(), request);
       case "PASSWD_FINISH":
-        this.#userByPassword();
+        this.#directory.work.chargePassword(this.#userByPassword());
         return await this.#directory.passwords.change(
           this.#dialogue.finishChange(request),
           this,
           this.#visitor.address,
         );
       case "CSR":
-        return await this.#certify(this.#loggedIn(), request);
+        return await this.#certify(this.#writer(), request);
       case "CERTUP":
         return this.#publications.start(this.#loggedIn(), request);
       case "CERTUP_FINISH":
-        return await this.#publications.finish(this.#loggedIn(), request);
+        return await this.#publications.finish(this.#writer(), request);
       case "CERTREQ":
         this.#loggedIn();
         return this.#lookUp(request);
@@ -205,6 +208,13 @@ export class DirectorySession {
   #loggedIn(): string {
     if (this.#user === undefined) throw new PkiError("refused", "cannot do this: log in first");
     return this.#user;
+  }
+
+  /** Who has logged in and may still add to the log. */
+  #writer(): string {
+    const id = this.#loggedIn();
+    this.#directory.work.chargeEntry(id);
+    return id;
   }
 
   /** A key that was left unlocked must not be enough to take an account over. */

@@ -118,6 +118,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     successions: loadSuccessions(files),
     authority: signer,
     registration,
+    workRates: question.limits,
     events,
     measures,
     onRevoked: (issuerKeyId) => lists.changed(issuerKeyId),
@@ -302,6 +303,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return { answer: await carryOut(running.directory, question.request) };
     case "configure":
       running.directory.passwords.registration = question.registration;
+      running.directory.work.configure(question.limits);
       logLevel = question.logLevel;
       return {};
     case "reload":

@@ -9,6 +9,9 @@ import { parseIp } from "../x509/wanted_names.ts";
 const HOME_BYTES = 8;
 const SITE_BYTES = 6;
 
+/** That of `::1`, of which nothing else is in use. */
+const LOCAL_V6 = "ipv6 0000000000000000";
+
 export interface Networks {
   /** Of one customer: an address of IPv4, or 64 bits of IPv6. */
   readonly home: string;
@@ -33,4 +36,9 @@ export function networksOf(address: string): Networks {
   }
   const prefix = (length: number) => `ipv6 ${encodeHex(bytes.slice(0, length))}`;
   return { home: prefix(HOME_BYTES), site: prefix(SITE_BYTES) };
+}
+
+/** Whether networks are those of this machine itself (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3). */
+export function isLocal({ home }: Networks): boolean {
+  return home.startsWith("ipv4 127.") || home === LOCAL_V6;
 }

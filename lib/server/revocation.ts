@@ -104,15 +104,22 @@ export class Revocation {
     }
   }
 
-  /** `STATUS`: an OCSP response to an OCSP request, whatever it is. */
-  async answerStatus(request: Uint8Array): Promise<Answer> {
+  /**
+   * `STATUS`: an OCSP response to an OCSP request, whatever it is.
+   * @param beforeSigning called where a signature has to be made; may refuse it
+   */
+  async answerStatus(request: Uint8Array, beforeSigning = () => {}): Promise<Answer> {
     const asked = encodeBase64(request);
     const kept = this.#kept.get(asked);
     if (kept && kept.untilMs > this.#directory.nowMs) return { response: kept.response };
-    return { response: await this.#makeStatus(request, asked) };
+    return { response: await this.#makeStatus(request, asked, beforeSigning) };
   }
 
-  async #makeStatus(request: Uint8Array, asked: string): Promise<string> {
+  async #makeStatus(
+    request: Uint8Array,
+    asked: string,
+    beforeSigning: () => void,
+  ): Promise<string> {
     let parsed;
     try {
       parsed = parseOcspRequest(request);
@@ -128,6 +135,7 @@ export class Revocation {
       );
     // Of other CAs, also of the root, nothing is known here (RFC 6960, section 2.3).
     if (!issuer) return encodeBase64(encodeOcspError("unauthorized"));
+    beforeSigning();
     const issuerKeyId = keyIdHex(issuer);
     const answers = certIds.map((certId) => this.#answer(certId, issuerKeyId));
     const signed = await this.#directory.options.authority.signStatus({

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { networksOf } from "../../lib/server/network.ts";
+import { isLocal, networksOf } from "../../lib/server/network.ts";
 
 test("networksOf() names the networks that an address is in", () => {
   const rows: readonly (readonly [string, string, string | undefined])[] = [
@@ -19,5 +19,16 @@ test("networksOf() names the networks that an address is in", () => {
   ];
   for (const [address, home, site] of rows) {
     assert.deepEqual(networksOf(address), { home, site }, address);
+  }
+});
+
+test("isLocal() is true of addresses of this machine alone", () => {
+  for (const address of ["127.0.0.1", "127.200.3.4", "::1", "::ffff:127.0.0.1"]) {
+    assert.ok(isLocal(networksOf(address)), address);
+  }
+  for (
+    const address of ["192.0.2.1", "12.7.0.1", "::2:0:0:0:1", "fe80::1", "2001:db8::1", "", "x"]
+  ) {
+    assert.ok(!isLocal(networksOf(address)), address);
   }
 });

@@ -1,0 +1,110 @@
+/**
+ * How much of what costs something for ever, or a signature, anybody may have done: entries of the log
+ * that an account causes, and OCSP responses for an account or, before a login, an address. The
+ * bounds are so high that people never meet them (`server_limits.ts`); an operator may lower them.
+ *
+ * Revoking is free: there is no more to revoke than was issued, and whoever has taken over a session
+ * must not keep its owner from revoking. A new password has a bucket of its own for the same reason.
+ */
+
+import { PkiError } from "../base/errors.ts";
+import { RateTable } from "../base/gcra.ts";
+import { isLocal, networksOf } from "./network.ts";
+import type { DirectoryLimits } from "./ports.ts";
+
+/** Cells of a row: three tables of 256 KB. */
+const CELLS = 2 ** 14;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+export type WorkRates = Pick<
+  DirectoryLimits,
+  "statusesPerMinute" | "statusesPerMinuteOnLoopback" | "entriesPerHour"
+>;
+
+export const NO_WORK_LIMITS: WorkRates = {
+  statusesPerMinute: 0,
+  statusesPerMinuteOnLoopback: 0,
+  entriesPerHour: 0,
+};
+
+export interface WorkLimitsOptions {
+  /** 32 random bytes. */
+  readonly key: Uint8Array;
+  /** Milliseconds, of a clock that is not set back if there is one. */
+  readonly now: () => number;
+}
+
+/** Who asks for an OCSP response. */
+export interface Asker {
+  readonly user: string | undefined;
+  readonly address: string;
+}
+
+export class WorkLimits {
+  readonly #options: WorkLimitsOptions;
+  #rates = NO_WORK_LIMITS;
+  /** `undefined` where there is no bound. */
+  #statuses: RateTable | undefined;
+  #localStatuses: RateTable | undefined;
+  #entries: RateTable | undefined;
+
+  constructor(options: WorkLimitsOptions) {
+    this.#options = options;
+  }
+
+  /** From now on; what was counted against a bound that stays is still counted. */
+  configure(rates: WorkRates): void {
+    const before = this.#rates;
+    this.#rates = rates;
+    const { statusesPerMinute, statusesPerMinuteOnLoopback, entriesPerHour } = rates;
+    if (statusesPerMinute !== before.statusesPerMinute) {
+      this.#statuses = this.#table(statusesPerMinute, MINUTE_MS);
+    }
+    if (statusesPerMinuteOnLoopback !== before.statusesPerMinuteOnLoopback) {
+      this.#localStatuses = this.#table(statusesPerMinuteOnLoopback, MINUTE_MS);
+    }
+    if (entriesPerHour !== before.entriesPerHour) {
+      this.#entries = this.#table(entriesPerHour, HOUR_MS);
+    }
+  }
+
+  /** So many within this time, and as many at once. */
+  #table(count: number, ms: number): RateTable | undefined {
+    if (count === 0) return undefined;
+    const rate = { burst: count, intervalMs: ms / count };
+    return new RateTable({ rate, cells: CELLS, key: this.#options.key });
+  }
+
+  /** An OCSP response is to be signed. @throws {PkiError} `busy`, with the time to wait */
+  chargeStatus({ user, address }: Asker): void {
+    const networks = networksOf(address);
+    const table = isLocal(networks) ? this.#localStatuses : this.#statuses;
+    // No id has a space.
+    this.#charge(table, user ?? networks.home, "cannot tell the status: too many were asked for");
+  }
+
+  /** A user wants a certificate, or to publish one. @throws {PkiError} `busy`, with the time to wait */
+  chargeEntry(id: string): void {
+    this.#charge(this.#entries, id, "cannot do this: too many entries of the log by this account");
+  }
+
+  /** A user wants another password. @throws {PkiError} `busy`, with the time to wait */
+  chargePassword(id: string): void {
+    this.#charge(
+      this.#entries,
+      `${id} password`,
+      "cannot change the password: it was changed too often",
+    );
+  }
+
+  #charge(table: RateTable | undefined, name: string, refusal: string): void {
+    if (!table) return;
+    const nowMs = this.#options.now();
+    const waitMs = table.waitMs(name, nowMs);
+    if (waitMs > 0) {
+      throw new PkiError("busy", `${refusal}, try again in ${Math.ceil(waitMs / 1000)} s`);
+    }
+    table.charge(name, nowMs);
+  }
+}
