@@ -284,10 +284,10 @@ export class Core {
   }
 
   #directoryLimits(): DirectoryLimits {
-    const { requestsAtWork, requestsInFlight, statusesPerMinute, entriesPerHour } = this.#limits;
+    const { requestsAtWork, statusesPerMinute, entriesPerHour } = this.#limits;
     const isForAll = holdsOnLoopback("statusesPerMinute", this.#options.limits ?? {});
     return {
-      ...{ requestsAtWork, requestsInFlight, statusesPerMinute, entriesPerHour },
+      ...{ requestsAtWork, statusesPerMinute, entriesPerHour },
       statusesPerMinuteOnLoopback: isForAll ? statusesPerMinute : 0,
     };
   }

@@ -9,6 +9,7 @@ import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { messageOf, packError, PkiError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
+import { SERVER_LIMITS } from "../base/server_limits.ts";
 import { loadOpaque } from "../protocol/opaque.ts";
 import { loadSqlite } from "../store/database.ts";
 import { hasAccounts } from "../store/accounts.ts";
@@ -35,11 +36,13 @@ import { allIssuers, issuerFiles, issuerName, keyIdHex, loadIssuers } from "./is
 import { type OpenedLog, openLog } from "./open_log.ts";
 import { type EventLog, includesLevel, type LogLevel } from "./log.ts";
 import { DelayMeasure, DirectoryMeasures } from "./measures.ts";
+import { networksOf } from "./network.ts";
 import type { DirectoryEvent, DurableLog, FromDirectory, ToDirectory } from "./ports.ts";
 import { RevocationLists } from "./revocation_lists.ts";
 import { serveSession } from "./session_port.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
 import { loadSuccessions } from "./successions.ts";
+import { Turns } from "./turns.ts";
 
 interface Running {
   readonly directory: Directory;
@@ -59,6 +62,8 @@ interface Running {
 
 let running: Running | undefined;
 let logLevel: LogLevel = "notice";
+/** Requests of all connections wait here. */
+const turns = new Turns({ atWorkMax: SERVER_LIMITS.requestsAtWork.standard });
 const channels = new Map<number, { readonly port: MessagePort; readonly close: () => void }>();
 
 function readCertificate(path: string): Uint8Array {
@@ -71,6 +76,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const tell = (event: DirectoryEvent) => question.events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
   logLevel = question.logLevel;
+  turns.atWorkMax = question.limits.requestsAtWork;
   const events: EventLog = {
     isLogged: (level) => includesLevel(logLevel, level),
     log: (event) => {
@@ -238,6 +244,8 @@ function open(
     { ...visitor, connection: channel },
     (end) => port.postMessage(end),
   );
+  // Whose turn it is: whoever has not logged in waits with others at the same address.
+  const network = networksOf(address).home;
   const openedMs = performance.now();
   const told = { connection: channel, address };
   directory.events.log({ level: "info", event: "connection.accepted", fields: told });
@@ -255,6 +263,7 @@ function open(
   channels.set(channel, { port, close });
   serveSession(port, session, {
     onBroken: (why) => warn(`a connection worker broke the rules (${why}); its session was ended`),
+    inTurn: (work) => turns.do(session.user ?? network, work),
     measures: directory.measures,
   });
 }
@@ -304,6 +313,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
     case "configure":
       running.directory.passwords.registration = question.registration;
       running.directory.work.configure(question.limits);
+      turns.atWorkMax = question.limits.requestsAtWork;
       logLevel = question.logLevel;
       return {};
     case "reload":

@@ -42,7 +42,6 @@ export type ConnectionLimits = Pick<
 /** The bounds that the directory keeps; 0 is no bound. */
 export interface DirectoryLimits {
   readonly requestsAtWork: number;
-  readonly requestsInFlight: number;
   readonly statusesPerMinute: number;
   /** For whoever is on this machine. */
   readonly statusesPerMinuteOnLoopback: number;

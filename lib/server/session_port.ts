@@ -47,13 +47,15 @@ function parsePosted(message: unknown, lastSeq: number): Request {
  * Has a session carry out what comes through a port. The first thing that a connection worker of ours
  * would not post ends the session, and nothing more is read.
  * @param onBroken told why the session was ended
+ * @param inTurn does a request, which never fails, when it may be done; at once where it is not said
  * @param measures where requests are counted
  */
 export function serveSession(
   port: SessionPort,
   session: PortSession,
-  { onBroken, measures }: {
+  { onBroken, inTurn = (work) => void work(), measures }: {
     readonly onBroken: (why: string) => void;
+    readonly inTurn?: (work: () => Promise<void>) => void;
     readonly measures?: DirectoryMeasures;
   },
 ): void {
@@ -84,14 +86,8 @@ export function serveSession(
   port.on("messageerror", () => {
     if (!isBroken) breakOff(undefined);
   });
-  port.on("message", async (message) => {
-    const request = take(message);
-    if (!request) return;
+  const carryOut = async (request: Request, arrivedMs: number) => {
     const { seq } = request;
-    lastSeq = seq;
-    running++;
-    const arrivedMs = performance.now();
-    if (measures) measures.inFlight++;
     let settled: Settled;
     try {
       settled = { seq, fields: encodeFields(await session.handle(request)) };
@@ -104,5 +100,14 @@ export function serveSession(
     measures.inFlight--;
     const result = "code" in settled ? settled.code : OK;
     measures.answered(request.type, result, performance.now() - arrivedMs);
+  };
+  port.on("message", (message) => {
+    const request = take(message);
+    if (!request) return;
+    lastSeq = request.seq;
+    running++;
+    if (measures) measures.inFlight++;
+    const arrivedMs = performance.now();
+    inTurn(() => carryOut(request, arrivedMs));
   });
 }
