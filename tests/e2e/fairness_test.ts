@@ -1,25 +1,24 @@
-/** One client with two thousand requests under way, and another with one at a time. */
+/** One client with five thousand requests under way, and another with one at a time. */
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SERVER_LIMITS } from "../../lib/base/server_limits.ts";
+import type { GivenLimits } from "../../lib/base/server_limits.ts";
 import { decryptPrivateKey } from "../../lib/x509/keys.ts";
 import { inWorld, PASSWORDS, type World } from "./harness.ts";
 import { folderOf, pemOf } from "./identity.ts";
 import { RawClient } from "./raw_client.ts";
 
-/** Each has as many of its requests carried out at once as the server allows: 32. */
-const CONNECTIONS = 10;
-const REQUESTS = 200;
-/** Requests of the other client, one after the other, during the flood. */
-const SINGLES = 3;
+/** All of them are under way at once: the server's limits say so. */
+const CONNECTIONS = 5;
+const REQUESTS = 1000;
 /**
- * Where requests are done in the order of their coming, as many as are carried out at once come
- * between; in turns it is a few, and those that were answered while the single one was on its way.
+ * In the order of their coming all that are under way would be answered between. In turns it is a few,
+ * and those that the server answered while the single one was on its way there and back, which are
+ * some tens, and some hundreds on a machine that has much else to do.
  */
-const BETWEEN_MAX = CONNECTIONS * SERVER_LIMITS.requestsInFlight.standard / 2;
+const BETWEEN_MAX = CONNECTIONS * REQUESTS / 2;
 
 /** A session that the identity's certificate has opened. */
 async function openSession(world: World, id: string, key: string): Promise<RawClient> {
@@ -29,14 +28,21 @@ async function openSession(world: World, id: string, key: string): Promise<RawCl
   return client;
 }
 
+function writeLimits(world: World, limits: GivenLimits): void {
+  const folder = join(world.home, "server");
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(join(folder, "pki.json"), JSON.stringify({ limits }));
+}
+
 async function keyOf(world: World, id: string): Promise<string> {
   const pem = fs.readFileSync(join(folderOf(world, id), "key.pem"), "utf8");
   const key = await decryptPrivateKey(pem, PASSWORDS[id] ?? "", "the key");
   return key.export({ type: "pkcs8", format: "pem" }) as string;
 }
 
-test("two thousand requests of one user delay another's single one by a few answers only", () =>
+test("five thousand requests of one user under way delay another's single one by a few only", () =>
   inWorld(async (world) => {
+    writeLimits(world, { requestsInFlight: REQUESTS, answersUnreadBytes: 64 * 1024 * 1024 });
     await world.withUsers("alice", "bob");
     await world.ok("bob", ["upload"]);
     const [aliceKey, bobKey] = await Promise.all([keyOf(world, "alice"), keyOf(world, "bob")]);
@@ -58,15 +64,11 @@ test("two thousand requests of one user delay another's single one by a few answ
       }
     });
     await begun.promise;
-    const between: number[] = [];
-    for (let count = 0; count < SINGLES; count++) {
-      const before = answered;
-      await bob.ok("CERTREQ", { id: "bob" });
-      between.push(answered - before);
-    }
+    const before = answered;
+    await bob.ok("CERTREQ", { id: "bob" });
+    const between = answered - before;
     await Promise.all(floods);
     assert.equal(answered, CONNECTIONS * REQUESTS);
-    const [median = NaN] = between.toSorted((a, b) => a - b).slice(SINGLES / 2);
-    assert.ok(median < BETWEEN_MAX, `${between.join(", ")} answers between`);
+    assert.ok(between < BETWEEN_MAX, `${between} answers between`);
     for (const client of [bob, ...flooders]) client.close();
   }));
