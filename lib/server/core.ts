@@ -311,7 +311,7 @@ export class Core {
     if (!measured) {
       throw new PkiError("internal", "the directory answered without what it measures");
     }
-    const { startedMs, accepted, refusals, handshakesFailed, workersFailed, secured, delay } =
+    const { startedMs, accepted, refusals, handshakesFailed, workersFailed, delay } =
       this.#measures;
     const { build: { version, commit } = UNKNOWN_BUILD, host } = this.#options;
     const { counts, sum } = delay.read();
@@ -458,8 +458,6 @@ export class Core {
   }
 
   #accept(socket: TLSSocket): void {
-    this.#measures.secured++;
-    socket.once("close", () => this.#measures.secured--);
     try {
       checkConnection(socket, PROTOCOL);
     } catch (error) {

@@ -17,8 +17,6 @@ export class CoreMeasures {
   accepted = 0;
   handshakesFailed = 0;
   workersFailed = 0;
-  /** Connections whose TLS handshake is done and that are not closed. */
-  secured = 0;
 
   refused(reason: Refusal): void {
     countOne(this.#refused, reason);
