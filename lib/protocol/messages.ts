@@ -114,81 +114,95 @@ const ignored = v.pipe(
   v.maxLength(IGNORED_MAX.phrases),
 );
 
+/**
+ * Schemas are made when they are first needed: a worker serves one connection, and most connections
+ * need a few of them.
+ */
 const REQUESTS = {
-  HELLO: v.strictObject({ seq, type: v.literal("HELLO") }),
-  REGISTER: v.strictObject({
-    seq,
-    type: v.literal("REGISTER"),
-    id,
-    request: opaque,
-    invitation: v.optional(base64(INVITATION_TOKEN_BYTES, INVITATION_TOKEN_BYTES)),
-  }),
-  REGISTER_FINISH: v.strictObject({ seq, type: v.literal("REGISTER_FINISH"), record: opaque }),
-  LOGIN: v.strictObject({ seq, type: v.literal("LOGIN"), id, request: opaque }),
-  LOGIN_FINISH: v.strictObject({
-    seq,
-    type: v.literal("LOGIN_FINISH"),
-    finish: opaque,
-    binding: bytes32,
-    checkpoint: v.optional(note),
-  }),
-  LOGIN_CERTIFICATE: v.strictObject({
-    seq,
-    type: v.literal("LOGIN_CERTIFICATE"),
-    checkpoint: v.optional(note),
-  }),
-  PASSWD: v.strictObject({ seq, type: v.literal("PASSWD"), request: opaque }),
-  PASSWD_FINISH: v.strictObject({ seq, type: v.literal("PASSWD_FINISH"), record: opaque }),
-  CSR: v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
-  CERTUP: v.strictObject({ seq, type: v.literal("CERTUP"), certificate: der }),
-  CERTUP_FINISH: v.strictObject({
-    seq,
-    type: v.literal("CERTUP_FINISH"),
-    nonce: bytes32,
-    clientNonce: bytes32,
-    signature: base64(1, 1024),
-  }),
-  CERTREQ: v.strictObject({ seq, type: v.literal("CERTREQ"), id }),
-  PROOF: v.strictObject({
-    seq,
-    type: v.literal("PROOF"),
-    from: v.optional(count),
-    index: v.optional(count),
-  }),
-  STATUS: v.strictObject({
-    seq,
-    type: v.literal("STATUS"),
-    request: base64(1, LIMITS.ocspRequestBytesMax),
-  }),
-  CRL: v.strictObject({
-    seq,
-    type: v.literal("CRL"),
-    issuer: v.optional(fingerprint),
-    number: v.optional(crlNumber),
-    offset: v.optional(count),
-  }),
-  REVOKE: v.strictObject({
-    seq,
-    type: v.literal("REVOKE"),
-    serial,
-    reason: v.optional(v.picklist(OWNER_REASONS)),
-  }),
-  ANNOUNCE: v.strictObject({
-    seq,
-    type: v.literal("ANNOUNCE"),
-    addresses: announced,
-    seconds: v.pipe(
-      v.number(),
-      v.safeInteger(),
-      v.minValue(ANNOUNCED.secondsMin),
-      v.maxValue(ANNOUNCED.secondsMax),
-    ),
-  }),
-  LOCATE: v.strictObject({ seq, type: v.literal("LOCATE"), id }),
+  HELLO: () => v.strictObject({ seq, type: v.literal("HELLO") }),
+  REGISTER: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("REGISTER"),
+      id,
+      request: opaque,
+      invitation: v.optional(base64(INVITATION_TOKEN_BYTES, INVITATION_TOKEN_BYTES)),
+    }),
+  REGISTER_FINISH: () =>
+    v.strictObject({ seq, type: v.literal("REGISTER_FINISH"), record: opaque }),
+  LOGIN: () => v.strictObject({ seq, type: v.literal("LOGIN"), id, request: opaque }),
+  LOGIN_FINISH: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("LOGIN_FINISH"),
+      finish: opaque,
+      binding: bytes32,
+      checkpoint: v.optional(note),
+    }),
+  LOGIN_CERTIFICATE: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("LOGIN_CERTIFICATE"),
+      checkpoint: v.optional(note),
+    }),
+  PASSWD: () => v.strictObject({ seq, type: v.literal("PASSWD"), request: opaque }),
+  PASSWD_FINISH: () => v.strictObject({ seq, type: v.literal("PASSWD_FINISH"), record: opaque }),
+  CSR: () => v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
+  CERTUP: () => v.strictObject({ seq, type: v.literal("CERTUP"), certificate: der }),
+  CERTUP_FINISH: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("CERTUP_FINISH"),
+      nonce: bytes32,
+      clientNonce: bytes32,
+      signature: base64(1, 1024),
+    }),
+  CERTREQ: () => v.strictObject({ seq, type: v.literal("CERTREQ"), id }),
+  PROOF: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("PROOF"),
+      from: v.optional(count),
+      index: v.optional(count),
+    }),
+  STATUS: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("STATUS"),
+      request: base64(1, LIMITS.ocspRequestBytesMax),
+    }),
+  CRL: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("CRL"),
+      issuer: v.optional(fingerprint),
+      number: v.optional(crlNumber),
+      offset: v.optional(count),
+    }),
+  REVOKE: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("REVOKE"),
+      serial,
+      reason: v.optional(v.picklist(OWNER_REASONS)),
+    }),
+  ANNOUNCE: () =>
+    v.strictObject({
+      seq,
+      type: v.literal("ANNOUNCE"),
+      addresses: announced,
+      seconds: v.pipe(
+        v.number(),
+        v.safeInteger(),
+        v.minValue(ANNOUNCED.secondsMin),
+        v.maxValue(ANNOUNCED.secondsMax),
+      ),
+    }),
+  LOCATE: () => v.strictObject({ seq, type: v.literal("LOCATE"), id }),
 } as const;
 
 export type RequestType = keyof typeof REQUESTS;
-type Requests = { readonly [T in RequestType]: v.InferOutput<(typeof REQUESTS)[T]> };
+type Requests = { readonly [T in RequestType]: v.InferOutput<ReturnType<(typeof REQUESTS)[T]>> };
 export type Request = Requests[RequestType];
 export type RequestOf<T extends RequestType> = Requests[T];
 /** A request's own fields, without those that every request has. */
@@ -196,60 +210,78 @@ export type RequestBody<T extends RequestType> = Omit<RequestOf<T>, "seq" | "typ
 
 export const REQUEST_TYPES = Object.keys(REQUESTS) as readonly RequestType[];
 
+/** Every schema once, as the functions above make it. */
+function cached<T extends RequestType, S>(make: (type: T) => S): (type: T) => S {
+  const made = new Map<T, S>();
+  return (type) => {
+    const schema = made.get(type) ?? make(type);
+    made.set(type, schema);
+    return schema;
+  };
+}
+
+const requestSchema = cached((type: RequestType) => REQUESTS[type]());
+
 const versions = v.array(v.pipe(v.string(), v.maxLength(32)));
 
 /** The fields of an `OK` answer to each request, besides `seq` and `type`. */
 const ANSWERS = {
-  HELLO: v.object({
-    root: der,
-    domain: v.pipe(v.string(), v.maxLength(200)),
-    versions,
-    time: v.pipe(v.string(), v.isoTimestamp()),
-    log: v.object({
-      key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
-      signature: base64(1, 1024),
-      /** The issuing CA whose signature it is; absent where it is the root's. */
-      issuer: v.optional(der),
+  HELLO: () =>
+    v.object({
+      root: der,
+      domain: v.pipe(v.string(), v.maxLength(200)),
+      versions,
+      time: v.pipe(v.string(), v.isoTimestamp()),
+      log: v.object({
+        key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
+        signature: base64(1, 1024),
+        /** The issuing CA whose signature it is; absent where it is the root's. */
+        issuer: v.optional(der),
+      }),
+      successions: v.optional(v.pipe(v.array(successionSchema), v.maxLength(SUCCESSIONS_MAX)), []),
+      /** One of `REGISTRATIONS`; a later version may have others. */
+      registration: v.optional(v.pipe(v.string(), v.maxLength(32))),
     }),
-    successions: v.optional(v.pipe(v.array(successionSchema), v.maxLength(SUCCESSIONS_MAX)), []),
-    /** One of `REGISTRATIONS`; a later version may have others. */
-    registration: v.optional(v.pipe(v.string(), v.maxLength(32))),
-  }),
-  REGISTER: v.object({ response: opaque, suite: v.string() }),
-  REGISTER_FINISH: v.object({}),
-  LOGIN: v.object({ response: opaque, suite: v.string() }),
-  LOGIN_FINISH: v.object({ id }),
-  LOGIN_CERTIFICATE: v.object({ id }),
-  PASSWD: v.object({ response: opaque, suite: v.string() }),
-  PASSWD_FINISH: v.object({}),
-  CSR: v.object({
-    certificate: der,
-    issuing: der,
-    index: count,
-    ignored: v.optional(ignored, []),
-  }),
-  CERTUP: v.object({ nonce: bytes32 }),
-  CERTUP_FINISH: v.object({}),
-  CERTREQ: v.object({ certificate: der, issuing: der, index: count }),
-  PROOF: v.object({
-    checkpoint: note,
-    consistency: v.optional(proof),
-    leaf: v.optional(base64(1, LEAF_BYTES_MAX)),
-    inclusion: v.optional(proof),
-  }),
-  STATUS: v.object({ response: base64(1, LIMITS.ocspResponseBytesMax) }),
-  CRL: v.object({
-    number: crlNumber,
-    bytes: count,
-    offset: count,
-    chunk: base64(0, LIMITS.crlChunkBytesMax),
-  }),
-  REVOKE: v.object({ serial, time }),
-  ANNOUNCE: v.object({}),
-  LOCATE: v.object({ addresses: announced, seconds: count }),
+  REGISTER: () => v.object({ response: opaque, suite: v.string() }),
+  REGISTER_FINISH: () => v.object({}),
+  LOGIN: () => v.object({ response: opaque, suite: v.string() }),
+  LOGIN_FINISH: () => v.object({ id }),
+  LOGIN_CERTIFICATE: () => v.object({ id }),
+  PASSWD: () => v.object({ response: opaque, suite: v.string() }),
+  PASSWD_FINISH: () => v.object({}),
+  CSR: () =>
+    v.object({
+      certificate: der,
+      issuing: der,
+      index: count,
+      ignored: v.optional(ignored, []),
+    }),
+  CERTUP: () => v.object({ nonce: bytes32 }),
+  CERTUP_FINISH: () => v.object({}),
+  CERTREQ: () => v.object({ certificate: der, issuing: der, index: count }),
+  PROOF: () =>
+    v.object({
+      checkpoint: note,
+      consistency: v.optional(proof),
+      leaf: v.optional(base64(1, LEAF_BYTES_MAX)),
+      inclusion: v.optional(proof),
+    }),
+  STATUS: () => v.object({ response: base64(1, LIMITS.ocspResponseBytesMax) }),
+  CRL: () =>
+    v.object({
+      number: crlNumber,
+      bytes: count,
+      offset: count,
+      chunk: base64(0, LIMITS.crlChunkBytesMax),
+    }),
+  REVOKE: () => v.object({ serial, time }),
+  ANNOUNCE: () => v.object({}),
+  LOCATE: () => v.object({ addresses: announced, seconds: count }),
 } as const;
 
-export type AnswerOf<T extends RequestType> = v.InferOutput<(typeof ANSWERS)[T]>;
+const answerSchema = cached((type: RequestType) => ANSWERS[type]());
+
+export type AnswerOf<T extends RequestType> = v.InferOutput<ReturnType<(typeof ANSWERS)[T]>>;
 export type Answer = { readonly [key: string]: unknown };
 
 const ENVELOPE = v.object({
@@ -277,6 +309,10 @@ function parseJson(read: () => string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
+function isNote(value: unknown): boolean {
+  return typeof value === "string" && value.length >= 1 && value.length <= NOTE_CHARACTERS_MAX;
+}
+
 /**
  * Whether it is a good request of a type that a busy server does little else than answer. It looks
  * at what the schemas look at, in a tenth of the time where the engine has not compiled them yet, as
@@ -285,12 +321,16 @@ function parseJson(read: () => string): Record<string, unknown> {
 function isFrequent(value: Readonly<Record<string, unknown>>): value is Request {
   const { seq: number, type } = value;
   if (!Number.isSafeInteger(number) || Number(number) < 1) return false;
-  if (Object.keys(value).length !== 3) return false;
+  const fields = Object.keys(value).length - 2;
   switch (type) {
+    case "HELLO":
+      return fields === 0;
+    case "LOGIN_CERTIFICATE":
+      return fields === 0 || fields === 1 && isNote(value["checkpoint"]);
     case "CSR":
-      return isBase64(value["csr"], 1, LIMITS.derBytesMax);
+      return fields === 1 && isBase64(value["csr"], 1, LIMITS.derBytesMax);
     case "CERTREQ":
-      return typeof value["id"] === "string" && isId(value["id"]);
+      return fields === 1 && typeof value["id"] === "string" && isId(value["id"]);
     default:
       return false;
   }
@@ -333,12 +373,13 @@ export function checkRequest(value: Readonly<Record<string, unknown>>): ParsedRe
   if (typeof type !== "string" || !Object.hasOwn(REQUESTS, type)) {
     return refuse("cannot read message: its type is unknown");
   }
-  const parsed = v.safeParse(REQUESTS[type as RequestType], value);
+  const schema = requestSchema(type as RequestType);
+  const parsed = v.safeParse(schema, value);
   if (parsed.success) return { ok: true, request: parsed.output };
   const [issue] = parsed.issues;
   const field = String(issue.path?.[0].key ?? ""); // of a list, not which of its items
   return refuse(
-    Object.hasOwn(REQUESTS[type as RequestType].entries, field)
+    Object.hasOwn(schema.entries, field)
       ? `cannot read ${type}: "${field}" is missing or not as it should be`
       : `cannot read ${type}: it has a field too many`,
   );
@@ -407,7 +448,7 @@ export function parseAnswer(body: Uint8Array): ParsedAnswer {
 
 /** Checks the fields of the answer to a request of this type. @throws {PkiError} `protocol` */
 export function parseAnswerBody<T extends RequestType>(type: T, body: unknown): AnswerOf<T> {
-  const parsed = v.safeParse(ANSWERS[type], body);
+  const parsed = v.safeParse(answerSchema(type), body);
   if (!parsed.success) {
     throw new PkiError(
       "protocol",
