@@ -8,8 +8,9 @@
  * certificates say. Pure: time is an argument, and work is bounded, by {@link CANDIDATES_MAX} first.
  */
 
-import { isEqualBytes } from "../base/bytes.ts";
+import { encodeLatin1, isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { Recent } from "../base/recent.ts";
 import {
   type Certificate,
   fingerprintOf,
@@ -86,6 +87,26 @@ function remember(root: Certificate, issuing: Certificate): void {
   const known = knownIssuing.get(root) ?? [];
   if (known.includes(issuing)) return;
   knownIssuing.set(root, [issuing, ...known.slice(0, KNOWN_MAX - 1)]);
+}
+
+/**
+ * Leaves that were judged good under a root, the last ones, read: whoever comes again shows the same
+ * bytes, whose signature, which is looked up by the value that was read, then need not be verified
+ * again. Nothing else is spared: time, revocation and everything else is judged each time. Who has no
+ * good certificate cannot have others forgotten.
+ */
+const knownLeaves = new WeakMap<Certificate, Recent<Certificate>>();
+/** Some 4 MB at most. */
+const KNOWN_LEAVES_MAX = 1000;
+
+function readLeaf(root: Certificate, der: Uint8Array): Certificate {
+  return knownLeaves.get(root)?.get(encodeLatin1(der)) ?? parseShown(der);
+}
+
+function rememberLeaf(root: Certificate, leaf: Certificate): void {
+  const known = knownLeaves.get(root) ?? new Recent<Certificate>(KNOWN_LEAVES_MAX);
+  knownLeaves.set(root, known);
+  known.set(encodeLatin1(leaf.der), leaf);
 }
 
 /** The issuing CAs among what was shown beside a leaf; what cannot be read there is not one. */
@@ -182,6 +203,7 @@ function judgeOne(
   checkPinned(issuing, anchor);
   checkLeaf(leaf, usages);
   remember(root, issuing);
+  rememberLeaf(root, leaf);
   return { leaf, issuing };
 }
 
@@ -190,7 +212,7 @@ function judgeChain(shown: readonly Uint8Array[], options: ChainOptions): Judged
   const [leafDer, ...others] = shown;
   if (!leafDer) throw untrusted("form", undefined, "none was shown");
   const { root } = options.anchor;
-  const leaf = parseShown(leafDer);
+  const leaf = readLeaf(root, leafDer);
   const work = new PathWork();
   let refusal: unknown;
   for (const issuing of findIssuing(leaf, others, root)) {

@@ -727,3 +727,53 @@ test("domainOf() finds the one domain that an issuing CA is for", async () => {
   }, root);
   assert.throws(() => domainOf(parseCertificate(two)), refusal);
 });
+
+test("judgeUser() judges a leaf that it knows as one that it does not know", async () => {
+  const der = await signDraft(user, issuing);
+  const shown = [der, issuingDer];
+  const options = { ...judging, nowMs: NOW_MS };
+  const first = judgeUser(shown, options);
+  const again = judgeUser([new Uint8Array(der), issuingDer], options);
+  assert.equal(again.leaf, first.leaf, "it was not read twice");
+  const { anchor } = judging;
+  const refusals: readonly [string, () => unknown][] = [
+    ["it is not of this CA", () => judgeUser([der], options)],
+    [
+      `it expired ${new Date(first.leaf.notAfterMs).toISOString()}`,
+      () => judgeUser(shown, { ...options, nowMs: first.leaf.notAfterMs + 1000 }),
+    ],
+    [
+      "the issuing CA is not one that is pinned",
+      () => judgeUser(shown, { ...options, anchor: { ...anchor, issuers: new Set<string>() } }),
+    ],
+    [
+      "the root has revoked the issuing CA",
+      () =>
+        judgeUser(shown, {
+          ...options,
+          anchor: { ...anchor, revokedIssuers: new Set([issuing.certificate.serial]) },
+        }),
+    ],
+    ["it is not the server's", () => judgeServer(shown, options)],
+    [
+      "it is not a user's",
+      () => judgeUser(shown, { ...options, anchor: { ...anchor, domain: "other.test" } }),
+    ],
+  ];
+  for (const [why, judge] of refusals) assert.throws(judge, untrusted(why));
+  const flipped = flipBit(der, -1); // of the signature
+  assert.throws(
+    () => judgeUser([flipped, issuingDer], options),
+    untrusted("the signature of it is not by its issuer"),
+  );
+  assert.equal(judgeUser(shown, options).id, "alice", "and it is as good as before");
+});
+
+test("judgeUser() forgets no good leaf for others that are not good", () => {
+  const judge = (der: Bytes) => judgeUser([der, issuingDer], { ...judging, nowMs: NOW_MS }).leaf;
+  const known = judge(good);
+  for (let bit = 0; bit < 8; bit++) {
+    for (let i = 1; i <= 32; i++) assert.throws(() => judge(flipBit(good, -i, bit)));
+  }
+  assert.equal(judge(good), known);
+});
