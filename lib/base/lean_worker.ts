@@ -4,6 +4,7 @@
  * module, which costs as much again. They have messages and an end, and no streams.
  */
 
+import { clearTimeout, setTimeout } from "node:timers";
 import type { MessagePort } from "node:worker_threads";
 import { type WorkerName, workerUrl } from "./worker.ts";
 
@@ -15,11 +16,18 @@ export interface LeanWorkerHandlers<Said> {
   readonly onEnded: () => void;
 }
 
+/** Until a worker counts as closed that was ended and of which the engine, Deno, does not tell. */
+const CLOSED_MS = 10_000;
+
 export class LeanWorker<Told, Said> {
   readonly #worker: Worker;
   #handlers: LeanWorkerHandlers<Said> | undefined;
+  #onClosed: (() => void) | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(name: WorkerName) {
+  /** @param onClosed called once, when its thread has ended, whoever ended it */
+  constructor(name: WorkerName, onClosed?: () => void) {
+    this.#onClosed = onClosed;
     // With an empty environment, which is the engine's option and not the standard's.
     const options: WorkerOptions & { readonly env: object } = { type: "module", name, env: {} };
     this.#worker = new Worker(workerUrl(name), options);
@@ -28,7 +36,16 @@ export class LeanWorker<Told, Said> {
       event.preventDefault(); // else the program ends
       this.#handlers?.onThrown(thrownIn(event.message));
     };
-    this.#worker.addEventListener("close", () => this.#handlers?.onEnded());
+    this.#worker.addEventListener("close", () => {
+      this.#handlers?.onEnded();
+      this.#close();
+    });
+  }
+
+  #close(): void {
+    clearTimeout(this.#timer);
+    this.#onClosed?.();
+    this.#onClosed = undefined;
   }
 
   /** From now on these hear of it, and those before do not. */
@@ -44,6 +61,7 @@ export class LeanWorker<Told, Said> {
   end(): void {
     this.#handlers = undefined;
     this.#worker.terminate();
+    if (this.#onClosed) this.#timer = setTimeout(() => this.#close(), CLOSED_MS).unref();
   }
 }
 

@@ -33,6 +33,12 @@ export function shownCertificates(socket: TLSSocket): readonly Bytes[] {
   return shown;
 }
 
+/** DER of the leaf alone, at most one: for whoever has the issuers and needs no others. */
+export function shownLeaf(socket: TLSSocket): readonly Bytes[] {
+  const { raw } = socket.getPeerCertificate();
+  return raw ? [copyBytes(raw)] : [];
+}
+
 /**
  * Checks what engines let pass: another protocol or none, a resumed session, another cipher.
  * @throws {PkiError} `protocol`

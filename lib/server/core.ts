@@ -9,7 +9,7 @@ import { availableParallelism, hostname } from "node:os";
 import process from "node:process";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
-import { sha256 } from "../base/bytes.ts";
+import { type Bytes, sha256 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
 import { messageOf, PkiError, reportError, unpackError } from "../base/errors.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
@@ -20,7 +20,7 @@ import {
   resolveLimits,
   type ServerLimits,
 } from "../base/server_limits.ts";
-import { checkConnection, listenError, shownCertificates, TLS_OPTIONS } from "../base/tls.ts";
+import { checkConnection, listenError, shownLeaf, TLS_OPTIONS } from "../base/tls.ts";
 import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
 import type { Measured } from "../protocol/measured.ts";
@@ -46,9 +46,15 @@ import type {
   ToAuthority,
   ToDirectory,
 } from "./ports.ts";
+import { connectionsWithin, ENDING_WORKERS_MAX, filesFor, openFilesMax } from "./open_files.ts";
 import { guessAddress, joinAddress } from "./reachable.ts";
 import { Relay } from "./relay.ts";
-import { type ConnectionWorker, connectionWorkers, type WorkerPool } from "./worker_pool.ts";
+import {
+  type ConnectionWorker,
+  connectionWorkers,
+  SPARES_MAX,
+  type WorkerPool,
+} from "./worker_pool.ts";
 
 export interface ServerOptions {
   readonly folder: string;
@@ -91,6 +97,8 @@ export type LiveOptions = Required<
 interface Identity {
   readonly key: KeyObject;
   certificate: Certificate;
+  /** SHA-256 of the certificate. */
+  leafHash: Bytes;
 }
 
 export class Core {
@@ -111,6 +119,8 @@ export class Core {
   #port: number | undefined;
   #hadAccounts = false;
   #channels = 0;
+  /** Files that may be open at once. */
+  readonly #filesMax = openFilesMax() ?? Infinity;
   #isStopping = false;
 
   constructor(options: ServerOptions) {
@@ -118,6 +128,7 @@ export class Core {
     this.#limits = resolveLimits(options.limits);
     this.#door = new Door({ log: options.log, ...this.#bounds });
     this.#files = serverFiles(options.folder);
+    this.#checkRoom();
     this.#issuing = this.#readIssuing();
     this.#authorityWorkers = Array.from(
       { length: authorityCount(availableParallelism()) },
@@ -126,6 +137,28 @@ export class Core {
     this.#directoryWorker = this.#startCritical("directory");
     this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
     this.#pool = connectionWorkers(this.#limits.workersSpare);
+  }
+
+  /** @throws {PkiError} `storage` where there is no room for a single connection */
+  #checkRoom(): void {
+    const wanted = this.#options.connectionsMax ?? LIMITS.connectionsMax;
+    const room = connectionsWithin(this.#filesMax, this.#sparesMax);
+    if (room >= wanted) return;
+    const needed = filesFor(wanted, this.#sparesMax);
+    const why = `${this.#filesMax} files may be open`;
+    const hint = `allow more: ulimit -n ${needed} before the start, or LimitNOFILE= of systemd`;
+    if (room === 0) {
+      const least = filesFor(1, this.#sparesMax);
+      throw new PkiError("storage", `cannot serve: ${why}, at least ${least} needed`, { hint });
+    }
+    this.#warn(
+      `at most ${room} connections are taken: ${why}, and ${wanted} need ${needed}; ${hint}`,
+    );
+  }
+
+  /** Workers that may be waiting for connections. */
+  get #sparesMax(): number {
+    return Math.max(SPARES_MAX, this.#limits.workersSpare);
   }
 
   #readIssuing(): Certificate {
@@ -198,7 +231,7 @@ export class Core {
       ? []
       : parseCertificatesPem(pem, this.#files.serverCertificate);
     const certificate = leaf === undefined ? await this.#certifySelf(key) : parseCertificate(leaf);
-    this.#identity = { key, certificate };
+    this.#identity = { key, certificate, leafHash: sha256(certificate.der) };
   }
 
   /** Has the server's key certified and keeps the certificate. */
@@ -379,6 +412,7 @@ export class Core {
   async #renew(): Promise<void> {
     const { identity } = this;
     identity.certificate = await this.#certifySelf(identity.key);
+    identity.leafHash = sha256(identity.certificate.der);
     this.#server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
     const { serial, notAfterMs } = identity.certificate;
     this.#options.log.log({
@@ -422,7 +456,8 @@ export class Core {
   }
 
   get #connectionsMax(): number {
-    return this.#options.connectionsMax ?? LIMITS.connectionsMax;
+    const { connectionsMax = LIMITS.connectionsMax } = this.#options;
+    return Math.min(connectionsMax, connectionsWithin(this.#filesMax, this.#sparesMax));
   }
 
   /** What the door keeps. */
@@ -452,6 +487,10 @@ export class Core {
     if (this.#relays.size >= this.#connectionsMax) {
       return `the server is busy: ${this.#relays.size} connections are open`;
     }
+    // Whoever connects and leaves at once must not have workers started faster than they end.
+    if (this.#pool.alive >= this.#connectionsMax + this.#sparesMax + ENDING_WORKERS_MAX) {
+      return "the server is busy: too many connections come and go";
+    }
     return this.#directory.waiting >= LIMITS.directoryQuestionsMax
       ? "the server is busy: it has fallen behind"
       : undefined;
@@ -476,13 +515,13 @@ export class Core {
     const { port1, port2 } = new MessageChannel();
     const visitor = {
       address: socket.remoteAddress ?? "",
-      leafHash: sha256(this.identity.certificate.der),
-      shown: shownCertificates(socket),
+      leafHash: this.identity.leafHash,
+      shown: shownLeaf(socket),
     };
-    this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
     const worker = this.#pool.take();
     const directory = port2;
     worker.tell({ type: "start", directory, limits: this.#limits }, [directory]);
+    this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
     const relay = new Relay({
       socket,
       worker,

@@ -22,7 +22,7 @@ export interface Visitor {
   readonly connection?: number;
   /** SHA-256 of the leaf that the server showed on this connection. */
   readonly leafHash: Uint8Array;
-  /** DER of what the client showed in TLS, the leaf first; empty if nothing. */
+  /** DER of the leaf that the client showed in TLS; empty if none. */
   readonly shown: readonly Uint8Array[];
 }
 

@@ -13,7 +13,7 @@ const SECONDS = 10;
 /** Spares are for the arrivals of this time: a worker starts in less, also on a busy machine. */
 const COVERED_MS = 100;
 /** Beyond so many spares (2 MB each) starting them takes a core of its own. */
-const SPARES_MAX = 64;
+export const SPARES_MAX = 64;
 /** Between two that are ended since they are not needed any more. */
 const SHRINK_MS = 250;
 /** Until another is started where one could not be: too many files are open, or memory is short. */
@@ -44,12 +44,17 @@ export class SpareNeed {
   }
 }
 
+/** What a pool hears of a worker; the first two do not matter any more once it was taken. */
+export interface WorkerEvents {
+  readonly onReady: () => void;
+  /** It has ended by itself. */
+  readonly onGone: () => void;
+  /** Nothing is left of it, whoever ended it. */
+  readonly onClosed: () => void;
+}
+
 export interface WorkerPoolOptions<W> {
-  /**
-   * Starts a worker, which says once that it is ready, or that it has ended by itself; both do not
-   * matter any more once it was taken.
-   */
-  readonly start: (events: { onReady: () => void; onGone: () => void }) => W;
+  readonly start: (events: WorkerEvents) => W;
   readonly end: (worker: W) => void;
   /** Milliseconds of a clock that only goes on. */
   readonly nowMs: () => number;
@@ -66,6 +71,7 @@ export class WorkerPool<W> {
   /** The one that is starting, of the spares. */
   #starting: W | undefined;
   #started = 0;
+  #alive = 0;
   #isDue = false;
   #isShrinking = false;
   #isClosed = false;
@@ -84,6 +90,11 @@ export class WorkerPool<W> {
   /** Workers that were ever started. */
   get started(): number {
     return this.#started;
+  }
+
+  /** Workers of which something is left: spare ones, those in use, those that are ending. */
+  get alive(): number {
+    return this.#alive;
   }
 
   /** A worker that nobody has used; the caller ends it. */
@@ -111,11 +122,13 @@ export class WorkerPool<W> {
   }
 
   #start(onReady: (worker: W) => void, onGone: (worker: W) => void): W {
-    this.#started++;
     const worker: W = this.#options.start({
       onReady: () => onReady(worker),
       onGone: () => onGone(worker),
+      onClosed: () => this.#alive--,
     });
+    this.#started++;
+    this.#alive++;
     return worker;
   }
 
@@ -173,8 +186,8 @@ export type ConnectionWorker = LeanWorker<ToConnection, FromConnection>;
 /** A pool of connection workers. */
 export function connectionWorkers(sparesMin: number): WorkerPool<ConnectionWorker> {
   return new WorkerPool(sparesMin, {
-    start: ({ onReady, onGone }) => {
-      const worker: ConnectionWorker = new LeanWorker("connection");
+    start: ({ onReady, onGone, onClosed }) => {
+      const worker: ConnectionWorker = new LeanWorker("connection", onClosed);
       worker.listen({ onMessage: onReady, onThrown: onGone, onEnded: onGone });
       return worker;
     },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SpareNeed, WorkerPool } from "../../lib/server/worker_pool.ts";
+import { SpareNeed, type WorkerEvents, WorkerPool } from "../../lib/server/worker_pool.ts";
 
 const SECOND_MS = 1000;
 
@@ -8,7 +8,7 @@ const SECOND_MS = 1000;
 class Bench {
   nowMs = 0;
   readonly running = new Set<number>();
-  readonly #events = new Map<number, { onReady: () => void; onGone: () => void }>();
+  readonly #events = new Map<number, WorkerEvents>();
   #timers: { atMs: number; work: () => void }[] = [];
   #number = 0;
   /** Workers that cannot be started. */
@@ -27,7 +27,7 @@ class Bench {
         this.#events.set(worker, events);
         return worker;
       },
-      end: (worker) => assert.ok(this.running.delete(worker), `${worker} runs`),
+      end: (worker) => this.end(worker),
       nowMs: () => this.nowMs,
       later: (work, ms) => this.#timers.push({ atMs: this.nowMs + ms, work }),
     });
@@ -46,6 +46,11 @@ class Bench {
     this.nowMs = endMs;
   }
 
+  end(worker: number): void {
+    assert.ok(this.running.delete(worker), `${worker} runs`);
+    this.#events.get(worker)?.onClosed();
+  }
+
   get timers(): number {
     return this.#timers.length;
   }
@@ -59,6 +64,7 @@ class Bench {
   crash(worker: number): void {
     this.running.delete(worker);
     this.#events.get(worker)?.onGone();
+    this.#events.get(worker)?.onClosed();
     this.pass(0);
   }
 
@@ -73,8 +79,7 @@ class Bench {
 
   /** A connection that comes and leaves. */
   visit(): void {
-    const worker = this.pool.take();
-    assert.ok(this.running.delete(worker), `${worker} runs`);
+    this.end(this.pool.take());
     this.settle();
   }
 }
@@ -190,6 +195,20 @@ test("WorkerPool tries again where no worker can be started, and says so to whoe
   bench.pass(SECOND_MS);
   bench.settle();
   assert.equal(bench.pool.spare, 1);
+});
+
+test("WorkerPool.alive counts every worker until nothing is left of it", () => {
+  const bench = new Bench(2);
+  bench.settle();
+  assert.equal(bench.pool.alive, 2);
+  const taken = [bench.pool.take(), bench.pool.take(), bench.pool.take()];
+  assert.equal(bench.pool.alive, 3);
+  bench.settle();
+  assert.equal(bench.pool.alive, 5);
+  for (const worker of taken) bench.end(worker);
+  assert.equal(bench.pool.alive, 2);
+  bench.pool.close();
+  assert.equal(bench.pool.alive, 0);
 });
 
 test("WorkerPool.close() ends the spares and starts nothing more", () => {
