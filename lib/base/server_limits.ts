@@ -90,7 +90,8 @@ export const SERVER_LIMITS = {
     heard: "nothing: more of its requests are read later",
   },
   answersUnreadBytes: {
-    ...{ standard: 262_144, min: 65_536, max: 1_073_741_824, unit: "bytes" },
+    // Twice what a socket buffers before it says when it has room again, or nobody would hear of it.
+    ...{ standard: 262_144, min: 131_072, max: 1_073_741_824, unit: "bytes" },
     bounds: "answers of one connection that its client has not read, before its next request",
     reason: "four of the largest answers; a line of 20 Mbit/s takes 100 ms",
     heard: "nothing: more of its requests are read later",

@@ -26,6 +26,8 @@ import { FrameReader } from "../protocol/frame.ts";
 
 /** Administrators at work at once; people, and the scripts that they forgot. */
 export const ADMIN_CONNECTIONS_MAX = 16;
+/** Their sockets in all, with those that are being told that they are too many. */
+export const ADMIN_SOCKETS_MAX = 64;
 
 /** What a handler is given besides the request. */
 export interface AdminExchange {
@@ -137,9 +139,10 @@ class AdminConnection {
     }
   }
 
-  /** Writes, and waits until it was taken or nobody is there to take it. */
+  /** Writes, and waits until it was taken or nobody is there to take it, and not for ever. */
   async #write(bytes: Uint8Array): Promise<void> {
     if (this.#socket.destroyed) return;
+    const timer = setTimeout(() => this.#socket.destroy(), this.#idleMs);
     await new Promise<void>((resolve) => {
       this.#socket.once("close", resolve);
       this.#socket.write(bytes, () => {
@@ -147,6 +150,7 @@ class AdminConnection {
         resolve();
       });
     });
+    clearTimeout(timer);
   }
 }
 
@@ -161,8 +165,12 @@ export async function listenAdmin(
   { idleMs = LIMITS.adminIdleMs }: { readonly idleMs?: number } = {},
 ): Promise<AdminListener> {
   let open = 0;
+  let sockets = 0;
   try {
     return await listenUnix({ folder: dirname(path), name: basename(path) }, (socket) => {
+      if (sockets >= ADMIN_SOCKETS_MAX) return void socket.destroy();
+      sockets++;
+      socket.once("close", () => sockets--);
       if (open >= ADMIN_CONNECTIONS_MAX) {
         const busy = new PkiError("busy", "too many administrators at once, try again later");
         return hangUp(socket, busy);

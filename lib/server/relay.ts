@@ -28,6 +28,7 @@ export class Relay {
   #bytesAhead = 0;
   /** What came from the client and waits for the worker, or for the client to read its answers. */
   readonly #held: string[] = [];
+  #heldBytes = 0;
   /** Bytes of answers that the worker has not been told of as read. */
   #bytesUnread = 0;
   #isAnswering = true;
@@ -68,6 +69,8 @@ export class Relay {
   #fromSocket(chunk: Uint8Array): void {
     if (this.#isOver) return;
     this.#held.push(encodeLatin1(chunk));
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes > LIMITS.heldBytesMax) return this.#fail("was given more than it can take");
     this.#flow();
   }
 
@@ -107,6 +110,7 @@ export class Relay {
     while (this.#bytesAhead < LIMITS.relayBytesMax && unread < answersUnreadBytesMax) {
       const text = this.#held.shift();
       if (text === undefined) break;
+      this.#heldBytes -= text.length;
       this.#bytesAhead += text.length;
       this.#tell(text);
     }

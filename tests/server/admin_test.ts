@@ -11,6 +11,7 @@ import { connectUnix } from "../../lib/base/unix_socket.ts";
 import { encodeFrame, FrameReader } from "../../lib/protocol/frame.ts";
 import {
   ADMIN_CONNECTIONS_MAX,
+  ADMIN_SOCKETS_MAX,
   type AdminHandler,
   type AdminListener,
   listenAdmin,
@@ -260,6 +261,39 @@ test("listenAdmin() turns away one connection too many, and takes it when there 
       isIn = (await again.next() as { type: string }).type === "OK";
     }
   });
+});
+
+test("listenAdmin() drops without a word what comes beyond those who are being turned away", async () => {
+  await withAdmin(echo, async ({ connect }) => {
+    for (let number = 0; number < ADMIN_SOCKETS_MAX; number++) {
+      const { socket } = await connect();
+      socket.pause(); // and does not take what it is told
+    }
+    const dropped = await connect();
+    assert.equal(await dropped.next(), undefined);
+  });
+});
+
+test("listenAdmin() cuts who does not read the answers, and does nothing more for them", async () => {
+  let asked = 0;
+  const cut = Promise.withResolvers<void>();
+  const handle: AdminHandler = (request, { signal }) => {
+    if (asked === 0) signal.addEventListener("abort", () => cut.resolve());
+    asked++;
+    return echo(request, { signal, progress: () => {} });
+  };
+  await withAdmin(async (request, exchange) => ({
+    ...await handle(request, exchange),
+    much: "x".repeat(60_000),
+  }), async ({ connect }) => {
+    const { socket } = await connect();
+    socket.pause();
+    const count = 1000; // 60 MB of answers: no socket holds so much
+    const status = (seq: number) => encodeFrame(utf8(JSON.stringify({ seq, type: "STATUS" })));
+    socket.write(concatBytes(...Array.from({ length: count }, (_, at) => status(at + 1))));
+    await cut.promise;
+    assert.ok(asked < count, `${asked} of ${count}`);
+  }, { idleMs: 100 });
 });
 
 test("listenAdmin() tells a handler when nobody waits any more, and when it closes", async () => {
