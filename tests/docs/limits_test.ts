@@ -63,7 +63,7 @@ function fixedRows(): readonly Row[] {
   const source = fs.readFileSync(SOURCE, "utf8");
   const rows: Row[] = [];
   let comment = "";
-  const piece = /\/\*\*([^]*?)\*\/|^  (\w+): /gm;
+  const piece = /\/\*\*([^]*?)\*\/|^ {2}(\w+): /gm;
   const body = source.slice(source.indexOf("export const LIMITS"));
   for (const [, text, name] of body.matchAll(piece)) {
     if (text !== undefined) comment = text.replaceAll(/\s*\n\s*\*?\s*/g, " ").trim();
