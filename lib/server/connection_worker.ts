@@ -26,6 +26,8 @@ let directory: MessagePort | undefined;
 /** Nothing more is read: the client broke the protocol, ran out of time, or the server stops. */
 let isFinishing = false;
 let isClosed = false;
+/** The code of the last word, if there was one. */
+let endCode: string | undefined;
 /** Bytes worked on that the main thread has not been told of. */
 let taken = 0;
 /** Set by `start`, which comes before anything of the client. */
@@ -63,12 +65,16 @@ function acknowledge(): void {
 
 /** Says a last word and reads nothing more; running requests are still answered. */
 function finish(error?: PkiError): void {
-  if (error && !isFinishing) send(encodeLatin1(encodeError(0, reportError(error))));
+  if (error && !isFinishing) {
+    const report = reportError(error);
+    endCode = report.code;
+    send(encodeLatin1(encodeError(0, report)));
+  }
   isFinishing = true;
   clearTimeout(timer);
   if (session.runningRequests === 0 && !isClosed) {
     isClosed = true;
-    tell({ type: "close" });
+    tell(endCode === undefined ? { type: "close" } : { type: "close", code: endCode });
   }
 }
 
@@ -92,7 +98,7 @@ function checkDeadlines(): void {
   finish(error);
   if (!deadlines?.isRequestOverdue(nowMs) || isClosed) return;
   isClosed = true; // for an answer that is overdue nobody waits
-  tell({ type: "close" });
+  tell(endCode === undefined ? { type: "close" } : { type: "close", code: endCode });
 }
 
 /** Whether the client has to read its answers before more is done for it. */

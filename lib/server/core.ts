@@ -530,9 +530,9 @@ export class Core {
         this.#measures.workersFailed++;
         this.#warn(`${what}; its connection was closed`);
       },
-      onClosed: () => {
+      onClosed: (code) => {
         this.#relays.delete(channel);
-        this.#tellDirectory({ type: "closed", channel });
+        this.#tellDirectory({ type: "closed", channel, ...(code === undefined ? {} : { code }) });
       },
     });
     this.#relays.set(channel, relay);

@@ -64,7 +64,10 @@ let running: Running | undefined;
 let logLevel: LogLevel = "notice";
 /** Requests of all connections wait here. */
 const turns = new Turns({ atWorkMax: SERVER_LIMITS.requestsAtWork.standard });
-const channels = new Map<number, { readonly port: MessagePort; readonly close: () => void }>();
+const channels = new Map<
+  number,
+  { readonly port: MessagePort; readonly close: (code: string | undefined) => void }
+>();
 
 function readCertificate(path: string): Uint8Array {
   return parsePemBlock(readText(path), ["CERTIFICATE"], path);
@@ -249,7 +252,7 @@ function open(
   const openedMs = performance.now();
   const told = { connection: channel, address };
   directory.events.log({ level: "info", event: "connection.accepted", fields: told });
-  const close = () => {
+  const close = (code: string | undefined) => {
     directory.closeSession(session);
     port.close();
     const seconds = Math.round(performance.now() - openedMs) / 1000;
@@ -257,6 +260,7 @@ function open(
       ...told,
       seconds,
       ...(session.user === undefined ? {} : { id: session.user }),
+      ...(code === undefined ? {} : { code }),
     };
     directory.events.log({ level: "info", event: "connection.closed", fields });
   };
@@ -299,7 +303,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       open(running, question);
       return {};
     case "closed":
-      channels.get(question.channel)?.close();
+      channels.get(question.channel)?.close(question.code);
       channels.delete(question.channel);
       return {};
     case "certify-server":

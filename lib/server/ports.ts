@@ -72,8 +72,8 @@ export type FromConnection =
   /** So many have been worked on, and there is nothing for the client yet. */
   | { readonly type: "taken"; readonly taken: number }
   | { readonly type: "pong" }
-  /** Everything has been said. */
-  | { readonly type: "close" };
+  /** Everything has been said; the last word was an error with this code, if there was one. */
+  | { readonly type: "close"; readonly code?: string };
 
 /** Directory to a connection worker, in answer to a request of the protocol. */
 export type Settled =
@@ -114,7 +114,12 @@ export type ToDirectory =
     readonly port: MessagePort;
     readonly visitor: Visitor;
   }
-  | { readonly type: "closed"; readonly channel: number }
+  | {
+    readonly type: "closed";
+    readonly channel: number;
+    /** Why the server has closed it, if it was not the client. */
+    readonly code?: string;
+  }
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
   | { readonly type: "describe" }
   | { readonly type: "measure" }

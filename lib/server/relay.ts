@@ -5,7 +5,7 @@
 
 import type { TLSSocket } from "node:tls";
 import { encodeLatin1 } from "../base/bytes.ts";
-import { PkiError, reportError } from "../base/errors.ts";
+import { ERROR_KINDS, kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import type { FromConnection, ToConnection } from "./ports.ts";
@@ -15,8 +15,11 @@ export interface RelayOptions {
   readonly socket: TLSSocket;
   readonly worker: ConnectionWorker;
   readonly answersUnreadBytesMax: number;
-  /** Called once, when the connection is over and its worker has been ended. */
-  readonly onClosed: () => void;
+  /**
+   * Called once, when the connection is over and its worker has been ended; with the code of the last
+   * word, if it was not the client who has ended it.
+   */
+  readonly onClosed: (code: string | undefined) => void;
   readonly onFault: (what: string) => void;
 }
 
@@ -32,7 +35,10 @@ export class Relay {
   /** Bytes of answers that the worker has not been told of as read. */
   #bytesUnread = 0;
   #isAnswering = true;
+  /** The last word was written: what still comes is thrown away. */
+  #isLeaving = false;
   #isOver = false;
+  #code: string | undefined;
   #watchdog: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: RelayOptions) {
@@ -67,7 +73,7 @@ export class Relay {
   }
 
   #fromSocket(chunk: Uint8Array): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isLeaving) return;
     this.#held.push(encodeLatin1(chunk));
     this.#heldBytes += chunk.length;
     if (this.#heldBytes > LIMITS.heldBytesMax) return this.#fail("was given more than it can take");
@@ -77,7 +83,7 @@ export class Relay {
   #fromWorker(message: FromConnection): void {
     switch (message.type) {
       case "bytes":
-        if (!this.#isOver) this.#socket.write(message.text, "latin1");
+        if (!this.#isOver && !this.#isLeaving) this.#socket.write(message.text, "latin1");
         this.#bytesUnread += message.text.length;
         this.#bytesAhead -= message.taken;
         return this.#flow();
@@ -90,7 +96,7 @@ export class Relay {
         this.#isAnswering = true;
         return;
       case "close":
-        return this.#sayGoodbye();
+        return this.#sayGoodbye(message.code);
     }
   }
 
@@ -99,6 +105,7 @@ export class Relay {
    * its answers; reads on only when nothing waits here.
    */
   #flow(): void {
+    if (this.#isLeaving) return;
     const { answersUnreadBytesMax } = this.#options;
     const unread = this.#socket.writableLength;
     // The worker counts what it sends: without hearing of it as read it does nothing more.
@@ -128,13 +135,19 @@ export class Relay {
   #fail(what: string): void {
     if (this.#isOver) return;
     this.#options.onFault(`a connection worker ${what}`);
-    this.#socket.write(encodeError(0, reportError(new PkiError("internal", what))));
-    this.#sayGoodbye();
+    const report = reportError(new PkiError("internal", what));
+    this.#socket.write(encodeError(0, report));
+    this.#sayGoodbye(report.code);
   }
 
   /** Ends once what was written has been taken, or not taken for a while. */
-  #sayGoodbye(): void {
-    if (this.#isOver) return;
+  #sayGoodbye(code: string | undefined): void {
+    if (this.#isOver || this.#isLeaving) return;
+    this.#isLeaving = true;
+    // Whatever a worker says, it is one of ours.
+    this.#code = code === undefined ? undefined : ERROR_KINDS[kindOfWireCode(code)].wireCode;
+    this.#held.length = 0;
+    this.#socket.resume(); // over unread bytes the system would take the last word back
     this.#socket.end();
     const timer = setTimeout(() => this.#end(), LIMITS.drainMs);
     this.#socket.once("close", () => clearTimeout(timer));
@@ -151,6 +164,6 @@ export class Relay {
     this.#isOver = true;
     this.#stopWorker();
     this.#socket.destroy();
-    this.#options.onClosed();
+    this.#options.onClosed(this.#code);
   }
 }

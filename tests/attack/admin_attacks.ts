@@ -43,7 +43,7 @@ const sent = (name: string, bytes: Uint8Array, hears: Attack["hears"]): Attack =
 const BROKEN = "PROTOCOL, closed";
 const bomb = `{"seq":1,"type":"STATUS","x":${"[".repeat(10_000)}${"]".repeat(10_000)}}`;
 
-export const ADMIN_ATTACKS: readonly Attack[] = [
+export const ADMIN_ATTACKS: readonly Attack[] = ([
   sent("a good request", requestFrame(1, "STATUS"), "OK, PROTOCOL, closed"),
   sent("noise", concatBytes(Uint8Array.of(0xff), randomBytes(100_000)), BROKEN),
   sent("HTTP", utf8("GET / HTTP/1.1\r\n\r\n"), BROKEN),
@@ -97,7 +97,7 @@ export const ADMIN_ATTACKS: readonly Attack[] = [
     },
     hears: "nothing",
   },
-];
+] satisfies readonly Attack[]).map((row) => ({ ...row, isElsewhere: true }));
 
 /** All places at the admin socket taken by clients that say nothing. For a moment when nobody asks. */
 export const ADMIN_CROWD: Attack = {
@@ -112,4 +112,5 @@ export const ADMIN_CROWD: Attack = {
     return heard;
   },
   hears: "BUSY, closed",
+  isElsewhere: true,
 };

@@ -12,7 +12,9 @@ test("hostile messages: each is answered or cut, others are served, all is given
   underAttack({ peakMiBMax: 500, logLevel: "info" }, async (scene) => {
     const vanishing = await vanishings(scene);
     await Promise.all([
-      attack(scene, [...MESSAGE_ATTACKS, ...ADMIN_ATTACKS, ...vanishing]),
+      attack(scene, [...MESSAGE_ATTACKS, ...ADMIN_ATTACKS]),
+      // One after the other: all of them publish alice's newest certificate.
+      attack(scene, vanishing, { atOnce: 1 }),
       attack(scene, LOGIN_FLOODS),
     ]);
     await attack(scene, [ADMIN_CROWD]);

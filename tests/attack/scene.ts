@@ -33,6 +33,8 @@ export interface Attack {
   /** Returns what was heard, in words: the code of an error, an alert, `closed`. */
   readonly run: (scene: Scene) => Promise<string>;
   readonly hears: string | RegExp;
+  /** Not at the server's port. */
+  readonly isElsewhere?: true;
 }
 
 export interface SceneOptions {
@@ -51,8 +53,8 @@ export interface Scene {
   nextAddress(): string;
   /** Resolves once the well-behaved client has made so many visits more. */
   visits(count: number): Promise<void>;
-  /** Events of the server's log so far. */
-  events(): readonly LogLine[];
+  /** The last words that attackers of `pki/1` heard: codes of errors, and how often. */
+  readonly lastWords: Map<string, number>;
 }
 
 /** A line of the server's log. */
@@ -142,6 +144,17 @@ function checkLog(world: World): void {
   }
 }
 
+/** Whoever was shown the door is in the log, with the code that was heard. */
+function checkToldOf(world: World, lastWords: ReadonlyMap<string, number>): void {
+  const ends = eventsOf(world).filter(({ event }) => ENDS.includes(event));
+  for (const [code, heard] of lastWords) {
+    const told = ends.filter((event) => event["code"] === code).length;
+    assert.ok(told >= heard, `${code} was heard ${heard} times, and told ${told} times`);
+  }
+}
+
+const ENDS = ["connection.closed", "connection.refused"];
+
 function eventsOf(world: World): readonly LogLine[] {
   const { stderr } = world.server.running;
   const whole = stderr.slice(0, stderr.lastIndexOf("\n") + 1);
@@ -176,13 +189,14 @@ export async function underAttack(
           return `127.1.${(addresses >> 7) & 0xff}.${(addresses & 0x7f) + 1}`;
         },
         visits: (count) => visitor.visits(count),
-        events: () => eventsOf(world),
+        lastWords: new Map(),
       };
       await body(scene);
       await scene.visits(2); // one that began before the attack's end, and one behind it
       const visits = await visitor.end();
       const after = await untilBack(world, { ...before, connections: 0 });
       checkLog(world);
+      checkToldOf(world, scene.lastWords);
       report({ visits, before, after });
       assert.deepEqual(visits.failures, [], "the well-behaved client noticed");
       assert.ok(after.peakMiB <= peakMiBMax, `${after.peakMiB} MiB at the peak`);
@@ -224,6 +238,10 @@ export async function attack(
     const work = async () => {
       for (let row = waiting.shift(); row; row = waiting.shift()) {
         const heard = await row.run(scene).catch((error: Error) => `failed: ${error.message}`);
+        const [, code] = /([A-Z]{2,}), closed$/.exec(heard) ?? [];
+        if (code !== undefined && !row.isElsewhere) {
+          scene.lastWords.set(code, (scene.lastWords.get(code) ?? 0) + 1);
+        }
         const isRight = typeof row.hears === "string" ? heard === row.hears : row.hears.test(heard);
         if (!isRight) wrong.push(`${row.name}: heard "${heard}", not ${row.hears}`);
       }
