@@ -7,6 +7,7 @@ import type { PkiContext } from "./context.ts";
 import type { BenchFlags, Place } from "./bench_target.ts";
 import { DEFAULT_PORT, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
 import { withProgress } from "./progress.ts";
+import { count } from "./quantity.ts";
 
 /** As many connections as a server takes; more would only measure its refusals. */
 const CLIENTS_MAX = 1000;
@@ -42,8 +43,16 @@ function checkFlags({ temporary, server, id, inviteFile, data, fingerprint }: Be
   }
 }
 
-async function bench(context: PkiContext, flags: BenchFlags): Promise<void> {
+/** A terminal that is closed ends it as Ctrl-C does: no server of its own may be left behind. */
+function endedByHangUp(context: PkiContext): PkiContext {
+  const hungUp = new AbortController();
+  context.onHangUp?.(() => hungUp.abort());
+  return { ...context, signal: AbortSignal.any([context.signal, hungUp.signal]) };
+}
+
+async function bench(given: PkiContext, flags: BenchFlags): Promise<void> {
   checkFlags(flags);
+  const context = endedByHangUp(given);
   const surroundings = new Surroundings(context, flags);
   const { findPlace, readInvitation } = await import("./bench_target.ts");
   if (!flags.temporary) {
@@ -97,7 +106,7 @@ async function load(
   const [warmUpMs, durationMs] = [flags.warmUp * 1000, flags.seconds * 1000];
   const measured = await withProgress(
     shown,
-    `load: ${flags.load}`,
+    `${flags.load}, ${count(flags.clients, "client")}`,
     warmUpMs + durationMs,
     (tick) =>
       measure({

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { needs, type RunOptions, until, World } from "./harness.ts";
 import { inTerminal } from "./terminal.ts";
@@ -68,6 +69,14 @@ test("pki bench --temporary measures a server of its own, and leaves nothing beh
     assert.doesNotMatch(stdout, /\n {2}left/);
     assert.deepEqual(fs.readdirSync(empty), []);
     assert.equal(fs.existsSync(world.home), false);
+
+    // Whoever closes the terminal leaves no server behind either.
+    const left = world.start(["bench", "--temporary", "--seconds", "600"], { env });
+    const isServing = () =>
+      fs.readdirSync(empty).some((name) => fs.existsSync(join(empty, name, "root.crt")));
+    await until(() => isServing() || left.isOver, "the server is known to its client");
+    assert.equal((await left.end("SIGHUP")).code, 130);
+    assert.deepEqual(fs.readdirSync(empty), []);
   }));
 
 test("pki bench measures a server that is there, as its accounts or as somebody of the home", () =>
