@@ -162,6 +162,14 @@ test("runLoad() gives up when every client fails again and again, and not before
   assert.equal(isGivenUp, true);
   assert.ok(seconds > 6 && seconds < 10, "while one of them succeeds it goes on");
   assert.ok((row?.errors["UNREACHABLE"] ?? 0) > FAILURES_MAX);
+  const later = new TestClock();
+  const recovers = performer(later, (now) => now < 1600 ? gone : 500);
+  const breaks = performer(later, (now) => now > 4000 ? gone : 500);
+  assert.equal(
+    (await run(later, [recovers, breaks])).isGivenUp,
+    false,
+    "one of them is well again",
+  );
   const calm = new TestClock();
   const well = await run(calm, [performer(calm, () => 500)]);
   assert.deepEqual([well.isGivenUp, well.seconds], [false, 10]);

@@ -25,7 +25,9 @@ test("Tally takes what is too short or too long to tell, and no quantile is beyo
   tally.record("issue", 0);
   tally.record("issue", 1e9);
   tally.record("login", 0.0123);
-  const [issue, login] = tally.summarize(1);
+  tally.record("visit", 123_456.789);
+  const [issue, login, visit] = tally.summarize(1);
+  assert.ok((visit?.latency?.p50Ms ?? Infinity) <= 123_456.789);
   assert.equal(issue?.latency?.maxMs, 1e9);
   assert.equal(login?.latency?.p99Ms, 0.012);
   assert.ok((login?.latency?.p50Ms ?? 1) <= 0.0123);
