@@ -1,0 +1,94 @@
+/** Many connections at once: each has a worker of its own, which ends with it. */
+
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { inWorld, until } from "./harness.ts";
+import { RawClient, withClient } from "./raw_client.ts";
+
+const HELD = 200;
+/** Workers that wait for a connection where nobody comes: `workersSpare` of `docs/limits.md`. */
+const SPARE = 4;
+/** Of `worker_pool.ts`: what may be waiting beside those while many come. */
+const SPARES_MAX = 64;
+const AT_A_TIME = 8;
+
+/** Threads of a process that are connection workers (Linux). */
+function connectionWorkers(pid: number): number {
+  const folder = `/proc/${pid}/task`;
+  return fs.readdirSync(folder).filter((thread) => {
+    try {
+      return fs.readFileSync(join(folder, thread, "comm"), "utf8") === "connection\n";
+    } catch {
+      return false; // it ended while we looked
+    }
+  }).length;
+}
+
+const descriptors = (pid: number) => fs.readdirSync(`/proc/${pid}/fd`).length;
+
+test("each of many connections has a worker of its own, and nothing is left of them", () =>
+  inWorld(async (world) => {
+    fs.mkdirSync(join(world.home, "server"), { recursive: true });
+    // Nobody is to be too slow on a slow machine.
+    const limits = { helloSeconds: 3600, loginSeconds: 3600 };
+    fs.writeFileSync(join(world.home, "server", "pki.json"), JSON.stringify({ limits }));
+    const { running } = await world.serve(["--max-connections", String(HELD)]);
+    const pid = running.child.pid ?? 0;
+    const isSettled = () => connectionWorkers(pid) === SPARE;
+    await until(isSettled, `${SPARE} workers wait`);
+    await withClient(RawClient.open(world), (client) => client.ok("HELLO").then(() => {}));
+    await until(isSettled, `${SPARE} workers wait again`);
+    const before = descriptors(pid);
+
+    const clients: RawClient[] = [];
+    await Promise.all(Array.from({ length: AT_A_TIME }, async () => {
+      for (let i = 0; i < HELD / AT_A_TIME; i++) {
+        const client = await RawClient.open(world);
+        clients.push(client);
+        await client.ok("HELLO");
+      }
+    }));
+    assert.equal(clients.length, HELD);
+    const workers = connectionWorkers(pid);
+    assert.ok(workers >= HELD && workers <= HELD + SPARES_MAX, `${workers} workers`);
+    await withClient(RawClient.open(world), async (late) => {
+      const said = await late.rest();
+      assert.deepEqual(said.map(({ seq, code }) => [seq, code]), [[0, "BUSY"]]);
+      assert.match(said[0]?.message ?? "", /^the server is busy: 200 .*, try again in \d+ s$/);
+    });
+    await Promise.all(clients.map((client) => client.ok("HELLO"))); // nobody has noticed
+
+    for (const client of clients) client.close();
+    await until(isSettled, `${SPARE} workers are left`);
+    await until(() => descriptors(pid) <= before, `${before} descriptors are left`);
+    await withClient(RawClient.open(world), (client) => client.ok("HELLO").then(() => {}));
+    assert.equal((await running.end()).code, 0, running.stderr);
+  }));
+
+test("a server takes no more connections than files may be open, and says so", () =>
+  inWorld(async (world) => {
+    const within = (files: number) => {
+      const script = `ulimit -Sn ${files} && ulimit -Hn ${files} && exec "$@"`;
+      return { within: ["sh", "-c", script, "sh"] };
+    };
+    const refused = await world.run(["serve", "--port", "0"], within(400));
+    assert.equal(refused.code, 9, refused.stderr);
+    assert.match(
+      refused.stderr,
+      /^pki: error: cannot serve: 400 files may be open, at least 843 needed\npki: hint: .*ulimit/m,
+    );
+    const { running } = await world.serve([], within(846));
+    const told = "at most 2 connections are taken: 846 files may be open, and 1000 need 3840";
+    await running.waitFor(new RegExp(told));
+    const [first, second] = await Promise.all([RawClient.open(world), RawClient.open(world)]);
+    await first.ok("HELLO");
+    await second.ok("HELLO");
+    await withClient(RawClient.open(world), async (third) => {
+      assert.deepEqual((await third.rest()).map(({ code }) => code), ["BUSY"]);
+    });
+    await first.ok("HELLO");
+    for (const client of [first, second]) client.close();
+    assert.equal((await running.end()).code, 0, running.stderr);
+  }));
