@@ -33,18 +33,20 @@ export const SUCCESSIONS_MAX = 8;
 /** A leaf of the log: its public part holds a certificate in base64 and little else. */
 const LEAF_BYTES_MAX = 32_768;
 
-const seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const id = v.pipe(v.string(), v.check(isId, "not a possible id"));
+const seq = () => v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const id = () => v.pipe(v.string(), v.check(isId, "not a possible id"));
 
-const der = base64(1, LIMITS.derBytesMax);
-const bytes32 = base64(32, 32);
+const der = () => base64(1, LIMITS.derBytesMax);
+const bytes32 = () => base64(32, 32);
 /** OPAQUE messages travel as their library makes them: base64url without padding. */
-const opaque = v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
+const opaque = () =>
+  v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
 /** A serial number's content bytes in hex (RFC 5280, section 4.1.2.2). */
-const serial = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/, "not a serial number in hex"));
+const serial = () =>
+  v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/, "not a serial number in hex"));
 /** SHA-256 in hex: of a CA's certificate. */
-const fingerprint = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "not a fingerprint"));
-const time = v.pipe(v.string(), v.isoTimestamp());
+const fingerprint = () => v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "not a fingerprint"));
+const time = () => v.pipe(v.string(), v.isoTimestamp());
 /** Why an owner revokes; the other reasons of RFC 5280 (section 5.3.1) are for administrators. */
 export const OWNER_REASONS = [
   "unspecified",
@@ -54,22 +56,23 @@ export const OWNER_REASONS = [
   "cessationOfOperation",
 ] as const;
 /** The size of the log, or the index of an entry. */
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const count = () => v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 /** A CRL's number in decimal: up to 20 bytes (RFC 5280, section 5.2.3). */
-const crlNumber = v.pipe(v.string(), v.regex(/^\d{1,49}$/, "not a number"));
-const note = v.pipe(v.string(), v.minLength(1), v.maxLength(NOTE_CHARACTERS_MAX));
-const proof = v.pipe(v.array(bytes32), v.maxLength(PROOF_HASHES_MAX));
+const crlNumber = () => v.pipe(v.string(), v.regex(/^\d{1,49}$/, "not a number"));
+const note = () => v.pipe(v.string(), v.minLength(1), v.maxLength(NOTE_CHARACTERS_MAX));
+const proof = () => v.pipe(v.array(bytes32()), v.maxLength(PROOF_HASHES_MAX));
 /** How a CA that comes later is vouched for by one that was there before; see `docs/protocol.md`. */
-export const successionSchema = v.object({
-  kind: v.picklist(["issuing", "root"]),
-  /** The CA that comes later. */
-  certificate: der,
-  /** SHA-256 of the certificate of the CA that vouches, in hex. */
-  by: fingerprint,
-  /** That certificate; absent where it is the root. */
-  issuer: v.optional(der),
-  signature: base64(1, 1024),
-});
+export const successionSchema = () =>
+  v.object({
+    kind: v.picklist(["issuing", "root"]),
+    /** The CA that comes later. */
+    certificate: der(),
+    /** SHA-256 of the certificate of the CA that vouches, in hex. */
+    by: fingerprint(),
+    /** That certificate; absent where it is the root. */
+    issuer: v.optional(der()),
+    signature: base64(1, 1024),
+  });
 /** What was asked for and not taken from a request, a phrase each; some dozens say enough. */
 export const IGNORED_MAX = { phrases: 64, characters: 200 } as const;
 
@@ -98,99 +101,103 @@ export function isAnnounceable(text: string): boolean {
   return port !== undefined && Number(port) <= 65_535;
 }
 
-const announced = v.pipe(
-  v.array(
-    v.pipe(
-      v.string(),
-      v.maxLength(ANNOUNCED.charactersMax),
-      v.check(isAnnounceable, "not host:port"),
+const announced = () =>
+  v.pipe(
+    v.array(
+      v.pipe(
+        v.string(),
+        v.maxLength(ANNOUNCED.charactersMax),
+        v.check(isAnnounceable, "not host:port"),
+      ),
     ),
-  ),
-  v.maxLength(ANNOUNCED.addressesMax),
-);
+    v.maxLength(ANNOUNCED.addressesMax),
+  );
 
-const ignored = v.pipe(
-  v.array(v.pipe(v.string(), v.maxLength(IGNORED_MAX.characters))),
-  v.maxLength(IGNORED_MAX.phrases),
-);
+const ignored = () =>
+  v.pipe(
+    v.array(v.pipe(v.string(), v.maxLength(IGNORED_MAX.characters))),
+    v.maxLength(IGNORED_MAX.phrases),
+  );
 
 /**
  * Schemas are made when they are first needed: a worker serves one connection, and most connections
  * need a few of them.
  */
 const REQUESTS = {
-  HELLO: () => v.strictObject({ seq, type: v.literal("HELLO") }),
+  HELLO: () => v.strictObject({ seq: seq(), type: v.literal("HELLO") }),
   REGISTER: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("REGISTER"),
-      id,
-      request: opaque,
+      id: id(),
+      request: opaque(),
       invitation: v.optional(base64(INVITATION_TOKEN_BYTES, INVITATION_TOKEN_BYTES)),
     }),
   REGISTER_FINISH: () =>
-    v.strictObject({ seq, type: v.literal("REGISTER_FINISH"), record: opaque }),
-  LOGIN: () => v.strictObject({ seq, type: v.literal("LOGIN"), id, request: opaque }),
+    v.strictObject({ seq: seq(), type: v.literal("REGISTER_FINISH"), record: opaque() }),
+  LOGIN: () =>
+    v.strictObject({ seq: seq(), type: v.literal("LOGIN"), id: id(), request: opaque() }),
   LOGIN_FINISH: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("LOGIN_FINISH"),
-      finish: opaque,
-      binding: bytes32,
-      checkpoint: v.optional(note),
+      finish: opaque(),
+      binding: bytes32(),
+      checkpoint: v.optional(note()),
     }),
   LOGIN_CERTIFICATE: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("LOGIN_CERTIFICATE"),
-      checkpoint: v.optional(note),
+      checkpoint: v.optional(note()),
     }),
-  PASSWD: () => v.strictObject({ seq, type: v.literal("PASSWD"), request: opaque }),
-  PASSWD_FINISH: () => v.strictObject({ seq, type: v.literal("PASSWD_FINISH"), record: opaque }),
-  CSR: () => v.strictObject({ seq, type: v.literal("CSR"), csr: der }),
-  CERTUP: () => v.strictObject({ seq, type: v.literal("CERTUP"), certificate: der }),
+  PASSWD: () => v.strictObject({ seq: seq(), type: v.literal("PASSWD"), request: opaque() }),
+  PASSWD_FINISH: () =>
+    v.strictObject({ seq: seq(), type: v.literal("PASSWD_FINISH"), record: opaque() }),
+  CSR: () => v.strictObject({ seq: seq(), type: v.literal("CSR"), csr: der() }),
+  CERTUP: () => v.strictObject({ seq: seq(), type: v.literal("CERTUP"), certificate: der() }),
   CERTUP_FINISH: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("CERTUP_FINISH"),
-      nonce: bytes32,
-      clientNonce: bytes32,
+      nonce: bytes32(),
+      clientNonce: bytes32(),
       signature: base64(1, 1024),
     }),
-  CERTREQ: () => v.strictObject({ seq, type: v.literal("CERTREQ"), id }),
+  CERTREQ: () => v.strictObject({ seq: seq(), type: v.literal("CERTREQ"), id: id() }),
   PROOF: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("PROOF"),
-      from: v.optional(count),
-      index: v.optional(count),
+      from: v.optional(count()),
+      index: v.optional(count()),
     }),
   STATUS: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("STATUS"),
       request: base64(1, LIMITS.ocspRequestBytesMax),
     }),
   CRL: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("CRL"),
-      issuer: v.optional(fingerprint),
-      number: v.optional(crlNumber),
-      offset: v.optional(count),
+      issuer: v.optional(fingerprint()),
+      number: v.optional(crlNumber()),
+      offset: v.optional(count()),
     }),
   REVOKE: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("REVOKE"),
-      serial,
+      serial: serial(),
       reason: v.optional(v.picklist(OWNER_REASONS)),
     }),
   ANNOUNCE: () =>
     v.strictObject({
-      seq,
+      seq: seq(),
       type: v.literal("ANNOUNCE"),
-      addresses: announced,
+      addresses: announced(),
       seconds: v.pipe(
         v.number(),
         v.safeInteger(),
@@ -198,7 +205,7 @@ const REQUESTS = {
         v.maxValue(ANNOUNCED.secondsMax),
       ),
     }),
-  LOCATE: () => v.strictObject({ seq, type: v.literal("LOCATE"), id }),
+  LOCATE: () => v.strictObject({ seq: seq(), type: v.literal("LOCATE"), id: id() }),
 } as const;
 
 export type RequestType = keyof typeof REQUESTS;
@@ -222,61 +229,64 @@ function cached<T extends RequestType, S>(make: (type: T) => S): (type: T) => S 
 
 const requestSchema = cached((type: RequestType) => REQUESTS[type]());
 
-const versions = v.array(v.pipe(v.string(), v.maxLength(32)));
+const versions = () => v.array(v.pipe(v.string(), v.maxLength(32)));
 
 /** The fields of an `OK` answer to each request, besides `seq` and `type`. */
 const ANSWERS = {
   HELLO: () =>
     v.object({
-      root: der,
+      root: der(),
       domain: v.pipe(v.string(), v.maxLength(200)),
-      versions,
+      versions: versions(),
       time: v.pipe(v.string(), v.isoTimestamp()),
       log: v.object({
         key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
         signature: base64(1, 1024),
         /** The issuing CA whose signature it is; absent where it is the root's. */
-        issuer: v.optional(der),
+        issuer: v.optional(der()),
       }),
-      successions: v.optional(v.pipe(v.array(successionSchema), v.maxLength(SUCCESSIONS_MAX)), []),
+      successions: v.optional(
+        v.pipe(v.array(successionSchema()), v.maxLength(SUCCESSIONS_MAX)),
+        [],
+      ),
       /** One of `REGISTRATIONS`; a later version may have others. */
       registration: v.optional(v.pipe(v.string(), v.maxLength(32))),
     }),
-  REGISTER: () => v.object({ response: opaque, suite: v.string() }),
+  REGISTER: () => v.object({ response: opaque(), suite: v.string() }),
   REGISTER_FINISH: () => v.object({}),
-  LOGIN: () => v.object({ response: opaque, suite: v.string() }),
-  LOGIN_FINISH: () => v.object({ id }),
-  LOGIN_CERTIFICATE: () => v.object({ id }),
-  PASSWD: () => v.object({ response: opaque, suite: v.string() }),
+  LOGIN: () => v.object({ response: opaque(), suite: v.string() }),
+  LOGIN_FINISH: () => v.object({ id: id() }),
+  LOGIN_CERTIFICATE: () => v.object({ id: id() }),
+  PASSWD: () => v.object({ response: opaque(), suite: v.string() }),
   PASSWD_FINISH: () => v.object({}),
   CSR: () =>
     v.object({
-      certificate: der,
-      issuing: der,
-      index: count,
-      ignored: v.optional(ignored, []),
+      certificate: der(),
+      issuing: der(),
+      index: count(),
+      ignored: v.optional(ignored(), []),
     }),
-  CERTUP: () => v.object({ nonce: bytes32 }),
+  CERTUP: () => v.object({ nonce: bytes32() }),
   CERTUP_FINISH: () => v.object({}),
-  CERTREQ: () => v.object({ certificate: der, issuing: der, index: count }),
+  CERTREQ: () => v.object({ certificate: der(), issuing: der(), index: count() }),
   PROOF: () =>
     v.object({
-      checkpoint: note,
-      consistency: v.optional(proof),
+      checkpoint: note(),
+      consistency: v.optional(proof()),
       leaf: v.optional(base64(1, LEAF_BYTES_MAX)),
-      inclusion: v.optional(proof),
+      inclusion: v.optional(proof()),
     }),
   STATUS: () => v.object({ response: base64(1, LIMITS.ocspResponseBytesMax) }),
   CRL: () =>
     v.object({
-      number: crlNumber,
-      bytes: count,
-      offset: count,
+      number: crlNumber(),
+      bytes: count(),
+      offset: count(),
       chunk: base64(0, LIMITS.crlChunkBytesMax),
     }),
-  REVOKE: () => v.object({ serial, time }),
+  REVOKE: () => v.object({ serial: serial(), time: time() }),
   ANNOUNCE: () => v.object({}),
-  LOCATE: () => v.object({ addresses: announced, seconds: count }),
+  LOCATE: () => v.object({ addresses: announced(), seconds: count() }),
 } as const;
 
 const answerSchema = cached((type: RequestType) => ANSWERS[type]());
@@ -284,12 +294,15 @@ const answerSchema = cached((type: RequestType) => ANSWERS[type]());
 export type AnswerOf<T extends RequestType> = v.InferOutput<ReturnType<(typeof ANSWERS)[T]>>;
 export type Answer = { readonly [key: string]: unknown };
 
-const ENVELOPE = v.object({
-  seq: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  type: v.picklist(["OK", "ERROR"]),
-  code: v.optional(v.pipe(v.string(), v.maxLength(64))),
-  message: v.optional(v.pipe(v.string(), v.maxLength(4096))),
-});
+const makeEnvelope = () =>
+  v.object({
+    seq: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+    type: v.picklist(["OK", "ERROR"]),
+    code: v.optional(v.pipe(v.string(), v.maxLength(64))),
+    message: v.optional(v.pipe(v.string(), v.maxLength(4096))),
+  });
+
+let envelope: ReturnType<typeof makeEnvelope> | undefined;
 
 /** JSON of one frame: an object, in strict UTF-8. @throws {PkiError} `protocol` */
 export function parseObject(body: Uint8Array): Record<string, unknown> {
@@ -360,7 +373,7 @@ export function parseRequestText(body: string): ParsedRequest {
  */
 export function checkRequest(value: Readonly<Record<string, unknown>>): ParsedRequest {
   if (isFrequent(value)) return { ok: true, request: value };
-  const parsedSeq = v.safeParse(seq, value["seq"]);
+  const parsedSeq = v.safeParse(seq(), value["seq"]);
   if (!parsedSeq.success) {
     throw new PkiError("protocol", 'cannot read message: "seq" is not a positive integer');
   }
@@ -438,7 +451,7 @@ export type ParsedAnswer =
 /** @throws {PkiError} `protocol` */
 export function parseAnswer(body: Uint8Array): ParsedAnswer {
   const value = parseObject(body);
-  const parsed = v.safeParse(ENVELOPE, value);
+  const parsed = v.safeParse(envelope ??= makeEnvelope(), value);
   if (!parsed.success) throw new PkiError("protocol", "cannot read answer: it is not an answer");
   const { seq: answered, type, code = "REFUSED", message = "refused" } = parsed.output;
   return type === "OK"

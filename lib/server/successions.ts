@@ -39,7 +39,7 @@ function sinceWhen({ certificate }: Succession): number {
 
 function parseSuccession(path: string): Succession {
   try {
-    return v.parse(successionSchema, JSON.parse(readText(path)));
+    return v.parse(successionSchema(), JSON.parse(readText(path)));
   } catch (cause) {
     if (cause instanceof PkiError) throw cause;
     throw new PkiError("storage", `cannot read "${path}": not as it should be`, { cause });

@@ -185,7 +185,7 @@ async function checkSuccessions(
     const text = await options.readText(path);
     if (text === undefined || !root) continue;
     attempt(options, path, () => {
-      const succession = v.parse(successionSchema, JSON.parse(text));
+      const succession = v.parse(successionSchema(), JSON.parse(text));
       const later = parseCertificate(parseBase64(succession.certificate));
       const isByOurs = succession.by === fingerprintOf(root.der) || known.has(succession.by);
       if (!isByOurs || !isVouched(succession, root)) {
