@@ -19,21 +19,70 @@ export const FAULT_WATCH_TIMES = { checkMs: 200, statusMs: 400, retryMs: 200 } a
 /** How far the log grows before a snapshot, in bytes, for a test that waits for one. */
 export const FAULT_SNAPSHOT_BYTES_MIN = 16_384;
 
-/** A lookup of this id makes the directory throw instead of the connection's worker. */
-export const DIRECTORY_FAULT_ID = "fault-directory";
+/** How often directory and authority are asked whether they are alive, for tests of what loops. */
+export const FAULT_PULSE_MS = 1500;
 
-/** Does what a request's id asks for: `fault-throw`, `fault-hang` or `fault-exit`. */
-export function causeFault(id: string): void {
-  switch (id) {
-    case "fault-throw":
-    case DIRECTORY_FAULT_ID:
-      setTimeout(() => {
-        throw new Error("a fault on purpose");
-      });
-      return;
-    case "fault-hang":
-      for (;;);
-    case "fault-exit":
-      process.exit(3);
-  }
+/** The thread that fails: a lookup of `fault-<place>-<kind>` reaches it. */
+export type FaultPlace = "connection" | "directory" | "authority" | "main";
+
+/** Fails in a moment; nothing else is to be done until then. */
+const later = (fail: () => void): true => {
+  setTimeout(fail);
+  return true;
+};
+const fail = (message = "a fault on purpose"): never => {
+  throw new Error(message);
+};
+/** What a worker was told, without the values of texts. */
+const told: string[] = [];
+
+/** What the second part of the id asks for. */
+const FAULTS: Readonly<Record<string, () => true | void>> = {
+  throw: () => fail(),
+  "throw-later": () => later(fail),
+  reject: () => {
+    Promise.reject(new Error("a fault on purpose"));
+    return true;
+  },
+  exit: () => process.exit(3),
+  stack: () => later(recurse),
+  loop: () => {
+    for (;;);
+  },
+  // An attempt more for each character: for ever.
+  regexp: () => void /^(?:a+)+$/.test(`${"a".repeat(60)}!`),
+  json: () => {
+    const text = JSON.stringify(Array.from({ length: 100_000 }, (_, i) => [i]));
+    for (;;) JSON.stringify(JSON.parse(text));
+  },
+  memory: () => later(() => void new ArrayBuffer(2 ** 40)),
+  /** Not a fault: says what the worker knows. */
+  told: () =>
+    later(() => fail(`environment ${JSON.stringify(process.env)}, told ${told.join(" ")}`)),
+};
+
+function recurse(): number {
+  return 1 + recurse();
+}
+
+/** Keeps what a worker is told, for `told`. */
+export function keepTold(message: unknown): void {
+  const shape = JSON.stringify(
+    message,
+    (name, value) => typeof value === "string" && name !== "type" ? "…" : value,
+  );
+  if (!told.includes(shape)) told.push(shape);
+}
+
+/** Whether a lookup of this id is to fail in this thread. */
+export function isFaultIn(place: FaultPlace, id: string): boolean {
+  return id.startsWith(`fault-${place}-`);
+}
+
+/**
+ * Does what a looked-up id asks for, if it asks it of this thread.
+ * @returns whether it comes in a moment, and the lookup is not to be answered
+ */
+export function causeFault(place: FaultPlace, id: string): boolean {
+  return isFaultIn(place, id) && FAULTS[id.slice(`fault-${place}-`.length)]?.() === true;
 }

@@ -7,6 +7,7 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { type Bytes, encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
+import { causeFault } from "../base/faults.ts";
 import { readTextIfThere } from "../base/files.ts";
 import { type Authority, createAuthority, type Issuer } from "../ca/authority.ts";
 import { parseProfiles } from "../ca/profile_config.ts";
@@ -31,6 +32,9 @@ interface Opened {
   /** By the key identifier in hex. */
   readonly issuers: ReadonlyMap<string, Issuer>;
 }
+
+/** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
+declare const PKI_FAULTS: boolean | undefined;
 
 let opened: Opened | undefined;
 /** For `reload`: a CA that was added is opened with the same passphrase. */
@@ -95,10 +99,15 @@ async function answer(question: ToAuthority): Promise<FromAuthority> {
   }
   if (!opened || !source) throw new PkiError("internal", "the authority has not started");
   switch (question.type) {
+    case "ping":
+      return {};
     case "reload":
       opened = await open(source.files, source.passphrase);
       return {};
     case "certify":
+      if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) {
+        causeFault("authority", question.id ?? "");
+      }
       return packCertified(opened.authority.certify(unpackCertification(question)));
     case "certify-server":
       return {

@@ -9,7 +9,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { encodeLatin1 } from "../base/bytes.ts";
 import { kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
-import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
+import { causeFault, isFaultIn, keepTold } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import { type Outcome, ServerSession } from "../protocol/session.ts";
@@ -119,7 +119,8 @@ function work(): void {
       if (
         typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && action.request.type === "CERTREQ"
       ) {
-        if (action.request.id !== DIRECTORY_FAULT_ID) causeFault(action.request.id);
+        if (causeFault("connection", action.request.id)) continue;
+        if (isFaultIn("main", action.request.id)) main.postMessage({ type: action.request.id });
       }
       deadlines?.requested(action.request.seq, performance.now());
       directory?.postMessage(action.request);
@@ -127,9 +128,9 @@ function work(): void {
     acknowledge();
     followDeadlines();
   } catch (error) {
-    finish(
-      error instanceof PkiError ? error : new PkiError("internal", "failed", { cause: error }),
-    );
+    // A fault of ours ends this thread: the main thread tells the client and the operator.
+    if (!(error instanceof PkiError)) throw error;
+    finish(error);
   }
 }
 
@@ -149,6 +150,7 @@ function endSession({ end: { code, message } }: SessionEnd): void {
 }
 
 main.onmessage = ({ data: message }: MessageEvent<ToConnection>) => {
+  if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) keepTold(message);
   if (typeof message === "string") {
     session.receiveText(message);
     return work();

@@ -12,6 +12,7 @@ import { MessageChannel, type MessagePort, type Worker } from "node:worker_threa
 import { type Bytes, sha256 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
 import { messageOf, PkiError, reportError, unpackError } from "../base/errors.ts";
+import { FAULT_PULSE_MS, HAS_FAULTS } from "../base/faults.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import {
@@ -49,6 +50,7 @@ import type {
 import { connectionsWithin, ENDING_WORKERS_MAX, filesFor, openFilesMax } from "./open_files.ts";
 import { guessAddress, joinAddress } from "./reachable.ts";
 import { Relay } from "./relay.ts";
+import { Pulse } from "./pulse.ts";
 import {
   type ConnectionWorker,
   connectionWorkers,
@@ -101,6 +103,8 @@ interface Identity {
   leafHash: Bytes;
 }
 
+type CriticalWorker = "authority" | "directory";
+
 export class Core {
   #options: ServerOptions;
   /** For connections from now on; those that are open keep theirs. */
@@ -112,6 +116,7 @@ export class Core {
   readonly #relays = new Map<number, Relay>();
   readonly #door: Door;
   readonly #measures = new CoreMeasures();
+  readonly #pulses: Pulse[] = [];
   readonly #pool: WorkerPool<ConnectionWorker>;
   #issuing: Certificate;
   #server: TlsServer | undefined;
@@ -122,6 +127,8 @@ export class Core {
   /** Files that may be open at once. */
   readonly #filesMax = openFilesMax() ?? Infinity;
   #isStopping = false;
+  /** Why the server stops, if it has to. */
+  #failure: PkiError | undefined;
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -167,19 +174,33 @@ export class Core {
   }
 
   /** A worker that the server cannot be without. */
-  #startCritical(name: "authority" | "directory"): Worker {
+  #startCritical(name: CriticalWorker): Worker {
     const worker = startWorker(name);
-    const fail = (what: string) => {
-      if (this.#isStopping) return;
-      const error = new PkiError("internal", `the ${name} ${what}`, {
-        hint: "everything that was acknowledged is in the log; start the server again",
-      });
-      this.#directory?.fail(error);
-      this.#options.onFault(error);
-    };
-    worker.on("error", (error) => fail(`failed: ${messageOf(error)}`));
-    worker.on("exit", () => fail("ended by itself"));
+    worker.on("error", (error) => this.#fail(name, `failed: ${messageOf(error)}`));
+    worker.on("exit", () => this.#fail(name, "ended by itself"));
     return worker;
+  }
+
+  /** The server cannot go on. */
+  #fail(name: CriticalWorker, what: string): void {
+    if (this.#isStopping) return;
+    const error = new PkiError("internal", `the ${name} ${what}`, {
+      hint: "everything that was acknowledged is in the log; start the server again",
+    });
+    this.#failure ??= error;
+    this.#directory?.fail(error);
+    this.#options.onFault(error);
+  }
+
+  /** From now on a worker that loops or waits for ever is noticed; a start may take long. */
+  #watch(name: CriticalWorker, ask: () => Promise<unknown>): void {
+    const pulse = new Pulse({
+      ask,
+      onSilent: () => this.#fail(name, "does not answer"),
+      missedMax: LIMITS.pulsesMissedMax,
+    });
+    pulse.start(HAS_FAULTS ? FAULT_PULSE_MS : LIMITS.pulseMs);
+    this.#pulses.push(pulse);
   }
 
   #warn(message: string): void {
@@ -226,6 +247,10 @@ export class Core {
       ),
     ]);
     this.#hadAccounts = hasAccounts;
+    this.#watch("directory", () => this.#directory.ask({ type: "ping" }));
+    for (const { caller } of authorities) {
+      this.#watch("authority", () => caller.ask({ type: "ping" }));
+    }
     const pem = readTextIfThere(this.#files.serverCertificate);
     const [leaf] = pem === undefined
       ? []
@@ -548,8 +573,12 @@ export class Core {
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#measures.stop();
+    this.#stopWatching();
     this.#server?.close();
-    for (const relay of this.#relays.values()) relay.finish();
+    for (const relay of [...this.#relays.values()]) {
+      if (this.#failure) relay.abandon(this.#failure);
+      else relay.finish();
+    }
     const deadline = Date.now() + LIMITS.drainMs;
     while (this.#relays.size > 0 && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -563,10 +592,15 @@ export class Core {
     }
   }
 
+  #stopWatching(): void {
+    for (const pulse of this.#pulses) pulse.stop();
+  }
+
   async endWorkers(): Promise<void> {
     this.#isStopping = true;
     this.#measures.stop();
     this.#door.close();
+    this.#stopWatching();
     this.#pool.close();
     const workers = [this.#directoryWorker, ...this.#authorityWorkers];
     await Promise.all(workers.map((worker) => worker.terminate()));

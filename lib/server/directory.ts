@@ -11,7 +11,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type Bytes, copyBytes, encodeBase64 } from "../base/bytes.ts";
-import { PkiError, reportError } from "../base/errors.ts";
+import { messageOf, PkiError, reportError } from "../base/errors.ts";
 import type { Certification, Certified } from "../ca/authority.ts";
 import type { Entry } from "../log/entry.ts";
 import type { AnswerOf, Registration } from "../protocol/messages.ts";
@@ -80,6 +80,8 @@ export interface DirectoryOptions {
   readonly onChange: () => void;
   /** A client has shown a checkpoint of ours that the log does not go on from. */
   readonly onLoss: (loss: string, checkpoint: string) => void;
+  /** The tables are not what the log says: nothing may go on. */
+  readonly onFault: (error: PkiError) => void;
   /** Something was revoked: lists of this CA, by its key identifier, are out of date. */
   readonly onRevoked?: (issuerKeyId: string) => void;
   /** A part of a revocation list, for whoever asks; see `revocation_lists.ts`. */
@@ -218,7 +220,7 @@ export class Directory {
       salt: change.private === null ? null : copyBytes(randomBytes(32)),
     };
     const { index } = await this.options.log.append(entry);
-    this.options.state.apply(entry, index);
+    this.#apply(entry, index);
     this.options.onChange();
     if (this.events.isLogged("info")) {
       const { state } = this.options;
@@ -226,6 +228,21 @@ export class Directory {
       this.events.log(describeEntry(entry, index, ownerOf));
     }
     return index;
+  }
+
+  /** What is in the log and not in the tables is there again after a start, and not before. */
+  #apply(entry: Entry, index: number): void {
+    try {
+      this.options.state.apply(entry, index);
+    } catch (error) {
+      const fault = new PkiError(
+        "internal",
+        `cannot keep what was logged: entry ${index}: ${messageOf(error)}`,
+        { cause: error },
+      );
+      this.options.onFault(fault);
+      throw fault;
+    }
   }
 
   /** Has the server's own key certified, logged like every other certificate. */

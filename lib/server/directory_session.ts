@@ -5,7 +5,7 @@
 
 import { encodeBase64, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import { causeFault, DIRECTORY_FAULT_ID } from "../base/faults.ts";
+import { causeFault, isFaultIn } from "../base/faults.ts";
 import {
   type Answer,
   PROTOCOL,
@@ -377,8 +377,13 @@ export class DirectorySession {
   }
 
   #lookUp({ id }: RequestBody<"CERTREQ">): WrittenFields {
-    if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && id === DIRECTORY_FAULT_ID) {
-      causeFault(id);
+    if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) {
+      causeFault("directory", id);
+      if (isFaultIn("authority", id)) {
+        const { authority } = this.#directory.options;
+        const asked = authority.certify({ profile: "user", id, csr: new Uint8Array() });
+        asked.catch(() => {}); // the request is none; what matters is what the authority does at it
+      }
     }
     const { log } = this.#directory.options;
     const published = this.#findPublished(id);

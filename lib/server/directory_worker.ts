@@ -138,6 +138,11 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     onChange: () => {
       if (snapshots.isDue) setImmediate(() => snapshots.consider());
     },
+    // This thread ends by it: what its tables hold must get into no snapshot.
+    onFault: (error) =>
+      void setImmediate(() => {
+        throw error;
+      }),
     onLoss: async (loss, checkpoint) => {
       // For the next start, which must not forget it again.
       await log.keepLoss(checkpoint).catch((error) => warn(messageOf(error)));
@@ -308,6 +313,8 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       return {};
     case "certify-server":
       return { certificate: await running.directory.certifyServer(question.spki) };
+    case "ping":
+      return {};
     case "describe":
       return { durable: describe(running) };
     case "measure":

@@ -123,6 +123,8 @@ export type ToDirectory =
   | { readonly type: "certify-server"; readonly spki: Uint8Array }
   | { readonly type: "describe" }
   | { readonly type: "measure" }
+  /** Whether it is alive. */
+  | { readonly type: "ping" }
   | { readonly type: "admin"; readonly request: DirectoryOrder }
   | {
     readonly type: "configure";
@@ -211,6 +213,8 @@ export type ToAuthority =
   | { readonly type: "certify-server"; readonly spki: string }
   | { readonly type: "status"; readonly status: StatusToSign }
   | { readonly type: "list"; readonly list: ListToSign }
+  /** Whether it is alive. */
+  | { readonly type: "ping" }
   /** The CAs or the profiles of the data folder have changed. */
   | { readonly type: "reload" };
 

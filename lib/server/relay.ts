@@ -6,10 +6,14 @@
 import type { TLSSocket } from "node:tls";
 import { encodeLatin1 } from "../base/bytes.ts";
 import { ERROR_KINDS, kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
+import { causeFault, isFaultIn } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeError } from "../protocol/messages.ts";
 import type { FromConnection, ToConnection } from "./ports.ts";
 import type { ConnectionWorker } from "./worker_pool.ts";
+
+/** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
+declare const PKI_FAULTS: boolean | undefined;
 
 export interface RelayOptions {
   readonly socket: TLSSocket;
@@ -21,6 +25,26 @@ export interface RelayOptions {
    */
   readonly onClosed: (code: string | undefined) => void;
   readonly onFault: (what: string) => void;
+}
+
+/** What a connection worker says in one word. */
+const WITHOUT_FIELDS: Readonly<
+  Record<Exclude<FromConnection["type"], "bytes" | "taken">, true>
+> = { ready: true, pong: true, close: true };
+
+/** Whether a message is one that a connection worker of ours sends, which has so many bytes. */
+function isSound(message: unknown, bytesAhead: number): message is FromConnection {
+  if (typeof message !== "object" || message === null) return false;
+  const { type, text, taken } = message as Readonly<Record<string, unknown>>;
+  const isTaken = Number.isInteger(taken) && Number(taken) >= 0 && Number(taken) <= bytesAhead;
+  switch (type) {
+    case "bytes":
+      return isTaken && typeof text === "string";
+    case "taken":
+      return isTaken;
+    default:
+      return typeof type === "string" && Object.hasOwn(WITHOUT_FIELDS, type);
+  }
 }
 
 export class Relay {
@@ -46,7 +70,7 @@ export class Relay {
     this.#socket = options.socket;
     this.#worker = options.worker;
     this.#worker.listen({
-      onMessage: (message) => this.#fromWorker(message),
+      onMessage: (message) => this.#fromWorkerIfSound(message),
       onThrown: (message) => this.#fail(`threw: ${message}`),
       onEnded: () => this.#fail("ended"),
     });
@@ -61,6 +85,14 @@ export class Relay {
   /** The server stops: what runs is answered, then the connection ends. */
   finish(): void {
     this.#tell({ type: "finish" });
+  }
+
+  /** The server cannot go on: nothing more is answered, and the client hears that. */
+  abandon(error: PkiError): void {
+    if (this.#isOver || this.#isLeaving) return;
+    const report = reportError(error);
+    this.#socket.write(encodeError(0, report));
+    this.#sayGoodbye(report.code);
   }
 
   /** Ends it now. */
@@ -78,6 +110,16 @@ export class Relay {
     this.#heldBytes += chunk.length;
     if (this.#heldBytes > LIMITS.heldBytesMax) return this.#fail("was given more than it can take");
     this.#flow();
+  }
+
+  /** What it says is looked at before it is believed: it has read a stranger's bytes. */
+  #fromWorkerIfSound(message: unknown): void {
+    if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) {
+      const { type } = message as { readonly type: string };
+      if (isFaultIn("main", type)) setTimeout(() => causeFault("main", type));
+    }
+    if (isSound(message, this.#bytesAhead)) this.#fromWorker(message);
+    else this.#fail("said what it must not say");
   }
 
   #fromWorker(message: FromConnection): void {

@@ -1,21 +1,89 @@
+/**
+ * Faults of the threads that the server cannot be without, in the middle of requests and of groups of
+ * entries on their way to the disk: it stops, says so, and has everything that it has acknowledged.
+ */
+
 import assert from "node:assert/strict";
 import { connect as connectTcp } from "node:net";
 import { test } from "node:test";
+import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
+import { parseCertificate } from "../../lib/x509/certificate.ts";
+import { generatePrivateKey } from "../../lib/x509/keys.ts";
+import { makeCsr } from "../../lib/x509/make_csr.ts";
+import { list, ok } from "./administrator.ts";
+import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { inWords, inWorld, PKI_FAULTS } from "./harness.ts";
+import type { Message, RawClient } from "./raw_client.ts";
 
-test("a fault in the directory stops the server loudly, and nothing that was acknowledged is lost", () =>
+const HINT = /^pki: hint: everything that was acknowledged is in the log; start the server again$/m;
+
+/** What a lookup of `fault-<id>` does, and what the operator hears of it. */
+const FAULTS: readonly (readonly [id: string, says: RegExp, hint?: RegExp])[] = [
+  ["directory-told", /^pki: error: the directory failed: environment \{\}, told /m],
+  ["directory-memory", /^pki: error: the directory failed: Out of memory/m],
+  ["directory-exit", /^pki: error: the directory ended by itself$/m],
+  ["directory-loop", /^pki: error: the directory does not answer$/m],
+  ["authority-told", /^pki: error: the authority failed: environment \{\}, told /m],
+  ["authority-loop", /^pki: error: the authority does not answer$/m],
+  [
+    "main-throw",
+    /^pki: error: something unforeseen happened: Error: a fault on purpose$/m,
+    /report/,
+  ],
+];
+
+/** Requests of one client, of which the one that fails is in the middle. */
+const REQUESTS = 24;
+
+/** Asks for certificates and for a fault among them; returns everything until the connection ends. */
+async function askUntilFault(
+  client: RawClient,
+  csr: string,
+  fault: string,
+): Promise<readonly Message[]> {
+  for (let i = 0; i < REQUESTS; i++) {
+    if (i === REQUESTS / 2) client.say("CERTREQ", { id: `fault-${fault}` });
+    client.say("CSR", { csr });
+  }
+  return await client.rest();
+}
+
+test("a fault in directory, authority or main thread stops the server, and loses nothing", () =>
   inWorld(async (world) => {
     await world.withUsers("alice");
-    const { running } = world.server;
-    const asked = await world.as("alice", ["request", "fault-directory"]);
-    assert.notEqual(asked.code, 0);
-    const stopped = await running.finished;
-    assert.equal(stopped.code, 1);
-    const stderr = inWords(stopped.stderr);
-    assert.match(stderr, /^pki: error: the directory failed: a fault on purpose$/m);
-    assert.match(stderr, /^pki: hint: everything that was acknowledged is in the log/m);
-    await world.serve();
+    await registerCheaply(world, "dora");
+    const csr = encodeBase64(await makeCsr(await generatePrivateKey("p256"), "dora"));
+    const acknowledged = new Map<number, string>();
+    for (const [fault, says, hint = HINT] of FAULTS) {
+      const { running } = world.server;
+      const ids = [fault, "none", "none"];
+      const clients = await Promise.all(ids.map(() => loggedInCheaply(world, "dora")));
+      const heard = await Promise.all(
+        clients.map((client, i) => askUntilFault(client, csr, ids[i] ?? "")),
+      );
+      const stopped = await running.finished;
+      const stderr = inWords(stopped.stderr);
+      assert.equal(stopped.code, 1, `${fault}: ${stderr}`);
+      assert.match(stderr, says);
+      assert.match(stderr, hint);
+      assert.doesNotMatch(stderr, /^\s+at /m, "no stack trace");
+      for (const { type, index, certificate, seq, code } of heard.flat()) {
+        if (type === "ERROR" && seq === 0) assert.equal(code, "INTERNAL", fault);
+        if (type !== "OK") continue;
+        const { serial } = parseCertificate(parseBase64(String(certificate)));
+        acknowledged.set(Number(index), serial);
+      }
+      await world.serve();
+    }
+    assert.ok(acknowledged.size >= FAULTS.length, `${acknowledged.size} were acknowledged`);
+    const rows = await list(world, "--limit", "10000");
+    const listed = new Map(rows.map(({ index, serial }) => [index, serial]));
+    for (const [index, serial] of acknowledged) {
+      assert.equal(listed.get(index), serial, `entry ${index}`);
+    }
     await world.ok("alice", ["request", "alice"]);
+    assert.equal((await world.server.running.end()).code, 0);
+    await ok(world, ["log", "verify"]);
   }, PKI_FAULTS));
 
 test("a TCP connection that does not begin TLS is closed, by serve and by listen", () =>

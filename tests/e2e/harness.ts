@@ -372,8 +372,13 @@ export function needs(...names: readonly string[]): { skip?: string } {
 
 /** Waits until something holds that nothing tells of, looking again and again. */
 export async function until(isSo: () => boolean, what: string): Promise<void> {
+  await untilAsync(() => Promise.resolve(isSo()), what);
+}
+
+/** As above, for what has to be asked for. */
+export async function untilAsync(isSo: () => Promise<boolean>, what: string): Promise<void> {
   const endMs = performance.now() + PATIENCE_MS;
-  while (!isSo()) {
+  while (!await isSo()) {
     if (performance.now() > endMs) throw new Error(`still not so: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

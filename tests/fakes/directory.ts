@@ -151,6 +151,8 @@ export interface TestDirectory {
   readonly changes: { count: number };
   /** What the directory told whoever runs the server. */
   readonly told: LogEvent[];
+  /** Why the directory said that nothing may go on. */
+  readonly faults: readonly string[];
   /** What the directory said was lost, with the checkpoint that shows it. */
   readonly losses: (readonly [loss: string, checkpoint: string])[];
   /** Whose certificates were revoked: key identifiers of CAs, one a revocation. */
@@ -225,6 +227,7 @@ export async function makeDirectory(
   const changes = { count: 0 };
   const losses: TestDirectory["losses"] = [];
   const told: LogEvent[] = [];
+  const faults: string[] = [];
   const logKey = await generatePrivateKey("ed25519");
   const rootFingerprint = fingerprintOf(ca.root.der);
   const verifierText = encodeVerifierKey(
@@ -290,6 +293,7 @@ export async function makeDirectory(
     saveCopy: (id, certificates) => void copies.set(id, certificates),
     onChange: () => void changes.count++,
     onRevoked: (issuerKeyId) => void revoked.push(issuerKeyId),
+    onFault: (error) => void faults.push(error.message),
     onLoss: (loss, checkpoint) => void losses.push([loss, checkpoint]),
     now: () => clock.nowMs,
     events: { isLogged: () => true, log: (event) => void told.push(event) },
@@ -310,6 +314,7 @@ export async function makeDirectory(
     losses,
     revoked,
     told,
+    faults,
     open: (visitor = {}) =>
       directory.openSession({ address: "192.0.2.1", leafHash: LEAF_HASH, shown: [], ...visitor }),
   };

@@ -94,6 +94,21 @@ const tablesOf = ({ state }: TestDirectory, id = "alice") => ({
 
 const publishedSerial = ({ state }: TestDirectory) => state.published("alice")?.serial;
 
+test("what is logged and cannot be kept in the tables stops everything", async () => {
+  const world = await makeDirectory(CA);
+  const session = await openAs(world, "alice");
+  const { state } = world;
+  const apply = state.apply.bind(state);
+  state.apply = () => {
+    throw new Error("disk I/O error");
+  };
+  const message = "cannot keep what was logged: entry 1: disk I/O error";
+  await assertFails(certify(session), "internal", message);
+  state.apply = apply;
+  assert.deepEqual(world.faults, [message]);
+  assert.deepEqual(typesOf(world), ["registered", "issued"]);
+});
+
 // HELLO
 
 test("HELLO says who the server is, by the clock of the server", async () => {
