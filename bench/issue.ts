@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { findBun } from "./engine.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
-import { startBenchServer } from "./server.ts";
+import { type BenchServer, startBenchServer } from "./server.ts";
 
 const CLIENTS = 8;
 const SECONDS = 5;
@@ -27,26 +27,34 @@ interface PeerResult {
   readonly p99Ms: number;
 }
 
-/** A fresh server, and the load on it from another process. */
+/** The load on a server, from another process. */
+export function loadServer(
+  server: Pick<BenchServer, "folder" | "port" | "pid">,
+  request: LoadOptions["request"],
+): LoadResult {
+  const options: LoadOptions = {
+    port: server.port,
+    rootPath: join(server.folder, "server", "root.crt"),
+    domain: "pki.internal",
+    clients: CLIENTS,
+    seconds: SECONDS,
+    warmUpSeconds: WARM_UP_SECONDS,
+    request,
+    pid: server.pid,
+  };
+  const script = join(import.meta.dirname ?? ".", "load.ts");
+  const { stdout, stderr, status } = spawnSync(findBun(), [script, JSON.stringify(options)], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as LoadResult;
+}
+
+/** A fresh server, and the load on it. */
 async function load(request: LoadOptions["request"]): Promise<LoadResult> {
   const server = await startBenchServer();
   try {
-    const options: LoadOptions = {
-      port: server.port,
-      rootPath: join(server.folder, "server", "root.crt"),
-      domain: server.anchor.domain,
-      clients: CLIENTS,
-      seconds: SECONDS,
-      warmUpSeconds: WARM_UP_SECONDS,
-      request,
-      pid: server.pid,
-    };
-    const script = join(import.meta.dirname ?? ".", "load.ts");
-    const { stdout, stderr, status } = spawnSync(findBun(), [script, JSON.stringify(options)], {
-      encoding: "utf8",
-    });
-    if (status !== 0) throw new Error(stderr);
-    return JSON.parse(stdout) as LoadResult;
+    return loadServer(server, request);
   } finally {
     await server.stop();
   }
@@ -56,14 +64,14 @@ function show(what: string, figures: string): void {
   console.log(`${what.padEnd(34)} ${figures}`);
 }
 
-function showLoad(what: string, result: LoadResult): void {
+export function showLoad(what: string, result: LoadResult): void {
   const { perSecond, p50Ms, p99Ms, judged, ownMicroseconds, serverMicroseconds } = result;
   const threads = Object.entries(serverMicroseconds).sort(([, a], [, b]) => b - a);
   const sum = threads.reduce((total, [, microseconds]) => total + microseconds, 0);
   show(
     what,
-    `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, ` +
-      `${judged} of them judged`,
+    `${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms` +
+      `, ${judged} of them judged`,
   );
   show(
     "  CPU for each",

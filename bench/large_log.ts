@@ -24,11 +24,15 @@ const SERIAL_BYTES = 20;
  * Appends certificates to the log of a server that has stopped, for as many users.
  * @param folder data folder with at least one certificate in its log
  * @param options.areRevoked whether each is revoked, too
+ * @param options.published so many of them, spread over all, are published by {@link publishedId}
  */
 export async function growLog(
   folder: string,
   certificates: number,
-  { areRevoked = false }: { readonly areRevoked?: boolean } = {},
+  { areRevoked = false, published = 0 }: {
+    readonly areRevoked?: boolean;
+    readonly published?: number;
+  } = {},
 ): Promise<void> {
   const log = join(folder, "log");
   const index = new LogIndex();
@@ -47,6 +51,7 @@ export async function growLog(
   const serialAt = indexOf(der, parseCertificate(der).serial);
   const journal = await startJournal(reading, { files: diskFiles, folder: log, index });
   const serials: string[] = [];
+  let others = 0;
   for (let made = 0; made < certificates; made += BATCH) {
     const count = Math.min(BATCH, certificates - made);
     await Promise.all(Array.from({ length: count }, (_, i) => {
@@ -54,14 +59,19 @@ export async function growLog(
       serial[0] = 0x40 | (serial[0] ?? 0) & 0x3f;
       der.set(serial, serialAt);
       serials.push(encodeHex(serial));
-      const entry: Entry = {
+      const isPublished = Math.floor((made + i + 1) * published / certificates) > others;
+      const id = isPublished ? publishedId(others++) : `user${made + i}`;
+      const issued: Entry = {
         type: "issued",
         timeMs: Date.now(),
-        public: { profile: "user", id: `user${made + i}`, certificate: encodeBase64(der) },
+        public: { profile: "user", id, certificate: encodeBase64(der) },
         private: null,
         salt: null,
       };
-      return journal.append(entry);
+      const entries = isPublished
+        ? [registered(id), issued, publication(encodeHex(serial))]
+        : [issued];
+      return Promise.all(entries.map((entry) => journal.append(entry)));
     }));
   }
   for (let made = 0; areRevoked && made < certificates; made += BATCH) {
@@ -80,6 +90,26 @@ export async function growLog(
   await journal.close();
   // They stand for the log as it was.
   fs.rmSync(join(folder, "state.db"), { force: true });
+}
+
+/** Who has published a certificate, by a number; all are equally long. */
+export function publishedId(number: number): string {
+  return `known${String(number).padStart(6, "0")}`;
+}
+
+/** An account that nobody logs in to. */
+function registered(id: string): Entry {
+  return {
+    type: "registered",
+    timeMs: Date.now(),
+    public: {},
+    private: { id, credential: "none", record: "none", address: "127.0.0.1" },
+    salt: new Uint8Array(randomBytes(32)),
+  };
+}
+
+function publication(serial: string): Entry {
+  return { type: "published", timeMs: Date.now(), public: { serial }, private: null, salt: null };
 }
 
 function indexOf(der: Uint8Array, serialHex: string): number {

@@ -8,43 +8,50 @@
 import { LIMITS } from "../base/limits.ts";
 import type { WrittenFields } from "../protocol/messages.ts";
 
+/**
+ * In two generations: what is asked for goes to the fresh one, and once that is full the other is
+ * dropped as a whole. To drop single ones, the oldest first, would cost more than to make an answer:
+ * an engine's map walks over all that was deleted at its beginning.
+ */
 export class PreparedAnswers {
-  /** By the log's entry; the one that was asked for last comes last. */
-  readonly #answers = new Map<number, WrittenFields>();
-  readonly #charactersMax: number;
+  /** By the log's entry. */
+  #fresh = new Map<number, WrittenFields>();
+  #older: ReadonlyMap<number, WrittenFields> = new Map();
+  /** Of the fresh ones. */
   #characters = 0;
+  readonly #charactersMax: number;
 
+  /** @param charactersMax of all answers together, unless one is longer than half of that */
   constructor(charactersMax: number = LIMITS.preparedCharactersMax) {
     this.#charactersMax = charactersMax;
   }
 
   /** The answer about an entry, which is made if it is not there. */
   get(entry: number, prepare: () => WrittenFields): WrittenFields {
-    const known = this.#answers.get(entry);
-    if (known) {
-      this.#answers.delete(entry);
-      this.#answers.set(entry, known);
-      return known;
+    const known = this.#fresh.get(entry);
+    if (known) return known;
+    const answer = this.#older.get(entry) ?? prepare();
+    const { length } = answer.json;
+    if (this.#characters + length > this.#charactersMax / 2) {
+      this.#older = this.#fresh;
+      this.#fresh = new Map();
+      this.#characters = 0;
     }
-    const answer = prepare();
-    this.#answers.set(entry, answer);
-    this.#characters += answer.json.length;
-    for (const [oldest, { json }] of this.#answers) {
-      if (this.#characters <= this.#charactersMax) break;
-      this.#answers.delete(oldest);
-      this.#characters -= json.length;
-    }
+    this.#fresh.set(entry, answer);
+    this.#characters += length;
     return answer;
   }
 
   /** The CAs have changed. */
   clear(): void {
-    this.#answers.clear();
+    this.#fresh = new Map();
+    this.#older = new Map();
     this.#characters = 0;
   }
 
-  /** Characters of all that are kept. */
+  /** Characters of all that are kept; of those in both generations twice. */
   get characters(): number {
-    return this.#characters;
+    const older = [...this.#older.values()].reduce((sum, { json }) => sum + json.length, 0);
+    return this.#characters + older;
   }
 }
