@@ -13,6 +13,9 @@ import { TEMPLATES } from "./e2e/template.ts";
 const ROOT = join(import.meta.dirname ?? ".", "..");
 const DENO = process.execPath;
 
+/** Test files at a time. On two cores a third one works while the others wait for something. */
+const JOBS = "3";
+
 /** Programs that tests use as a second opinion or as a terminal, and Debian's package of each. */
 const TOOLS: Readonly<Record<string, string>> = {
   openssl: "openssl",
@@ -120,7 +123,11 @@ const { status } = spawnSync(DENO, [
   "--parallel",
   `--junit-path=${report}`,
   ...(selection.length > 0 ? selection : ["tests"]),
-], { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, DENO_JOBS: "2" } });
+], {
+  cwd: ROOT,
+  stdio: ["ignore", "inherit", "inherit"],
+  env: { ...process.env, DENO_JOBS: JOBS },
+});
 const { passed, failed, skipped } = readCounts(report);
 fs.rmSync(join(report, ".."), { recursive: true, force: true });
 // A run that failed without a failed test (a leak, an error outside a test) is a failure too.

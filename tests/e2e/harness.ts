@@ -269,6 +269,15 @@ export class World {
     }
   }
 
+  /** Gives a user another home, as on another machine: the identity, and what is pinned. */
+  moveOut(id: string, home: string): void {
+    fs.mkdirSync(join(home, "ids"), { recursive: true, mode: 0o700 });
+    for (const name of ["root.crt", "config.json", "checkpoint", "log.pub"]) {
+      fs.copyFileSync(join(this.home, name), join(home, name));
+    }
+    fs.renameSync(join(this.home, "ids", id), join(home, "ids", id));
+  }
+
   /** Takes a copy of a home with a data folder and these users. */
   async #copyHome(users: readonly (string | Unpublished)[]): Promise<void> {
     const names = users.map((user) => typeof user === "string" ? user : `no-${user.unpublished}`);

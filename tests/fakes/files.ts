@@ -3,6 +3,7 @@
  * the platter only after a sync; a crash keeps what was synced and any prefix of the rest.
  */
 
+import { createHash } from "node:crypto";
 import { basename, dirname } from "node:path";
 import type { Bytes } from "../../lib/base/bytes.ts";
 import type { Files, LogFile } from "../../lib/store/disk.ts";
@@ -154,6 +155,22 @@ export class FakeFiles implements Files {
     disk.#durableNames = this.#durableNames;
     disk.#pendingNames = this.#pendingNames;
     return disk;
+  }
+
+  /** The same for two disks that behave alike: with the same content, now and after a crash. */
+  digest(): string {
+    const hash = createHash("sha256");
+    for (const names of [this.#names, this.#durableNames]) {
+      for (const [path, inode] of [...names].sort(([a], [b]) => a < b ? -1 : 1)) {
+        hash.update(`${path}\0`);
+        if (inode === "folder") continue;
+        const pending = inode.pending.map(({ steps, isData }) => `${steps}${isData}`);
+        hash.update(`${inode.cache.length} ${inode.durable.length} ${pending}\0`);
+        hash.update(inode.cache).update(inode.durable);
+      }
+      hash.update("\n");
+    }
+    return hash.update(`${this.#pendingNames.length}`).digest("hex");
   }
 
   makeFolder(path: string): Promise<void> {

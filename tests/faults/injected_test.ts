@@ -12,6 +12,7 @@ import {
   copyMemory,
   ENTRIES_MAX,
   freshMemory,
+  isNew,
   type Memory,
   openStore,
   PATHS,
@@ -45,6 +46,7 @@ async function liveOnBadDisk(files: FakeFiles, memory: Memory): Promise<void> {
 
 /** Opens what is left, checks it, and shows that it goes on. */
 async function checkAfter(files: FakeFiles, memory: Memory): Promise<void> {
+  if (!isNew(files, memory)) return;
   const store = await openStore(files);
   checkInvariants(store, memory);
   if (store.log.size < ENTRIES_MAX) await appendNext(store, memory);
