@@ -31,7 +31,7 @@ const greeted = (
   run: (scene) =>
     speaking(
       scene,
-      {},
+      { from: scene.nextAddress() },
       (speaker) => speaker.hearAfter(typeof sent === "string" ? frame(sent) : sent, LAST),
     ),
   hears,

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { ADMIN_ATTACKS, ADMIN_CROWD } from "./admin_attacks.ts";
 import { LOGIN_FLOODS } from "./floods.ts";
 import { DEAF_ATTACKS, MESSAGE_ATTACKS } from "./message_attacks.ts";
+import { METRICS_ATTACKS } from "./metrics_attacks.ts";
 import { attack, underAttack } from "./scene.ts";
 import { vanishings } from "./vanishing.ts";
 
@@ -12,7 +13,7 @@ test("hostile messages: each is answered or cut, others are served, all is given
   underAttack({ peakMiBMax: 500, logLevel: "info" }, async (scene) => {
     const vanishing = await vanishings(scene);
     await Promise.all([
-      attack(scene, [...MESSAGE_ATTACKS, ...ADMIN_ATTACKS]),
+      attack(scene, [...MESSAGE_ATTACKS, ...ADMIN_ATTACKS, ...METRICS_ATTACKS]),
       // One after the other: all of them publish alice's newest certificate.
       attack(scene, vanishing, { atOnce: 1 }),
       attack(scene, LOGIN_FLOODS),

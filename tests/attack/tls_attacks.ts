@@ -26,7 +26,7 @@ const BAD_LENGTH = header(0);
 
 const { privateKey: someKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
-const at = ({ port }: Scene) => ({ port });
+const at = ({ port, nextAddress }: Scene) => ({ port, from: nextAddress() });
 
 /**
  * The end, and why, if that still comes through: a socket that is closed over unread bytes takes back
