@@ -135,6 +135,11 @@ export const CATALOGUE: Readonly<Record<string, CatalogueRow>> = {
     brief: "Run the certificate authority and directory",
     load: async () => (await import("./serve.ts")).serveCommand,
   },
+  status: {
+    group: "server",
+    brief: "Show what the running server does",
+    load: async () => (await import("./status.ts")).statusCommand,
+  },
   init: {
     group: "server",
     brief: "Make the server's keys and folder, without serving",

@@ -8,9 +8,11 @@ import type { Directory } from "./directory.ts";
 import type { DelayMeasure } from "./measures.ts";
 import type { RevocationLists } from "./revocation_lists.ts";
 import type { SnapshotKeeper } from "./snapshot_keeper.ts";
+import type { Turns } from "./turns.ts";
 
 export interface Reported {
   readonly directory: Directory;
+  readonly turns: Pick<Turns, "waiting">;
   readonly log: Pick<SignedLog, "size" | "bytes">;
   readonly snapshots: Pick<SnapshotKeeper, "measure">;
   readonly lists: Pick<RevocationLists, "endsMs">;
@@ -20,14 +22,14 @@ export interface Reported {
 }
 
 export async function reportDirectory(
-  { directory, log, snapshots, lists, census, delay, root }: Reported,
+  { directory, turns, log, snapshots, lists, census, delay, root }: Reported,
 ): Promise<DirectoryMeasured> {
   const { syncs, ...measures } = directory.measures.read();
   const { issuers } = directory;
   const { counts, sum } = delay.read();
   return {
     ...measures,
-    waiting: 0,
+    waiting: turns.waiting,
     authority: directory.options.authority.waiting ?? 0,
     log: { entries: log.size, bytes: log.bytes, ...syncs },
     snapshot: snapshots.measure(),

@@ -318,7 +318,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
     case "describe":
       return { durable: describe(running) };
     case "measure":
-      return { measured: await reportDirectory(running) };
+      return { measured: await reportDirectory({ ...running, turns }) };
     case "admin":
       return { answer: await carryOut(running.directory, question.request) };
     case "configure":

@@ -263,6 +263,7 @@ test(
       const { running } = await world.serve();
       await printAs(world, "pki csr", ["csr", "--register"]);
       await checkAccounts(world);
+      await print(world, "pki status", ["status"]);
       const issue = ["issue", "--profile", "server", "--dns", "www.pki.internal", "--plain-key"];
       const issued = await print(world, "pki issue", [...issue, "--out", world.path("www.pem")]);
       const rows = await printLines(world, "pki ls", ["ls"]);

@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inWorld, needs, until, type World } from "./harness.ts";
+import { inTerminal } from "./terminal.ts";
 
 /** Debian's `prometheus_client` for Python, which reads what we write. */
 const PARSER = "/usr/lib/python3/dist-packages/prometheus_client";
@@ -60,6 +61,26 @@ async function serveWithMetrics(world: World): Promise<string> {
   const [event] = await running.waitFor(/^.*"server\.ready".*$/m);
   assert.equal(JSON.parse(event).metrics, metrics);
   return `http://${metrics}/metrics`;
+}
+
+/** `pki status` of the same server says the same. */
+async function checkStatus(world: World, certificates: number): Promise<void> {
+  const shown = await world.run(["status"]);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(
+    shown.stdout,
+    /^ {2}certificates {2}2 valid \(1 published\), 0 expired, 1 revoked$/m,
+  );
+  const running = world.start(["status", "--watch", "0.5", "--json"]);
+  await running.waitFor(/"sinceStart":false.*\n/);
+  const stopped = await running.end();
+  assert.equal(stopped.code, 0, stopped.stderr);
+  const [first, second] = stopped.stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.equal(first.sinceStart, true);
+  const issued = first.requests.find(({ type }: { type: string }) => type === "CSR");
+  assert.equal(issued.count, certificates);
+  assert.equal(second.requests.find(({ type }: { type: string }) => type === "CSR").count, 0);
+  assert.ok(second.intervalSeconds < first.intervalSeconds);
 }
 
 test(
@@ -154,6 +175,7 @@ test(
         const found = later.get(key(sample)) ?? later.get(same);
         assert.ok(found !== undefined && found >= sample[3], `${key(sample)}: ${found}`);
       }
+      await checkStatus(world, requests("CSR"));
       // No id, no address, no name of a client anywhere.
       assert.ok(!/alice|mallory|nobody|127\.0\.0\.1/.test(text));
     }),
@@ -239,3 +261,29 @@ test("pki serve --metrics answers whom it should, and what hangs hangs alone", (
     const { code } = await world.server.running.end();
     assert.equal(code, 0, "a server that serves metrics ends as any other");
   }));
+
+test(
+  "pki status --watch shows it in place, and outlives the server",
+  needs("tmux"),
+  () =>
+    inWorld(async (world) => {
+      const none = await world.run(["status"]);
+      assert.equal(none.code, 5);
+      const { running } = await world.serve();
+      await inTerminal(world, ["status", "--watch"], async (terminal) => {
+        await terminal.waitFor(/UTC, every 2 s; q ends it[^]*accounts +0 active/);
+        await terminal.waitFor(/requests +0 a second in the last \d+\.\d s/);
+        assert.equal((await running.end()).code, 0);
+        await terminal.waitFor(
+          /error +cannot show the status: no server runs on[^]*accounts +0 active/,
+        );
+        await terminal.type("q");
+        assert.equal(await terminal.exitCode(), 0);
+        const screen = await terminal.screen();
+        assert.ok(!screen.includes("accounts"), "what was there before is there again");
+      });
+      const gone = await world.run(["status"]);
+      assert.equal(gone.code, 8);
+      assert.match(gone.stderr, /hint: start it with: pki serve/);
+    }),
+);
