@@ -15,8 +15,8 @@ import { describeSoak, judgeSoak } from "./soak_report.ts";
 import { soak } from "./soak_run.ts";
 
 const seconds = Number(process.env["PKI_SOAK_SECONDS"] ?? "3600");
-const folder = process.env["PKI_SOAK_FOLDER"] ??
-  join(import.meta.dirname ?? ".", "..", "docs", "performance");
+const root = join(import.meta.dirname ?? ".", "..");
+const folder = process.env["PKI_SOAK_FOLDER"] ?? join(root, "docs", "performance");
 /** Some hundred samples for each curve, however long it takes. */
 const sampleSeconds = Math.min(Math.max(Math.round(seconds / 720), 1), 60);
 /** Longer than the engine takes to compile what runs often, and for the first people to come and go. */
@@ -24,7 +24,7 @@ const warmUpSeconds = Math.min(Math.round(seconds / 6), 600);
 
 const soaked = await soak({
   ...{ seconds, warmUpSeconds, clients: 32 },
-  perSecond: Number(process.env["PKI_SOAK_RATE"] ?? "200"),
+  perSecond: Number(process.env["PKI_SOAK_RATE"] ?? "100"),
   sampleMs: sampleSeconds * 1000,
   // One address may register 500 people at once and one more every ten seconds.
   registerMs: 8000,
@@ -49,7 +49,7 @@ const day = new Date().toISOString().slice(0, 10);
 const report = join(folder, "soak.md");
 fs.writeFileSync(report, describeSoak(soaked, { machine, day }));
 console.log(`written: ${report}`);
-spawnSync(process.execPath, ["fmt", "--quiet", report]);
+spawnSync(process.execPath, ["fmt", "--quiet", "--config", join(root, "deno.json"), report]);
 const { memory, descriptors, threads, isBack, isLong, faults, failures } = judgeSoak(soaked);
 if (failures > 0) console.log(`first failure: ${messageOf(soaked.firstError)}`);
 const isWell = faults === 0 && soaked.verified === 0 && isBack &&

@@ -104,6 +104,7 @@ export function describeSoak(
 
 Made by \`deno task soak\` on ${day}, on ${machine}, load and server on the same machine:
 ${options.perSecond} operations due each second, whatever the server did, by ${options.clients} clients.
+The server took ${soaked.serverCores.toFixed(2)} cores, the load ${soaked.ownCores.toFixed(2)}.
 ${total} ended well, ${failures} did not; ${faults} answers were wrong or cut off; ${behind} operations were
 due and not begun at the end. The log grew to ${entries} entries, at least ${snapshots} snapshots were made, and
 \`pki log verify\` ended with ${soaked.verified}. Of ${judged} certificates that were judged under the root,

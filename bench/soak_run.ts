@@ -61,6 +61,9 @@ export interface Soaked {
   readonly snapshots: number;
   /** What `pki log verify` ended with, while the server still ran. */
   readonly verified: number;
+  /** CPU that the load itself took, in cores, and the server beside it. */
+  readonly ownCores: number;
+  readonly serverCores: number;
   /** The server before anybody came, and after all had left. */
   readonly before: ProcessUsage;
   readonly after: ProcessUsage;
@@ -161,12 +164,15 @@ class Soak {
         who: accounts[at % accounts.length] ?? first,
       }));
     const chores = this.#chores();
+    const ownBefore = process.cpuUsage();
     const { behind } = await runLoad<SoakOperation>({
       ...{ clients, perSecond, clock: CLOCK, tally: this.#tally, warmUpMs: 0 },
       durationMs: seconds * 1000,
       signal: new AbortController().signal,
       choose: chooseSoakOperation,
     });
+    const own = process.cpuUsage(ownBefore);
+    const { cpuSeconds } = usageOf(this.#server.pid);
     this.#over.abort();
     await Promise.all(chores);
     const proven = await this.#prove(first);
@@ -179,6 +185,8 @@ class Soak {
       ...{ before, after },
       operations: this.#tally.summarize(seconds),
       firstError: this.#tally.firstError,
+      ownCores: (own.user + own.system) / 1e6 / seconds,
+      serverCores: (cpuSeconds - before.cpuSeconds) / seconds,
       judged: this.#judge.judged,
       entries: Number(status?.["size"]),
       snapshots: this.#snapshots.size,

@@ -83,7 +83,15 @@ test("the curves of an hour are small", needs("python3"), async () => {
   const usage = { cpuSeconds: 1, residentBytes: 1, threads: 1, descriptors: 1 };
   await checkDrawings({
     ...{ samples, operations: [], firstError: undefined, behind: 0, judged: 0, proven: 0 },
-    ...{ entries: 3600, snapshots: 0, verified: 0, before: usage, after: usage },
+    ...{
+      entries: 3600,
+      snapshots: 0,
+      ownCores: 1,
+      serverCores: 1,
+      verified: 0,
+      before: usage,
+      after: usage,
+    },
     options: {
       ...{ seconds: 3600, warmUpSeconds: 600, perSecond: 200, clients: 32, sampleMs: 1000 },
       ...{ registerMs: 1, deleteMs: 1, backupMs: 1 },
