@@ -6,7 +6,7 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import type { MessagePort } from "node:worker_threads";
-import { type WorkerName, workerUrl } from "./worker.ts";
+import { IS_BUNDLED, type WorkerName, workerUrl } from "./worker.ts";
 
 export interface LeanWorkerHandlers<Said> {
   readonly onMessage: (message: Said) => void;
@@ -28,8 +28,8 @@ export class LeanWorker<Told, Said> {
   /** @param onClosed called once, when its thread has ended, whoever ended it */
   constructor(name: WorkerName, onClosed?: () => void) {
     this.#onClosed = onClosed;
-    // With an empty environment, which is the engine's option and not the standard's.
-    const options: WorkerOptions & { readonly env: object } = { type: "module", name, env: {} };
+    // With an empty environment: an option of the executable's engine, of which Deno warns.
+    const options = { type: "module", name, ...(IS_BUNDLED ? { env: {} } : {}) } as const;
     this.#worker = new Worker(workerUrl(name), options);
     this.#worker.onmessage = ({ data }: MessageEvent<Said>) => this.#handlers?.onMessage(data);
     this.#worker.onerror = (event) => {
