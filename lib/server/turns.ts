@@ -1,7 +1,7 @@
 /**
- * Work of many in turn (`fair_queue.ts`). What comes is gathered before any of it is begun: only of
- * what is known here can one of each be chosen, and messages that have arrived are handed out one by
- * one.
+ * Work of many in turn (`fair_queue.ts`). Messages that have arrived are handed out one by one, and only
+ * of what is known here can one of each be chosen: so a few pieces of work are begun at once, as ever
+ * where little is asked for, and what comes beyond them is gathered until all that has arrived is here.
  */
 
 import { FairQueue } from "./fair_queue.ts";
@@ -15,6 +15,8 @@ export type Work = () => Promise<void>;
 export class Turns {
   readonly #queue: FairQueue<Work>;
   readonly #later: (callback: () => void) => void;
+  /** How much may be begun before what has arrived is known. */
+  #left = STARTS_AT_ONCE;
   #isDue = false;
 
   constructor({ atWorkMax, later = setImmediate }: {
@@ -38,33 +40,35 @@ export class Turns {
   /** From now on so much may be at work. */
   set atWorkMax(count: number) {
     this.#queue.atWorkMax = count;
-    this.#plan();
+    this.#begin();
   }
 
   /** Does it when it is this key's turn. */
   do(key: string, work: Work): void {
     this.#queue.add(key, work);
-    this.#plan();
+    this.#begin();
   }
 
-  #plan(): void {
-    if (this.#isDue || !this.#queue.canTake) return;
-    this.#isDue = true;
-    this.#later(this.#begin);
-  }
-
-  readonly #begin = (): void => {
-    this.#isDue = false;
-    for (let started = 0; started < STARTS_AT_ONCE; started++) {
+  #begin(): void {
+    while (this.#left > 0) {
       const work = this.#queue.take();
       if (!work) break;
+      this.#left--;
       void work().then(this.#finish);
     }
-    this.#plan();
+    if (this.#isDue || this.#left === STARTS_AT_ONCE) return;
+    this.#isDue = true;
+    this.#later(this.#goOn);
+  }
+
+  readonly #goOn = (): void => {
+    this.#isDue = false;
+    this.#left = STARTS_AT_ONCE;
+    this.#begin();
   };
 
   readonly #finish = (): void => {
     this.#queue.done();
-    this.#plan();
+    this.#begin();
   };
 }

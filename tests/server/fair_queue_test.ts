@@ -138,32 +138,40 @@ function makeTurns(atWorkMax: number) {
   };
 }
 
-test("Turns begins nothing before what has arrived is known, and then only some of it", () => {
+test("Turns begins a few at once, and the rest in turn when what has arrived is known", () => {
   const { turns, begun, come, turn, isDue } = makeTurns(100);
-  for (let count = 0; count < 20; count++) come("flooder");
+  for (let count = 0; count < 30; count++) come("flooder");
   come("single");
-  assert.equal(begun.length, 0);
-  turn();
   assert.equal(begun.length, STARTS_AT_ONCE);
-  assert.equal(begun.indexOf("single"), 1);
-  come("late");
   turn();
-  assert.equal(begun.indexOf("late"), STARTS_AT_ONCE + 1);
+  assert.equal(begun.length, 2 * STARTS_AT_ONCE);
+  assert.equal(begun.indexOf("single"), STARTS_AT_ONCE + 1);
+  come("late"); // nothing of this turn is left
   turn();
-  assert.deepEqual([begun.length, turns.atWork, turns.waiting], [22, 22, 0]);
+  assert.equal(begun.indexOf("late"), 2 * STARTS_AT_ONCE + 1);
+  while (isDue()) turn();
+  assert.deepEqual([begun.length, turns.atWork, turns.waiting], [32, 32, 0]);
+});
+
+test("Turns begins what comes alone at once, and is called back once for it", () => {
+  const { begun, come, turn, isDue } = makeTurns(100);
+  come("a");
+  assert.deepEqual([begun.length, isDue()], [1, true]);
+  turn();
   assert.equal(isDue(), false, "nothing is left to do");
 });
 
 test("Turns waits for work to end where as much is under way as may be", async () => {
   const { turns, begun, come, turn, end, isDue } = makeTurns(2);
-  for (const key of ["a", "a", "a", "b"]) come(key);
+  for (const key of ["a", "b", "a", "a", "c"]) come(key);
+  assert.equal(begun.join(" "), "a b");
   turn();
-  assert.deepEqual(begun, ["a", "b"]);
   assert.equal(isDue(), false, "it would turn for nothing");
   await end();
-  turn();
-  assert.deepEqual(begun, ["a", "b", "a"]);
+  assert.equal(begun.join(" "), "a b a");
+  await end();
+  assert.equal(begun.join(" "), "a b a c");
   turns.atWorkMax = 3;
-  turn();
-  assert.deepEqual([begun.length, turns.atWork, turns.waiting], [4, 3, 0]);
+  assert.equal(begun.join(" "), "a b a c a");
+  assert.deepEqual([turns.atWork, turns.waiting], [3, 0]);
 });

@@ -1,0 +1,197 @@
+/** Bounds that an operator sets in `pki.json`, each reached by somebody, and what they hear. */
+
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { connect as connectTcp, type Socket } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { encodeBase64 } from "../../lib/base/bytes.ts";
+import type { GivenLimits } from "../../lib/base/server_limits.ts";
+import { askServer } from "../../lib/client/admin.ts";
+import { parseCertificate } from "../../lib/x509/certificate.ts";
+import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
+import { parsePemBlock } from "../../lib/x509/pem.ts";
+import { inWorld, until, type World } from "./harness.ts";
+import { header, RawClient } from "./raw_client.ts";
+
+function folderOf(world: World): string {
+  return join(world.home, "server");
+}
+
+function writeLimits(world: World, limits: GivenLimits): void {
+  fs.mkdirSync(folderOf(world), { recursive: true });
+  fs.writeFileSync(join(folderOf(world), "pki.json"), JSON.stringify({ limits }));
+}
+
+/** Has the running server take other limits. */
+async function changeLimits(world: World, limits: GivenLimits): Promise<void> {
+  const { running } = world.server;
+  const before = running.stderr.length;
+  writeLimits(world, limits);
+  running.kill("SIGHUP");
+  await until(
+    () => running.stderr.slice(before).includes("configuration: limits"),
+    "the limits are reloaded",
+  );
+}
+
+/** A TCP connection that says nothing. */
+async function knock(world: World, localAddress = "127.0.0.1"): Promise<Silent> {
+  const socket = connectTcp({ host: "127.0.0.1", port: world.server.port, localAddress });
+  const silent = new Silent(socket);
+  await new Promise<void>((resolve) => socket.once("connect", resolve));
+  return silent;
+}
+
+class Silent {
+  readonly #socket: Socket;
+  readonly over: Promise<void>;
+  bytes = 0;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk: Uint8Array) => this.bytes += chunk.length);
+    socket.on("error", () => {}); // "close" follows
+    this.over = new Promise((resolve) => socket.once("close", () => resolve()));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Why a connection was ended: the last thing that the server said. */
+async function lastWord(client: RawClient): Promise<string> {
+  const { seq, code, message } = (await client.rest()).at(-1) ?? assert.fail("not a word");
+  assert.equal(seq, 0);
+  return `${code}: ${message}`;
+}
+
+async function greeted(world: World, localAddress?: string): Promise<RawClient> {
+  const client = await RawClient.open(world, localAddress === undefined ? {} : { localAddress });
+  await client.ok("HELLO");
+  return client;
+}
+
+/** Goes on asking until the server ends it; returns the server's last word. */
+async function askOnAndOn(client: RawClient): Promise<string> {
+  for (;;) {
+    client.say("PROOF");
+    const { seq, code, message } = await client.next();
+    if (seq === 0) return `${code}: ${message}`;
+    // As a person would, from time to time. What it waits for is the server's last word.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+test("every bound on time ends its own connection, and says which it was", () =>
+  inWorld(async (world) => {
+    writeLimits(world, {
+      ...{ handshakeSeconds: 3, helloSeconds: 3, loginSeconds: 5, frameSeconds: 2 },
+    });
+    await world.serve();
+    const silent = await knock(world);
+    const [mute, halting, stranger] = [
+      await RawClient.open(world),
+      await greeted(world),
+      await greeted(world),
+    ];
+    halting.write(header(100));
+
+    // From now on more time for a login: others work while this machine computes it. Those who are
+    // in keep what they had.
+    await changeLimits(world, { idleSeconds: 3, sessionSeconds: 12, answersUnreadBytes: 131_072 });
+    const alice = await greeted(world);
+    await alice.register("alice");
+    alice.close();
+    const deaf = await RawClient.loggedIn(world, "alice");
+    deaf.deafen();
+    const asked = 40_000;
+    for (let count = 0; count < asked; count++) deaf.say("PROOF");
+    const idle = await RawClient.loggedIn(world, "alice");
+    const busy = await RawClient.loggedIn(world, "alice");
+    assert.equal(
+      await askOnAndOn(busy),
+      "TIMEOUT: connection closed: it was open for 12 s; connect again",
+    );
+    const closed = "TIMEOUT: connection closed: ";
+    assert.equal(await lastWord(idle), `${closed}nothing was asked for 3 s`);
+    assert.equal(await lastWord(mute), `${closed}there was no HELLO for 3 s`);
+    assert.equal(await lastWord(halting), `${closed}a message took longer than 2 s to come`);
+    assert.equal(await lastWord(stranger), `${closed}the login took longer than 5 s`);
+    await silent.over;
+    assert.equal(silent.bytes, 0);
+
+    // Who read no answer: as many were made as wait unread, and the systems' buffers hold.
+    const status = await askServer(folderOf(world), "STATUS", {});
+    const answered = status?.measured?.directory.requests["PROOF"]?.results["ok"] ?? NaN;
+    assert.ok(answered > 100 && answered < asked / 2, `${answered} of ${asked} were answered`);
+    deaf.close();
+  }));
+
+test("every bound on how much is kept for each address and each account, from a reload on", () =>
+  inWorld(async (world) => {
+    await world.serve();
+    const { running } = world.server;
+    // This machine is spared where nothing is said.
+    const crowd = await Promise.all(Array.from({ length: 5 }, () => greeted(world, "127.0.0.9")));
+    for (const client of crowd) client.close();
+
+    await changeLimits(world, {
+      ...{ connectionsPerAddress: 2, handshakesPerAddress: 2, handshakeSeconds: 60 },
+      ...{ statusesPerMinute: 3, entriesPerHour: 2 },
+    });
+    const two = [await greeted(world, "127.0.0.2"), await greeted(world, "127.0.0.2")];
+    const third = await RawClient.open(world, { localAddress: "127.0.0.2" });
+    assert.equal(
+      await lastWord(third),
+      "BUSY: the server is busy: too many connections from this address, try again in 5 s",
+    );
+    const elsewhere = await greeted(world, "127.0.0.3");
+    two[0]?.close();
+    for (let isIn = false; !isIn;) {
+      const again = await RawClient.open(world, { localAddress: "127.0.0.2" });
+      again.say("HELLO");
+      isIn = (await again.next()).type === "OK";
+      again.close();
+    }
+
+    const silent = [await knock(world, "127.0.0.4"), await knock(world, "127.0.0.4")];
+    const dropped = await knock(world, "127.0.0.4");
+    await dropped.over;
+    assert.equal(dropped.bytes, 0);
+    await running.waitFor(/1 connections were dropped before TLS: too many at once/);
+    (await greeted(world, "127.0.0.5")).close(); // others do not notice
+    for (const one of silent) one.close();
+
+    const path = join(folderOf(world), "issuing.crt");
+    const issuer = parseCertificate(
+      parsePemBlock(fs.readFileSync(path, "utf8"), ["CERTIFICATE"], path),
+    );
+    const ask = (nonce: number) => ({
+      request: encodeBase64(
+        encodeOcspRequest({ issuer, serials: ["01"], nonce: new Uint8Array(16).fill(nonce) }),
+      ),
+    });
+    for (let nonce = 1; nonce <= 3; nonce++) await elsewhere.ok("STATUS", ask(nonce));
+    const refused = await elsewhere.refused("BUSY", "STATUS", ask(4));
+    assert.match(refused.message ?? "", /too many were asked for, try again in \d+ s$/);
+    // Another address, and whoever has logged in, has a bound of its own.
+    const alice = await greeted(world, "127.0.0.6");
+    await alice.ok("STATUS", ask(5));
+    await alice.register("alice");
+    assert.equal((await alice.logIn("alice")).type, "OK");
+    await alice.refused("MALFORMED", "CSR", { csr: "AAAA" });
+    await alice.refused("MALFORMED", "CSR", { csr: "AAAA" });
+    const over = await alice.refused("BUSY", "CSR", { csr: "AAAA" });
+    assert.match(over.message ?? "", /too many entries of the log by this account, try again in/);
+
+    await changeLimits(world, { memoryMegabytes: 1 });
+    const late = await RawClient.open(world);
+    assert.match(
+      await lastWord(late),
+      /^BUSY: the server is busy: it uses more than 1 MB of memory/,
+    );
+    await alice.refused("NOT_FOUND", "LOCATE", { id: "alice" }); // who is in goes on
+    for (const client of [two[1], elsewhere, alice]) client?.close();
+  }));
