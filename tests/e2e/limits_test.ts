@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
 import type { GivenLimits } from "../../lib/base/server_limits.ts";
-import { askServer } from "../../lib/client/admin.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
@@ -100,19 +99,15 @@ test("every bound on time ends its own connection, and says which it was", () =>
 
     // From now on more time for a login: others work while this machine computes it. Those who are
     // in keep what they had.
-    await changeLimits(world, { idleSeconds: 3, sessionSeconds: 12, answersUnreadBytes: 131_072 });
+    await changeLimits(world, { idleSeconds: 3, sessionSeconds: 10 });
     const alice = await greeted(world);
     await alice.register("alice");
     alice.close();
-    const deaf = await RawClient.loggedIn(world, "alice");
-    deaf.deafen();
-    const asked = 40_000;
-    for (let count = 0; count < asked; count++) deaf.say("PROOF");
     const idle = await RawClient.loggedIn(world, "alice");
     const busy = await RawClient.loggedIn(world, "alice");
     assert.equal(
       await askOnAndOn(busy),
-      "TIMEOUT: connection closed: it was open for 12 s; connect again",
+      "TIMEOUT: connection closed: it was open for 10 s; connect again",
     );
     const closed = "TIMEOUT: connection closed: ";
     assert.equal(await lastWord(idle), `${closed}nothing was asked for 3 s`);
@@ -121,12 +116,6 @@ test("every bound on time ends its own connection, and says which it was", () =>
     assert.equal(await lastWord(stranger), `${closed}the login took longer than 5 s`);
     await silent.over;
     assert.equal(silent.bytes, 0);
-
-    // Who read no answer: as many were made as wait unread, and the systems' buffers hold.
-    const status = await askServer(folderOf(world), "STATUS", {});
-    const answered = status?.measured?.directory.requests["PROOF"]?.results["ok"] ?? NaN;
-    assert.ok(answered > 100 && answered < asked / 2, `${answered} of ${asked} were answered`);
-    deaf.close();
   }));
 
 test("every bound on how much is kept for each address and each account, from a reload on", () =>

@@ -140,11 +140,6 @@ export class RawClient {
     this.#socket.write(bytes);
   }
 
-  /** Stops reading: answers fill the buffers of the system. */
-  deafen(): void {
-    this.#socket.pause();
-  }
-
   get isClosed(): boolean {
     return this.#isClosed;
   }
