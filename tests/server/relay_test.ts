@@ -1,0 +1,161 @@
+/** Back-pressure of a connection, both ways: with a socket and a worker that do what the test says. */
+
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import { after, test } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { LIMITS } from "../../lib/base/limits.ts";
+import type { FromConnection, ToConnection } from "../../lib/server/ports.ts";
+import { Relay } from "../../lib/server/relay.ts";
+import type { ConnectionWorker } from "../../lib/server/worker_pool.ts";
+
+const UNREAD_MAX = 1000;
+
+class FakeSocket extends EventEmitter {
+  writableLength = 0;
+  written = "";
+  isEnded = false;
+  #isPaused = false;
+
+  write(text: string | Uint8Array): boolean {
+    this.written += typeof text === "string" ? text : new TextDecoder().decode(text);
+    this.writableLength += text.length;
+    return false;
+  }
+
+  /** The client takes so many bytes. */
+  take(bytes: number): void {
+    this.writableLength -= bytes;
+    if (this.writableLength === 0) this.emit("drain");
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+  }
+
+  isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  end(): void {
+    this.isEnded = true;
+  }
+
+  destroy(): void {
+    this.emit("close");
+  }
+}
+
+const relays: Relay[] = [];
+after(() => relays.forEach((relay) => relay.destroy()));
+
+function open() {
+  const socket = new FakeSocket();
+  const told: ToConnection[] = [];
+  const faults: string[] = [];
+  let say: (message: FromConnection) => void = () => {};
+  const worker = {
+    listen: ({ onMessage }: { onMessage: (message: FromConnection) => void }) => say = onMessage,
+    tell: (message: ToConnection) => told.push(message),
+    end: () => say = () => {},
+  };
+  relays.push(
+    new Relay({
+      socket: socket as unknown as TLSSocket,
+      worker: worker as unknown as ConnectionWorker,
+      answersUnreadBytesMax: UNREAD_MAX,
+      onClosed: () => {},
+      onFault: (what) => faults.push(what),
+    }),
+  );
+  return {
+    socket,
+    told,
+    faults,
+    /** The client sends so many bytes in one piece. */
+    send: (bytes: number) => socket.emit("data", new Uint8Array(bytes)),
+    say: (message: FromConnection) => say(message),
+    answer: (bytes: number, taken = 0) => say({ type: "bytes", text: "x".repeat(bytes), taken }),
+    /** How much the worker was given of what the client sent. */
+    given: () => told.reduce((sum, one) => sum + (typeof one === "string" ? one.length : 0), 0),
+    /** How much the worker was told of as read. */
+    read: () =>
+      told.reduce(
+        (sum, one) => sum + (typeof one === "object" && one.type === "read" ? one.bytes : 0),
+        0,
+      ),
+  };
+}
+
+test("Relay gives the worker a frame's worth ahead, and reads no more until it has worked on it", () => {
+  const { socket, send, given, say } = open();
+  send(LIMITS.relayBytesMax - 1);
+  send(100); // there was room for one byte
+  assert.equal(given(), LIMITS.relayBytesMax + 99);
+  assert.equal(socket.isPaused(), false);
+  send(10);
+  assert.equal(socket.isPaused(), true);
+  assert.equal(given(), LIMITS.relayBytesMax + 99);
+  say({ type: "taken", taken: 200 });
+  assert.equal(given(), LIMITS.relayBytesMax + 109);
+  assert.equal(socket.isPaused(), false);
+});
+
+test("Relay gives the worker nothing while the client does not read its answers", () => {
+  const { socket, send, given, answer } = open();
+  answer(UNREAD_MAX - 1);
+  send(10);
+  assert.equal(given(), 10);
+  answer(1);
+  send(20);
+  assert.equal(given(), 10);
+  assert.equal(socket.isPaused(), true);
+  socket.take(UNREAD_MAX);
+  assert.equal(given(), 30);
+  assert.equal(socket.isPaused(), false);
+});
+
+test("Relay tells the worker of as many bytes as read as the client has taken, and not of each", () => {
+  const { socket, answer, read, told } = open();
+  answer(300);
+  socket.take(300);
+  assert.equal(read(), 0, "too few to tell of");
+  answer(900);
+  assert.equal(read(), 0, "of 1,200 bytes 300 are read");
+  socket.take(900);
+  assert.equal(read(), 1200);
+  for (let count = 0; count < 100; count++) {
+    answer(100);
+    socket.take(100);
+  }
+  const count = told.filter((one) => typeof one === "object" && one.type === "read").length;
+  assert.equal(read(), 11_200);
+  assert.ok(count <= 1 + 10_000 / (UNREAD_MAX / 2), `${count} messages`);
+});
+
+test("Relay ends a connection whose engine does not stop delivering, with a word", () => {
+  const { socket, send, given, faults } = open();
+  for (let bytes = 0; bytes <= LIMITS.heldBytesMax + 2 * LIMITS.relayBytesMax; bytes += 65_536) {
+    send(65_536);
+  }
+  assert.deepEqual(faults, ["a connection worker was given more than it can take"]);
+  assert.match(socket.written, /"seq":0,"type":"ERROR","code":"INTERNAL"/);
+  assert.equal(socket.isEnded, true);
+  const before = given();
+  send(65_536);
+  assert.equal(given(), before, "what still comes is thrown away");
+  assert.equal(socket.isPaused(), false);
+  assert.equal(faults.length, 1);
+});
+
+test("Relay lets a worker that has said everything go, and its client read the last word", () => {
+  const { socket, send, say, given } = open();
+  say({ type: "close" });
+  assert.equal(socket.isEnded, true);
+  send(100);
+  assert.equal(given(), 0);
+});
