@@ -113,7 +113,9 @@ for (const [name, { head, rows }] of Object.entries(TABLES)) {
     const [, , table = ""] = place.exec(fs.readFileSync(DOCUMENT, "utf8")) ?? assert.fail(name);
     const lines = (rows: readonly Row[]) => rows.map((row) => row.join(" | "));
     const missing = lines(wanted).filter((line) => !lines(parseTable(table)).includes(line));
-    const hint = `UPDATE_GOLDEN=1 deno test -A tests/docs writes it anew, for:\n${missing.join("\n")}`;
+    const hint = `UPDATE_GOLDEN=1 deno test -A tests/docs writes it anew, for:\n${
+      missing.join("\n")
+    }`;
     assert.deepEqual(lines(parseTable(table)), lines(wanted), hint);
   });
 }
