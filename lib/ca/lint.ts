@@ -6,7 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { isEqualBytes, parseUtf8 } from "../base/bytes.ts";
+import { copyBytes, isEqualBytes, parseUtf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { type Certificate, KEY_USAGE } from "../x509/certificate.ts";
 import {
@@ -36,7 +36,7 @@ import {
 } from "../x509/extensions.ts";
 import { type GeneralName, isWellFormedName, parseGeneralNames } from "../x509/general_names.ts";
 import { findForbiddenName } from "../x509/name_constraints.ts";
-import type { CertificateTemplate, NameSubtrees } from "../x509/make.ts";
+import type { CertificateTemplate, FixedTemplate, NameSubtrees } from "../x509/make.ts";
 import { COMMON_NAME_CHARACTERS_MAX } from "./profile.ts";
 
 export interface LintOptions {
@@ -248,11 +248,54 @@ function countDue(
   return 4 + optional.filter((count) => count > 0).length;
 }
 
+/** Whole extensions that passed, and what they were held against. */
+interface Passed {
+  readonly template: FixedTemplate;
+  readonly extensions: { readonly oid: string; readonly whole: Uint8Array }[];
+}
+
+/**
+ * What passed last for a profile, by its usages: the same bytes held against the same demands are
+ * compared and not read again. One for each profile, each as long as the extensions of one certificate.
+ */
+const passedBefore = new WeakMap<object, Passed>();
+
+/** The extensions that follow from the profile alone. */
+const FIXED: ReadonlySet<string> = new Set([
+  OID.basicConstraints,
+  OID.keyUsage,
+  OID.extendedKeyUsage,
+  OID.certificatePolicies,
+  OID.crlDistributionPoints,
+  OID.authorityInfoAccess,
+]);
+
+function passedOf(template: CertificateTemplate): Passed {
+  const { ca, extendedKeyUsage, policies, crl, ocsp, issuers } = template;
+  const known = passedBefore.get(extendedKeyUsage);
+  const due = known?.template;
+  // The very same lists, which nobody changes.
+  if (
+    known && due && due.ca === ca && due.policies === policies && due.crl === crl &&
+    due.ocsp === ocsp && due.issuers === issuers
+  ) return known;
+  const passed = { template, extensions: [] };
+  passedBefore.set(extendedKeyUsage, passed);
+  return passed;
+}
+
 function lintExtensions(extensions: DerReader, context: ExtensionContext): void {
   const { template } = context;
+  const passed = passedOf(template);
   const seen = new Set<string>();
-  while (!extensions.isAtEnd) {
-    const extension = extensions.enter(TAG.sequence);
+  for (let at = 0; !extensions.isAtEnd; at++) {
+    const { whole, content: fields } = extensions.read(TAG.sequence);
+    const before = passed.extensions[at];
+    if (before && !seen.has(before.oid) && isEqualBytes(before.whole, whole)) {
+      seen.add(before.oid);
+      continue;
+    }
+    const extension = new DerReader(fields);
     const oid = parseOid(extension.read(TAG.oid).content);
     const flag = extension.readOptional(TAG.boolean);
     const isCritical = flag !== undefined && parseBoolean(flag.content);
@@ -267,6 +310,9 @@ function lintExtensions(extensions: DerReader, context: ExtensionContext): void 
       `extension ${oid} with another criticality`,
     );
     lintExtension(oid, content, context);
+    if (FIXED.has(oid) && at === passed.extensions.length) {
+      passed.extensions.push({ oid, whole: copyBytes(whole) });
+    }
   }
   demand(seen.size === countDue(template), "an extension is missing");
 }
