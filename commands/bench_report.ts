@@ -5,7 +5,7 @@ import { messageOf, PkiError } from "../lib/base/errors.ts";
 import type { Load, Measurement } from "../lib/load/measure.ts";
 import type { OperationSummary } from "../lib/load/tally.ts";
 import { FAULTS } from "../lib/load/wire.ts";
-import { formatBytes } from "./quantity.ts";
+import { count, formatBytes } from "./quantity.ts";
 import { columnsOf } from "./paint.ts";
 import type { Surroundings } from "./globals.ts";
 import { type Column, makeTable } from "./table.ts";
@@ -62,12 +62,12 @@ function errorCount({ errors }: OperationSummary): number {
 }
 
 function cellsOf(row: OperationSummary): readonly string[] {
-  const { operation, count, perSecond, latency, errors } = row;
+  const { operation, perSecond, latency, errors } = row;
   const ms = (value: number | undefined) => value === undefined ? "-" : formatMs(value);
   const times = Object.entries(errors).map(([code, times]) => `${code} ${times}`).join(", ");
   return [
     operation,
-    String(count),
+    String(row.count),
     formatRate(perSecond),
     ...[latency?.p50Ms, latency?.p90Ms, latency?.p99Ms, latency?.maxMs].map(ms),
     times === "" ? "-" : times,
@@ -101,9 +101,11 @@ export function summarize(report: Report): string {
   const how = isInterrupted ? "interrupted" : measured.isGivenUp ? "given up" : undefined;
   const cut = how ? `${how} after ${seconds.toFixed(1)} s: ` : "";
   if (!slowest?.latency) return `${cut}no ${what} ended well`;
-  const who = clients === 1 ? "one client that asks" : `${clients} clients that ask`;
+  const who = clients === 1
+    ? "one client that asks again as soon as it is answered"
+    : `${clients} clients that ask again as soon as they are answered`;
   const done = rate === undefined
-    ? `with ${who} again as soon as they are answered, this server does ${per} ${what} a second`
+    ? `with ${who}, this server does ${per} ${what} a second`
     : isBehind(report)
     ? `this server does not keep up with ${formatRate(rate)} ${what} a second: it does ${per}`
     : `this server keeps up with ${formatRate(rate)} ${what} a second`;
@@ -113,8 +115,13 @@ export function summarize(report: Report): string {
 }
 
 /** What to know before one believes the figures. */
-function reservations({ measured: { ownCpuSeconds, seconds } }: Report): string | undefined {
+function reservations(report: Report): string | undefined {
+  const { clients, measured: { ownCpuSeconds, seconds } } = report;
   const cores = seconds > 0 ? ownCpuSeconds / seconds : 0;
+  if (isBehind(report)) {
+    return `no more than ${count(clients, "operation")} could be under way at once: see whether ` +
+      "more --clients do more";
+  }
   return cores > GENERATOR_CORES_MAX
     ? `the generator itself took ${cores.toFixed(2)} cores and may be what limits: run several ` +
       "at once, or from another machine, and add up"
@@ -127,7 +134,7 @@ function describe(report: Report): string {
   const cores = (cpuSeconds: number) => seconds > 0 ? (cpuSeconds / seconds).toFixed(2) : "-";
   const loop = rate === undefined ? "closed loop" : `open loop, ${formatRate(rate)} due a second`;
   const lines = [
-    `  load       ${load}, ${loop}, ${clients} client${clients === 1 ? "" : "s"}, ` +
+    `  load       ${load}, ${loop}, ${count(clients, "client")}, ` +
     `${seconds.toFixed(1)} s after ${warmUpSeconds} s of warm-up`,
     `  server     ${server}` +
     (used
@@ -136,7 +143,9 @@ function describe(report: Report): string {
       : ""),
     `  generator  ${cores(ownCpuSeconds)} cores`,
     ...(behind > 0 ? [`  behind     ${behind} were due and not begun when time was over`] : []),
-    `  judged     ${judged} certificates under the pinned root, ${proven} proven to be in the log`,
+    `  judged     ${
+      count(judged, "certificate")
+    } under the pinned root, ${proven} proven to be in the log`,
     ...(registered.length > 0 && !report.isTemporary
       ? [
         `  left       accounts ${registered[0]}${

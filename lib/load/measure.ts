@@ -154,11 +154,21 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
 }
 
 async function openLines(clients: readonly LoadClient[], signal: AbortSignal): Promise<void> {
-  const left = clients.values();
+  const left = clients.entries();
   const open = async () => {
-    for (const client of left) {
+    for (const [at, client] of left) {
       if (signal.aborted) throw new PkiError("interrupted", "interrupted");
-      await client.openLine();
+      try {
+        await client.openLine();
+      } catch (error) {
+        if (signal.aborted || !(error instanceof PkiError)) throw error;
+        const { kind, message } = error;
+        const which = `cannot open connection ${at + 1} of ${clients.length}`;
+        throw new PkiError(kind, `${which}: ${message}`, {
+          cause: error,
+          hint: "fewer --clients may fit; pki serve --max-connections says how many do",
+        });
+      }
     }
   };
   await Promise.all(Array.from({ length: OPENED_AT_ONCE }, open));

@@ -8,6 +8,7 @@ import { Buffer } from "node:buffer";
 import type { TLSSocket } from "node:tls";
 import { ERROR_KINDS, type ErrorKind, kindOfWireCode, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
+import { printable } from "../base/printable.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/frame.ts";
 import {
   encodeRequest,
@@ -163,7 +164,7 @@ export class Wire {
       const answer = parseAnswer(body);
       if (answer.ok || (answer.seq !== this.#seq && answer.seq !== 0)) return this.#unasked(body);
       const { code, message } = answer.error;
-      const error = new PkiError(kindOfWireCode(code), `the server says: ${message}`);
+      const error = new PkiError(kindOfWireCode(code), `the server says: ${printable(message)}`);
       if (answer.seq === 0) return this.#failWith(error);
       this.#waiting = undefined;
       reject(error);
@@ -178,8 +179,9 @@ export class Wire {
       try {
         const answer = parseAnswer(body);
         if (!answer.ok && answer.seq === 0) {
-          const kind = kindOfWireCode(answer.error.code);
-          return this.#failWith(new PkiError(kind, `the server says: ${answer.error.message}`));
+          const { code, message } = answer.error;
+          const said = `the server says: ${printable(message)}`;
+          return this.#failWith(new PkiError(kindOfWireCode(code), said));
         }
       } catch {
         // As if it were not an error at all.

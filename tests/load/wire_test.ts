@@ -67,12 +67,12 @@ const SAID: readonly (readonly [
 ])[] = [
   [
     "an error",
-    (seq) => encodeError(seq, { code: "NOT_FOUND", message: "no alice" }),
+    (seq) => encodeError(seq, { code: "NOT_FOUND", message: "\x1b[2J" }),
     "NOT_FOUND",
     true,
   ],
   ["an error of later", (seq) => encodeError(seq, { code: "TIRED", message: "" }), "REFUSED", true],
-  ["a last word", () => encodeError(0, { code: "BUSY", message: "try again" }), "BUSY", false],
+  ["a last word", () => encodeError(0, { code: "BUSY", message: "\x1b[2J" }), "BUSY", false],
   ["another's answer", (seq) => encodeAnswer(seq + 1, {}), "PROTOCOL", false],
   [
     "another's error",
@@ -99,6 +99,7 @@ for (const [what, say, code, goesOn] of SAID) {
     assert.ok(error instanceof PkiError);
     assert.equal(codeOf(error), code);
     assert.equal(wire.isOpen, goesOn);
+    assert.doesNotMatch(error.message, /\x1b/, "nothing of it steers a terminal");
     assert.equal(FAULTS.includes(code), code === "PROTOCOL");
     wire.close();
   });
