@@ -7,19 +7,26 @@ import {
   type ReceiverMessage,
   SMALL_FILE_BYTES_MAX,
 } from "../../lib/protocol/outgoing_files.ts";
+import {
+  checkDemands,
+  checkRow,
+  described,
+  HASH,
+  LARGE,
+  madeIn,
+  type States,
+} from "./file_states.ts";
 
-const HASH = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-const LARGE = SMALL_FILE_BYTES_MAX + 1;
-const path = ["a"];
+const { path } = described(0);
 
 const OFFER = { type: "OFFER", transfer: 1, name: "a", files: 3, bytes: LARGE + 10 } as const;
 const fileOf = (file: number, size: number, kind: "file" | "folder" = "file") =>
-  ({ type: "FILE", file, path, kind, size, permissions: 0o644, modified: 0 }) as const;
+  ({ type: "FILE", file, ...described(size, kind) }) as const;
 const FILE_1 = fileOf(1, 10);
 const FILE_2 = fileOf(2, LARGE);
 
 /** A small file has come as file 1, and is not answered; then a large one, as file 2. */
-const STATES: Readonly<Record<string, () => IncomingFiles>> = {
+const STATES: States<IncomingFiles> = {
   idle: () => new IncomingFiles(),
   offered: () => fed("idle", OFFER),
   between: () => {
@@ -54,11 +61,7 @@ const STATES: Readonly<Record<string, () => IncomingFiles>> = {
   },
 };
 
-function made(state: string): IncomingFiles {
-  const make = STATES[state];
-  assert.ok(make, state);
-  return make();
-}
+const made = (state: string) => madeIn(STATES, state);
 
 function fed(state: string, message: SenderMessage): IncomingFiles {
   const files = made(state);
@@ -102,10 +105,7 @@ const MESSAGES: Readonly<Record<string, SenderMessage>> = {
   "CANCEL 1 by us": { type: "CANCEL", transfer: 1, side: "receiver", message: "stop" },
 };
 
-/**
- * For each message, in the order of the states: the state that follows, `.` for the same one, `skip` if
- * nothing is made of it, `-` if it breaks the protocol.
- */
+/** See {@link checkRow}. */
 const TABLE: Readonly<Record<string, string>> = {
   //                         idle offered between asked told inside dropped done skipping
   "OFFER 1": /*           */ "offered - - - - - - - -",
@@ -136,26 +136,14 @@ const TABLE: Readonly<Record<string, string>> = {
 
 for (const [name, row] of Object.entries(TABLE)) {
   test(`IncomingFiles takes ${name} in every state, or says that it may not come`, () => {
-    const outcomes = row.split(" ");
-    const states = Object.keys(STATES);
-    assert.equal(outcomes.length, states.length);
-    for (const [at, state] of states.entries()) {
-      const files = made(state);
-      const { state: before, unanswered } = files;
-      const wanted = outcomes[at];
-      const message = MESSAGES[name];
-      const bytes = BYTES[name];
-      const feed = () =>
-        message ? files.receive(message) !== undefined : bytes && files.bytes(bytes[0], bytes[1]);
-      if (wanted === "-") {
-        assert.throws(feed, { kind: "protocol" }, state);
-        assert.equal(files.state, before, state);
-        assert.equal(files.unanswered, unanswered, state);
-        continue;
-      }
-      assert.equal(feed(), wanted !== "skip", state);
-      assert.equal(files.state, wanted === "." || wanted === "skip" ? before : wanted, state);
-    }
+    const message = MESSAGES[name];
+    const [file, count] = BYTES[name] ?? [];
+    assert.ok(message ?? file);
+    checkRow(row, {
+      states: STATES,
+      take: (files) =>
+        message ? files.receive(message) !== undefined : files.bytes(file ?? 0, count ?? 0),
+    });
   });
 }
 
@@ -242,13 +230,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 };
 
 test("IncomingFiles lets the program do only what fits its state", () => {
-  for (const state of Object.keys(STATES)) {
-    for (const [name, act] of Object.entries(DEMANDS)) {
-      const files = made(state);
-      if (ALLOWED[state]?.includes(name)) act(files);
-      else assert.throws(() => act(files), { kind: "internal" }, `${name} in ${state}`);
-    }
-  }
+  checkDemands(DEMANDS, { states: STATES, allowed: ALLOWED });
   assert.throws(() => made("asked").have(LARGE + 1, HASH), { kind: "internal" });
 });
 

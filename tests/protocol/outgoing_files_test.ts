@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { OutgoingFiles, type ReceiverMessage } from "../../lib/protocol/outgoing_files.ts";
 import {
-  OutgoingFiles,
-  type ReceiverMessage,
-  SMALL_FILE_BYTES_MAX,
-} from "../../lib/protocol/outgoing_files.ts";
-
-const HASH = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-const LARGE = SMALL_FILE_BYTES_MAX + 1;
-const described = (size: number, kind: "file" | "folder" = "file") =>
-  ({ path: ["a"], kind, size, permissions: 0o644, modified: 0 }) as const;
+  checkDemands,
+  checkRow,
+  described,
+  HASH,
+  LARGE,
+  madeIn,
+  type States,
+} from "./file_states.ts";
 
 /** A small file is sent and not answered, as file 1; then a large one begins, as file 2. */
-const STATES: Readonly<Record<string, () => OutgoingFiles>> = {
+const STATES: States<OutgoingFiles> = {
   idle: () => new OutgoingFiles(),
   offered: () => {
     const files = new OutgoingFiles();
@@ -60,11 +60,7 @@ const STATES: Readonly<Record<string, () => OutgoingFiles>> = {
   },
 };
 
-function made(state: string): OutgoingFiles {
-  const make = STATES[state];
-  assert.ok(make, state);
-  return make();
-}
+const made = (state: string) => madeIn(STATES, state);
 
 function accepted(): OutgoingFiles {
   const files = made("offered");
@@ -90,10 +86,7 @@ const MESSAGES: Readonly<Record<string, ReceiverMessage>> = {
   "CANCEL 1 by us": { type: "CANCEL", transfer: 1, side: "sender", message: "stop" },
 };
 
-/**
- * For each message, in the order of the states: the state that follows, `.` for the same one, `skip` if
- * nothing is made of it, `-` if it breaks the protocol. The last two states hear of transfer 1 late.
- */
+/** See {@link checkRow}. The last two states hear of transfer 1 late. */
 const TABLE: Readonly<Record<string, string>> = {
   //                   idle offered between asking told inside done | cancelled, offered again
   "ACCEPT 1": /*     */ "- between - - - - - skip skip",
@@ -115,27 +108,9 @@ const TABLE: Readonly<Record<string, string>> = {
 
 for (const [name, row] of Object.entries(TABLE)) {
   test(`OutgoingFiles takes ${name} in every state, or says that it may not come`, () => {
-    const outcomes = row.split(" ");
-    const states = Object.keys(STATES);
-    assert.equal(outcomes.length, states.length);
     const message = MESSAGES[name];
     assert.ok(message);
-    for (const [at, state] of states.entries()) {
-      const files = made(state);
-      const before = files.state;
-      const unanswered = files.unanswered;
-      const wanted = outcomes[at];
-      if (wanted === "-") {
-        assert.throws(() => files.receive(message), { kind: "protocol" }, state);
-        assert.equal(files.state, before, state);
-        assert.equal(files.unanswered, unanswered, state);
-        continue;
-      }
-      const event = files.receive(message);
-      assert.equal(event === undefined, wanted === "skip", state);
-      const isSame = wanted === "." || wanted === "skip";
-      assert.equal(files.state, isSame ? before : wanted, state);
-    }
+    checkRow(row, { states: STATES, take: (files) => files.receive(message) !== undefined });
   });
 }
 
@@ -200,13 +175,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 };
 
 test("OutgoingFiles lets the program do only what fits its state", () => {
-  for (const state of Object.keys(STATES)) {
-    for (const [name, act] of Object.entries(DEMANDS)) {
-      const files = made(state);
-      if (ALLOWED[files.state]?.includes(name)) act(files);
-      else assert.throws(() => act(files), { kind: "internal" }, `${name} in ${state}`);
-    }
-  }
+  checkDemands(DEMANDS, { states: STATES, allowed: ALLOWED });
 });
 
 test("OutgoingFiles sends no more than was offered, announced and had", () => {
