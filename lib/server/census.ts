@@ -1,7 +1,7 @@
 /**
  * Counts certificates and accounts by their state, for whoever watches the server. A count goes
  * through whole tables, so it is made in pages between which the directory works, and made again only
- * when two hundred times as long has passed as it took: half a percent of one thread, however large
+ * when two hundred times as long has passed as the directory worked for it: half a percent of one thread, however large
  * the tables are. What is small is thereby always counted anew.
  */
 
@@ -11,8 +11,10 @@ import type { Database } from "../store/database.ts";
 
 /** Rows of a page: about a millisecond. */
 const PAGE_ROWS = 2000;
-/** How many times as long as a count took it is good for. */
+/** How many times as long as a count was worked for it is good for. */
 const REUSE_FACTOR = 200;
+/** Until it is tried again where the tables could not be read. */
+const RETRY_MS = 60_000;
 /** A count that takes no longer than this is waited for; else the one before is told. */
 const WAIT_MS = 50;
 
@@ -58,7 +60,9 @@ export class CensusTaker {
   readonly #clock: () => number;
   readonly #pause: () => Promise<void>;
   #newest: Census | undefined;
+  /** How long the last count took, and how much of that the thread worked for it. */
   #tookMs = 0;
+  #busyMs = 0;
   #dueMs = -Infinity;
   #running: Promise<void> | undefined;
   #isStopped = false;
@@ -101,14 +105,17 @@ export class CensusTaker {
   /** Never throws: who watches the server must not end it. */
   async #countOnce(): Promise<void> {
     const startMs = this.#clock();
+    let hasFailed = false;
+    this.#busyMs = 0;
     try {
       await this.#count();
     } catch (error) {
+      hasFailed = true;
       this.#warn(`cannot count certificates and accounts: ${messageOf(error)}`);
     }
     const endMs = this.#clock();
     this.#tookMs = endMs - startMs;
-    this.#dueMs = endMs + this.#tookMs * REUSE_FACTOR;
+    this.#dueMs = endMs + (hasFailed ? RETRY_MS : this.#busyMs * REUSE_FACTOR);
   }
 
   async #count(): Promise<void> {
@@ -155,7 +162,9 @@ export class CensusTaker {
   ): AsyncGenerator<R & Page> {
     let after = from;
     while (!this.#isStopped) {
+      const startMs = this.#clock();
       const page = this.#database.query<R & Page, (string | number)[]>(sql).get(after, ...values);
+      this.#busyMs += this.#clock() - startMs;
       if (!page || page.rows === 0) return;
       yield page;
       if (page.rows < PAGE_ROWS || page.last === null) return;
