@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|first|issue|lookup|login|visits|held|flat|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|first|issue|lookup|login|visits|held|churn|flat|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -11,6 +11,7 @@ import { logIn } from "../lib/client/login.ts";
 import { connectServer } from "../lib/client/server_connection.ts";
 import { cpuSince, cpuTimes } from "./cpu.ts";
 import { findBun } from "./engine.ts";
+import { benchChurn } from "./churn.ts";
 import { benchFirst } from "./first.ts";
 import { benchFlat } from "./flat.ts";
 import { benchGuess } from "./guess.ts";
@@ -134,6 +135,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   lookup: benchLookup,
   login: benchLogin,
   visits: () => benchVisits(show),
+  churn: () => benchChurn(show),
   held: () => benchHeld(show),
   flat: () => benchFlat(show),
   means: () => benchMeans(show),

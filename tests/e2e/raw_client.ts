@@ -140,6 +140,11 @@ export class RawClient {
     this.#socket.write(bytes);
   }
 
+  /** Reads nothing any more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   get isClosed(): boolean {
     return this.#isClosed;
   }
