@@ -47,10 +47,10 @@ import type {
   ToAuthority,
   ToDirectory,
 } from "./ports.ts";
-import { connectionsWithin, ENDING_WORKERS_MAX, filesFor, openFilesMax } from "./open_files.ts";
 import { guessAddress, joinAddress } from "./reachable.ts";
 import { Relay } from "./relay.ts";
 import { Pulse } from "./pulse.ts";
+import { connectionsWithin, ENDING_WORKERS_MAX, findRoom, findShortage } from "./room.ts";
 import {
   type ConnectionWorker,
   connectionWorkers,
@@ -124,8 +124,10 @@ export class Core {
   #port: number | undefined;
   #hadAccounts = false;
   #channels = 0;
-  /** Files that may be open at once. */
-  readonly #filesMax = openFilesMax() ?? Infinity;
+  /** When the log may say again that a worker could not be started. */
+  #workersTellMs = 0;
+  /** Files and threads that the process may have. */
+  readonly #room = findRoom();
   #isStopping = false;
   /** Why the server stops, if it has to. */
   #failure: PkiError | undefined;
@@ -149,13 +151,11 @@ export class Core {
   /** @throws {PkiError} `storage` where there is no room for a single connection */
   #checkRoom(): void {
     const wanted = this.#options.connectionsMax ?? LIMITS.connectionsMax;
-    const room = connectionsWithin(this.#filesMax, this.#sparesMax);
-    if (room >= wanted) return;
-    const needed = filesFor(wanted, this.#sparesMax);
-    const why = `${this.#filesMax} files may be open`;
-    const hint = `allow more: ulimit -n ${needed} before the start, or LimitNOFILE= of systemd`;
+    const shortage = findShortage(this.#room, wanted, this.#sparesMax);
+    if (!shortage) return;
+    const { why, needed, least, hint } = shortage;
+    const room = connectionsWithin(this.#room, this.#sparesMax);
     if (room === 0) {
-      const least = filesFor(1, this.#sparesMax);
       throw new PkiError("storage", `cannot serve: ${why}, at least ${least} needed`, { hint });
     }
     this.#warn(
@@ -334,6 +334,7 @@ export class Core {
   async configure(changes: LiveOptions): Promise<void> {
     this.#options = { ...this.#options, ...changes };
     this.#limits = resolveLimits(changes.limits);
+    this.#checkRoom();
     this.#door.configure(this.#bounds);
     this.#pool.resize(this.#limits.workersSpare);
     const { registration, logLevel } = changes;
@@ -482,7 +483,7 @@ export class Core {
 
   get #connectionsMax(): number {
     const { connectionsMax = LIMITS.connectionsMax } = this.#options;
-    return Math.min(connectionsMax, connectionsWithin(this.#filesMax, this.#sparesMax));
+    return Math.min(connectionsMax, connectionsWithin(this.#room, this.#sparesMax));
   }
 
   /** What the door keeps. */
@@ -521,6 +522,19 @@ export class Core {
       : undefined;
   }
 
+  #refuseBusy(socket: TLSSocket, why: string): void {
+    const message = `${why}, try again in ${LIMITS.busyRetryMs / 1000} s`;
+    const reason = this.#isStopping ? "stopping" : "busy";
+    this.#refuse(socket, new PkiError("busy", message), reason);
+  }
+
+  /** Threads are short: whoever comes now will not be the only one. */
+  #warnOfWorkers(error: unknown): void {
+    if (performance.now() < this.#workersTellMs) return;
+    this.#workersTellMs = performance.now() + LIMITS.dropsTellMs;
+    this.#warn(`a connection was refused: ${messageOf(error)}; the system may allow more threads`);
+  }
+
   #accept(socket: TLSSocket): void {
     try {
       checkConnection(socket, PROTOCOL);
@@ -531,9 +545,14 @@ export class Core {
     const why = this.#whyNot() ?? this.#door.enter(socket);
     if (why !== undefined) {
       this.#door.greet(socket);
-      const message = `${why}, try again in ${LIMITS.busyRetryMs / 1000} s`;
-      const reason = this.#isStopping ? "stopping" : "busy";
-      return this.#refuse(socket, new PkiError("busy", message), reason);
+      return this.#refuseBusy(socket, why);
+    }
+    let worker: ConnectionWorker;
+    try {
+      worker = this.#pool.take();
+    } catch (error) {
+      this.#warnOfWorkers(error);
+      return this.#refuseBusy(socket, "the server is busy: it cannot start another thread");
     }
     this.#measures.accepted++;
     const channel = ++this.#channels;
@@ -543,7 +562,6 @@ export class Core {
       leafHash: this.identity.leafHash,
       shown: shownLeaf(socket),
     };
-    const worker = this.#pool.take();
     const directory = port2;
     worker.tell({ type: "start", directory, limits: this.#limits }, [directory]);
     this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
