@@ -55,6 +55,8 @@ const FAULTS: Readonly<Record<string, () => true | void>> = {
     const text = JSON.stringify(Array.from({ length: 100_000 }, (_, i) => [i]));
     for (;;) JSON.stringify(JSON.parse(text));
   },
+  /** Nobody ever answers. */
+  forget: () => true,
   memory: () => later(() => void new ArrayBuffer(2 ** 40)),
   /** Not a fault: says what the worker knows. */
   told: () =>

@@ -116,13 +116,13 @@ function work(): void {
         send(encodeLatin1(action.bytes));
         continue;
       }
+      deadlines?.requested(action.request.seq, performance.now());
       if (
         typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && action.request.type === "CERTREQ"
       ) {
         if (causeFault("connection", action.request.id)) continue;
         if (isFaultIn("main", action.request.id)) main.postMessage({ type: action.request.id });
       }
-      deadlines?.requested(action.request.seq, performance.now());
       directory?.postMessage(action.request);
     }
     acknowledge();

@@ -146,8 +146,9 @@ export class Directory {
     return session;
   }
 
-  /** The connection is gone; what it has asked for may still run. */
+  /** The connection is gone; what runs of what it has asked for goes on. */
   closeSession(session: DirectorySession): void {
+    session.leave();
     session.events.end();
     void session.idle().then(() => this.#sessions.delete(session));
   }

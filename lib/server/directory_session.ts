@@ -48,6 +48,7 @@ export class DirectorySession {
   #user: string | undefined;
   #isByPassword = false;
   #end: SessionEnd | undefined;
+  #isLeft = false;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -115,6 +116,14 @@ export class DirectorySession {
     return this.idle();
   }
 
+  /**
+   * The connection is gone: what runs goes on, and what has not begun never does. Nobody could end it
+   * any more, as for an account that is disabled.
+   */
+  leave(): void {
+    this.#isLeft = true;
+  }
+
   /** Resolves when nothing of it runs. */
   idle(): Promise<void> {
     if (this.#running === 0) return Promise.resolve();
@@ -124,6 +133,7 @@ export class DirectorySession {
   /** @throws {PkiError} what goes back to the client as an error */
   async handle(request: Request): Promise<Answer | WrittenFields> {
     this.checkGoesOn();
+    if (this.#isLeft) throw new PkiError("refused", "cannot do this: the connection is gone");
     this.#running++;
     try {
       const answer = await this.#carryOut(request);

@@ -10,7 +10,7 @@ import type { GivenLimits } from "../../lib/base/server_limits.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
-import { inWorld, until, type World } from "./harness.ts";
+import { inWorld, PKI_FAULTS, until, type World } from "./harness.ts";
 import { header, RawClient } from "./raw_client.ts";
 
 function folderOf(world: World): string {
@@ -117,6 +117,21 @@ test("every bound on time ends its own connection, and says which it was", () =>
     await silent.over;
     assert.equal(silent.bytes, 0);
   }));
+
+test("a request that takes too long ends its connection, whatever becomes of it", () =>
+  inWorld(async (world) => {
+    writeLimits(world, { requestSeconds: 3 });
+    await world.serve();
+    const client = await greeted(world);
+    await client.register("alice");
+    assert.equal((await client.logIn("alice")).type, "OK");
+    client.say("CERTREQ", { id: "fault-connection-forget" });
+    await client.refused("NOT_FOUND", "CERTREQ", { id: "alice" }); // others are answered meanwhile
+    assert.equal(
+      await lastWord(client),
+      "TIMEOUT: connection closed: a request took longer than 3 s, and may still be carried out",
+    );
+  }, PKI_FAULTS));
 
 test("every bound on how much is kept for each address and each account, from a reload on", () =>
   inWorld(async (world) => {

@@ -433,6 +433,19 @@ test("CSR certifies the session's user and keeps a copy", async () => {
   assert.equal(world.state.published("alice"), undefined, "published without being asked to");
 });
 
+test("nothing that a connection has asked for is begun once it is gone; what runs goes on", async () => {
+  const world = await makeDirectory(CA);
+  const session = await openAs(world, "alice");
+  const running = ask(session, "CSR", { csr: encodeBase64(CSR) });
+  world.directory.closeSession(session);
+  await assert.rejects(ask(session, "CSR", { csr: encodeBase64(CSR) }), {
+    kind: "refused",
+    message: "cannot do this: the connection is gone",
+  });
+  parseAnswerBody("CSR", await running);
+  assert.deepEqual(world.entries.map(({ type }) => type), ["registered", "issued"]);
+});
+
 test("CSR refuses a request that asks for somebody else, and one that cannot be read", async () => {
   const world = await makeDirectory(CA);
   const session = await openAs(world, "alice");
