@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { after, test } from "node:test";
 import type { TLSSocket } from "node:tls";
+import { PkiError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import type { FromConnection, ToConnection } from "../../lib/server/ports.ts";
 import { Relay } from "../../lib/server/relay.ts";
@@ -63,16 +64,16 @@ function open() {
     tell: (message: ToConnection) => told.push(message),
     end: () => say = () => {},
   };
-  relays.push(
-    new Relay({
-      socket: socket as unknown as TLSSocket,
-      worker: worker as unknown as ConnectionWorker,
-      answersUnreadBytesMax: UNREAD_MAX,
-      onClosed: () => {},
-      onFault: (what) => faults.push(what),
-    }),
-  );
+  const relay = new Relay({
+    socket: socket as unknown as TLSSocket,
+    worker: worker as unknown as ConnectionWorker,
+    answersUnreadBytesMax: UNREAD_MAX,
+    onClosed: () => {},
+    onFault: (what) => faults.push(what),
+  });
+  relays.push(relay);
   return {
+    relay,
     socket,
     told,
     faults,
@@ -158,4 +159,52 @@ test("Relay lets a worker that has said everything go, and its client read the l
   assert.equal(socket.isEnded, true);
   send(100);
   assert.equal(given(), 0);
+});
+
+/** What no worker of ours says; ten bytes were given to it. */
+const UNSOUND: readonly unknown[] = [
+  undefined,
+  null,
+  "close",
+  7,
+  [],
+  {},
+  { type: "stop" },
+  { type: "__proto__" },
+  { type: ["close"] },
+  { type: "taken" },
+  { type: "taken", taken: -1 },
+  { type: "taken", taken: 11 },
+  { type: "taken", taken: 0.5 },
+  { type: "taken", taken: NaN },
+  { type: "taken", taken: "1" },
+  { type: "bytes", taken: 0 },
+  { type: "bytes", text: null, taken: 0 },
+  { type: "bytes", text: { length: 4 }, taken: 0 },
+  { type: "bytes", text: "x", taken: 11 },
+  { type: "bytes", text: "x" },
+];
+
+for (const message of UNSOUND) {
+  test(`Relay ends a connection whose worker says ${JSON.stringify(message) ?? "nothing"}`, () => {
+    const { socket, send, say, faults } = open();
+    send(10);
+    say(message as FromConnection);
+    assert.deepEqual(faults, ["a connection worker said what it must not say"]);
+    assert.match(socket.written, /^....\{"seq":0,"type":"ERROR","code":"INTERNAL"/s);
+    assert.equal(socket.isEnded, true);
+    say({ type: "bytes", text: "more", taken: 0 });
+    assert.doesNotMatch(socket.written, /more$/);
+  });
+}
+
+test("Relay says once that the server cannot go on, whatever its worker says", () => {
+  const { socket, say, faults, relay } = open();
+  relay.abandon(new PkiError("internal", "the directory ended by itself"));
+  relay.abandon(new PkiError("internal", "the directory ended by itself"));
+  say({ type: "bytes", text: "more", taken: 0 });
+  assert.equal(socket.written.match(/"INTERNAL"/g)?.length, 1);
+  assert.doesNotMatch(socket.written, /directory|more/);
+  assert.equal(socket.isEnded, true);
+  assert.deepEqual(faults, []);
 });
