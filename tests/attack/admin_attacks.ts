@@ -104,7 +104,14 @@ export const ADMIN_CROWD: Attack = {
   name: "at the admin socket more clients than there are places",
   run: async (scene) => {
     const crowd: Wire[] = [];
-    for (let count = 0; count < ADMIN_CONNECTIONS_MAX; count++) crowd.push(await open(scene));
+    while (crowd.length < ADMIN_CONNECTIONS_MAX) {
+      const wire = await open(scene);
+      wire.write(requestFrame(1, "STATUS"));
+      const length = await wire.take(4); // of an answer, or of a refusal: earlier ones are leaving yet
+      const body = length && await wire.take(new DataView(length.buffer).getUint32(0));
+      if (new TextDecoder().decode(body).includes('"OK"')) crowd.push(wire);
+      else wire.close();
+    }
     const late = await open(scene);
     const heard = await hear(late);
     late.close();

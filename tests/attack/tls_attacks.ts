@@ -178,6 +178,32 @@ const GARBAGE: readonly Attack[] = [
     "alert unexpected_message, closed",
   ),
   {
+    name: "data before the server has said anything, as early data",
+    run: async (scene) => {
+      const client = await TlsClient.connect(at(scene));
+      client.hello({ extensions: [extension(42, new Uint8Array())] });
+      client.wire.write(record(CONTENT.data, randomBytes(HELLO.length + 17)));
+      await client.finishHandshake();
+      client.data(concatBytes(HELLO, BAD_LENGTH));
+      return await client.hear();
+    },
+    // It is skipped (RFC 8446, section 4.2.10): no key could open it.
+    hears: GOES_ON,
+  },
+  {
+    name: "a megabyte of early data",
+    run: async (scene) => {
+      const client = await TlsClient.connect(at(scene));
+      client.hello({ extensions: [extension(42, new Uint8Array())] });
+      const portion = record(CONTENT.data, randomBytes(10_000));
+      for (let count = 0; count < 100; count++) client.wire.write(portion);
+      await client.wire.rest();
+      client.wire.close();
+      return "closed";
+    },
+    hears: "closed",
+  },
+  {
     name: "a ClientHello in records of one byte",
     run: async (scene) => {
       const client = await TlsClient.connect(at(scene));
