@@ -9,7 +9,7 @@ import type { FromConnection, ToConnection } from "./ports.ts";
 
 /** Arrivals are counted by the second, and the most of any of these seconds counts. */
 const SECOND_MS = 1000;
-const SECONDS = 10;
+const SECONDS = 5;
 /** Spares are for the arrivals of this time: a worker starts in less, also on a busy machine. */
 const COVERED_MS = 100;
 /** Beyond so many spares (2 MB each) starting them takes a core of its own. */

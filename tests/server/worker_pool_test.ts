@@ -84,16 +84,16 @@ class Bench {
   }
 }
 
-test("SpareNeed.wanted() is a tenth of the most arrivals in one of the last ten seconds", () => {
+test("SpareNeed.wanted() is a tenth of the most arrivals in one of the last five seconds", () => {
   const need = new SpareNeed();
   assert.equal(need.wanted(0, 4), 4);
   for (let i = 0; i < 300; i++) need.arrived(1_000_000 + i);
   assert.equal(need.wanted(1_000_400, 4), 30);
-  for (let i = 0; i < 101; i++) need.arrived(1_005_000);
-  assert.equal(need.wanted(1_009_999, 4), 30, "the most counts");
-  assert.equal(need.wanted(1_010_000, 4), 11, "ten seconds later that second is forgotten");
-  assert.equal(need.wanted(1_014_999, 4), 11);
-  assert.equal(need.wanted(1_015_000, 4), 4);
+  for (let i = 0; i < 101; i++) need.arrived(1_002_000);
+  assert.equal(need.wanted(1_004_999, 4), 30, "the most counts");
+  assert.equal(need.wanted(1_005_000, 4), 11, "five seconds later that second is forgotten");
+  assert.equal(need.wanted(1_006_999, 4), 11);
+  assert.equal(need.wanted(1_007_000, 4), 4);
   assert.equal(need.wanted(9_000_000_000, 4), 4, "however long it was silent");
 });
 
@@ -144,7 +144,7 @@ test("WorkerPool keeps more spares while many come, and ends them one by one aft
   }
   assert.equal(bench.pool.spare, 20);
   assert.equal(bench.running.size, 20);
-  bench.pass(9 * SECOND_MS);
+  bench.pass(4 * SECOND_MS);
   assert.equal(bench.pool.spare, 20, "they may come again");
   bench.pass(2 * SECOND_MS);
   assert.ok(bench.pool.spare < 20 && bench.pool.spare > 10, `${bench.pool.spare} are left`);
