@@ -27,8 +27,9 @@ function parseWithin(min: number, max: number): (text: string) => number {
   };
 }
 
-function checkFlags({ temporary, server, id, inviteFile, data, fingerprint }: BenchFlags): void {
-  const about = { server, id, inviteFile, data, fingerprint };
+function checkFlags(flags: BenchFlags): void {
+  const { temporary, server, id, inviteFile, data, fingerprint } = flags;
+  const about = { server, id, inviteFile, data, fingerprint, delete: flags.delete };
   const given = Object.entries(about).find(([, value]) => value !== undefined)?.[0];
   if (temporary && given !== undefined) {
     const option = given === "inviteFile" ? "invite-file" : given;
@@ -39,6 +40,11 @@ function checkFlags({ temporary, server, id, inviteFile, data, fingerprint }: Be
   if (id !== undefined && inviteFile !== undefined) {
     throw new PkiError("usage", "cannot use --id with --invite-file", {
       hint: "either somebody of this home goes, or accounts are registered",
+    });
+  }
+  if (id !== undefined && flags.delete) {
+    throw new PkiError("usage", "cannot use --id with --delete", {
+      hint: "only accounts that were registered for the load are deleted",
     });
   }
 }
@@ -91,31 +97,33 @@ async function load(
     readonly pid?: number;
   },
 ): Promise<void> {
-  const { enter, findServerProcess } = await import("./bench_target.ts");
+  const { deleteAccounts, enter } = await import("./bench_target.ts");
   const { measure } = await import("../lib/load/measure.ts");
   const { checkMeasured, tell } = await import("./bench_report.ts");
   const { context } = surroundings;
   const { signal } = context;
   const shown = new Surroundings(context, flags); // as the user wants to be told
-  const { connector, holders, registered } = await enter(surroundings, flags, {
+  const { connector, holders, registered, pid } = await enter(surroundings, flags, {
     place,
     invitation,
   });
-  const folder = surroundings.dataFolder(flags.data);
-  const pid = known ?? await findServerProcess(folder, connector.target.anchor, signal);
   const [warmUpMs, durationMs] = [flags.warmUp * 1000, flags.seconds * 1000];
-  const measured = await withProgress(
+  const measuring = withProgress(
     shown,
     `${flags.load}, ${count(flags.clients, "client")}`,
     warmUpMs + durationMs,
     (tick) =>
       measure({
-        ...{ connector, holders, signal, pid, warmUpMs, durationMs, tick },
+        ...{ connector, holders, signal, warmUpMs, durationMs, tick },
+        pid: known ?? pid,
         load: flags.load,
         clients: flags.clients,
         perSecond: flags.rate,
       }),
   );
+  const measured = await measuring.finally(async () => {
+    if (flags.delete) await deleteAccounts(surroundings.dataFolder(flags.data), registered);
+  });
   const report = {
     load: flags.load,
     server: formatAddress(place.address),
@@ -125,6 +133,7 @@ async function load(
     warmUpSeconds: flags.warmUp,
     isInterrupted: signal.aborted,
     registered,
+    isDeleted: flags.delete ?? false,
     measured,
   };
   tell(shown, report);
@@ -173,6 +182,7 @@ export const benchCommand = buildCommand<BenchFlags, [], PkiContext>({
         placeholder: "N",
       },
       inviteFile: textFlag("File with an invitation for the accounts, - for stdin", "FILE"),
+      delete: switchFlag("Delete the accounts afterwards, on the machine of the server"),
       fingerprint: textFlag("The root's SHA-256, 64 digits, at the first contact", "HEX"),
       data: textFlag("The server's folder, where it is on this machine [$PKI_DATA]", "DIR"),
       ...GLOBAL_FLAGS,

@@ -25,6 +25,8 @@ export interface Report {
   readonly warmUpSeconds: number;
   readonly isInterrupted: boolean;
   readonly registered: readonly string[];
+  /** Whether they were deleted afterwards. */
+  readonly isDeleted: boolean;
   readonly measured: Measurement;
 }
 
@@ -148,7 +150,7 @@ function describe(report: Report): string {
     } under the pinned root, ${proven} proven to be in the log`,
     ...(registered.length > 0 && !report.isTemporary
       ? [
-        `  left       accounts ${registered[0]}${
+        `  ${report.isDeleted ? "deleted" : "left   "}    accounts ${registered[0]}${
           registered.length > 1 ? ` to ${registered.at(-1)}` : ""
         }, and what was issued to them`,
       ]
@@ -201,6 +203,7 @@ function toJson(report: Report): Readonly<Record<string, unknown>> {
       : {}),
     cores: availableParallelism(),
     accounts: report.isTemporary ? [] : report.registered,
+    deleted: report.isDeleted,
     summary: summarize(report),
   };
 }

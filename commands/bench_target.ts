@@ -47,6 +47,7 @@ export interface BenchFlags extends GlobalFlags {
   readonly rate?: number;
   readonly temporary?: boolean;
   readonly inviteFile?: string;
+  readonly delete?: boolean;
   readonly fingerprint?: string;
   readonly data?: string;
 }
@@ -57,6 +58,8 @@ export interface Bench {
   readonly holders: readonly [Holder | Account, ...(Holder | Account)[]];
   /** Ids that were registered, and stay so. */
   readonly registered: readonly string[];
+  /** The server's process, where it runs on a folder of this machine. */
+  readonly pid?: number | undefined;
 }
 
 /** The server, by any name that it has. */
@@ -124,15 +127,24 @@ export async function enter(
     places,
     (place) => new Connector({ place, anchor, signal, now }),
   );
+  const folder = surroundings.dataFolder(flags.data);
+  const pid = await findServerProcess(folder, anchor, signal);
   if (flags.id !== undefined) {
-    return { connector, holders: [await findHolder(surroundings, flags)], registered: [] };
+    return { connector, holders: [await findHolder(surroundings, flags)], registered: [], pid };
+  }
+  if (flags.delete && pid === undefined) {
+    throw new PkiError(
+      "not-found",
+      `cannot delete accounts afterwards: the server does not run on "${folder}" here`,
+      { hint: "name its folder with --data, on its machine; or leave --delete out" },
+    );
   }
   if (!flags.temporary) {
     checkRegistration(registration, { invitation, load: flags.load });
     await confirmTraces(surroundings, flags);
   }
   const accounts = await makeAccounts(connector, flags, invitation);
-  return { connector, holders: accounts, registered: accounts.map(({ id }) => id) };
+  return { connector, holders: accounts, registered: accounts.map(({ id }) => id), pid };
 }
 
 /** The first of the places at which the server answers. */
@@ -238,8 +250,26 @@ async function makeAccounts(
   return accounts;
 }
 
+/** How long one deletion may take: each certificate of the account is revoked. */
+const DELETION_MS = 600_000;
+
+/**
+ * Deletes accounts of a load, through the socket in the server's folder; also after an interruption.
+ * @throws {PkiError} `not-found` if no server runs on the folder, and what the order fails with
+ */
+export async function deleteAccounts(folder: string, ids: readonly string[]): Promise<void> {
+  for (const id of ids) {
+    const body = { id, action: "delete" } as const;
+    const answer = await askServer(folder, "USER", body, { silenceMs: DELETION_MS });
+    if (answer) continue;
+    throw new PkiError("not-found", `cannot delete "${id}": no server runs on "${folder}"`, {
+      hint: `start it, and delete it with: pki users delete ${id}`,
+    });
+  }
+}
+
 /** The process of the server on this machine, if it is the one whose root this is. */
-export async function findServerProcess(
+async function findServerProcess(
   folder: string,
   { root }: TrustAnchor,
   signal: AbortSignal,

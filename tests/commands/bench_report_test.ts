@@ -27,7 +27,7 @@ function report(
 ): Report {
   return {
     ...{ load: "lookup", server: "localhost:7443", isTemporary: true, clients: 8, rate: undefined },
-    ...{ warmUpSeconds: 3, isInterrupted: false, registered: [] },
+    ...{ warmUpSeconds: 3, isInterrupted: false, registered: [], isDeleted: false },
     ...asked,
     measured: {
       ...{ seconds: 10, operations: [ROW], behind: 0, isGivenUp: false, judged: 1, proven: 1 },

@@ -111,6 +111,11 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
         ...[...BRIEF, "--load", "issue", ...alice],
       ]],
       [2, /cannot use --server with --temporary/, ["--temporary", "--server", "localhost"]],
+      [2, /cannot use --delete with --temporary/, ["--temporary", "--delete"]],
+      [2, /cannot use --id with --delete/, ["--delete", ...alice]],
+      [5, /cannot delete accounts afterwards: the server does not run on/, [
+        ...[...BRIEF, "--yes", "--delete", "--data", world.path("elsewhere")],
+      ]],
       [2, /"0" is not a number from 1 to 1000/, ["--clients", "0"]],
       [2, /"3601" is not a number from 1 to 3600/, ["--seconds", "3601"]],
       [4, /cannot put load on 192\.0\.2\.1:7443: it is not on this machine\n.*say --yes/, [
@@ -155,9 +160,11 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     assert.match(refusal.stderr, /it takes an invitation\n.*pki invite --uses 8/);
     const invited = await world.run(["invite", "--uses", "2", "--json"]);
     const { invitation } = JSON.parse(invited.stdout) as { invitation: string };
-    const invitee = ["--invite-file", "-", "--yes", "--load", "lookup"];
+    const invitee = ["--invite-file", "-", "--yes", "--load", "lookup", "--delete"];
     const two = await bench(world, [...BRIEF, ...invitee], { input: `${invitation}\n` });
     assert.equal(two.accounts.length, 2);
+    const gone = await world.run(["users", "--state", "deleted", "--json"]);
+    for (const id of two.accounts) assert.match(gone.stdout, new RegExp(`"id":"${id}"`));
   }));
 
 test(
