@@ -259,7 +259,7 @@ export class World {
     }
     await this.#copyHome(users);
     const { port } = await this.serve();
-    moveServer(this.home, `localhost:${port}`);
+    if (users.length > 0) moveServer(this.home, `localhost:${port}`);
   }
 
   async #register(users: readonly (string | Unpublished)[]): Promise<void> {
@@ -289,16 +289,16 @@ export class World {
     });
   }
 
-  /** Makes what is copied. */
+  /** Makes what is copied: of a home with one user less. */
   static async #makeHome(home: string, users: readonly (string | Unpublished)[]): Promise<void> {
     await inWorld(async (world) => {
       if (users.length === 0) {
         const { code, stderr } = await world.run(["init"]);
         assert.equal(code, 0, stderr);
       } else {
-        const { running } = await world.serve();
-        await world.#register(users);
-        assert.equal((await running.end()).code, 0);
+        await world.withUsers(...users.slice(0, -1));
+        await world.#register(users.slice(-1));
+        assert.equal((await world.server.running.end()).code, 0);
         // Of its end alone: a server that has just certified people has none.
         fs.rmSync(join(world.home, "server", "state.db"));
       }

@@ -11,6 +11,7 @@ import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { encodePem } from "../../lib/x509/pem.ts";
+import { loggedInCheaply, logInCheaply, registerCheaply } from "../e2e/cheap_account.ts";
 import { inWords, inWorld, untilRead, type World } from "../e2e/harness.ts";
 import { publish } from "../e2e/publish.ts";
 import { RawClient, withClient } from "../e2e/raw_client.ts";
@@ -85,13 +86,6 @@ function fillWith(path: string): void {
 const dataOf = ({ folder }: SmallDisk) => join(folder, "data");
 const serveOn = (world: World, disk: SmallDisk) => world.serve(["--data", dataOf(disk)]);
 
-async function register(world: World, id: string): Promise<void> {
-  await withClient(RawClient.open(world), async (client) => {
-    await client.ok("HELLO");
-    await client.register(id);
-  });
-}
-
 interface Issued {
   readonly certificate: string;
   readonly index: number;
@@ -139,9 +133,9 @@ test(
   () =>
     onSmallDisk(async (world, disk) => {
       const { running } = await serveOn(world, disk);
-      for (const id of ["alice", "bob"]) await register(world, id);
+      for (const id of ["alice", "bob"]) await registerCheaply(world, id);
       const csr = encodeBase64(await makeCsr(key, "alice"));
-      const client = await RawClient.loggedIn(world, "alice");
+      const client = await loggedInCheaply(world, "alice");
       const acknowledged: Issued[] = [];
       const first = await issue(client, csr);
       assert.ok(typeof first !== "string");
@@ -166,7 +160,7 @@ test(
           await other.ok("HELLO");
           const record = await other.startRegistration("carol");
           await other.refused("STORAGE", "REGISTER_FINISH", { record });
-          assert.equal((await other.logIn("bob")).type, "OK");
+          await logInCheaply(other, { world, id: "bob" });
           await other.ok("CERTREQ", { id: "alice" });
         });
 
@@ -185,7 +179,7 @@ test(
 
       await running.end("SIGKILL");
       await serveOn(world, disk);
-      await withClient(RawClient.loggedIn(world, "alice"), async (again) => {
+      await withClient(loggedInCheaply(world, "alice"), async (again) => {
         for (const issued of acknowledged) assert.ok(await isLogged(again, issued));
         assert.equal((await again.ok("CERTREQ", { id: "alice" }))["index"], newest.index);
         // And nothing of what was refused: the server's, the first invitation, two accounts,
@@ -205,9 +199,9 @@ test(
   () =>
     onSmallDisk(async (world, disk) => {
       const { running } = await serveOn(world, disk);
-      await register(world, "alice");
+      await registerCheaply(world, "alice");
       const csr = encodeBase64(await makeCsr(key, "alice"));
-      const first = await withClient(RawClient.loggedIn(world, "alice"), async (client) => {
+      const first = await withClient(loggedInCheaply(world, "alice"), async (client) => {
         const issued = await issue(client, csr);
         assert.ok(typeof issued !== "string");
         assert.equal(await publish(client, issued.certificate, key), "OK");
@@ -225,7 +219,7 @@ test(
       assert.deepEqual(fs.readdirSync(dataOf(disk)).filter((name) => /\.new|\.tmp/.test(name)), []);
 
       const again = await serveOn(world, disk);
-      const issued = await withClient(RawClient.loggedIn(world, "alice"), async (client) => {
+      const issued = await withClient(loggedInCheaply(world, "alice"), async (client) => {
         assert.ok(await isLogged(client, first));
         await client.ok("CERTREQ", { id: "alice" });
         disk.spareOnePage(); // for the log, so there is none for the copies
@@ -252,7 +246,7 @@ test(
   () =>
     onSmallDisk(async (world, disk) => {
       const { running } = await serveOn(world, disk);
-      await register(world, "alice");
+      await registerCheaply(world, "alice");
       for (const signal of ["SIGTERM", "SIGKILL"] as const) {
         await (signal === "SIGTERM" ? running : (await serveOn(world, disk)).running).end(signal);
         disk.remount("ro");
@@ -267,6 +261,6 @@ test(
         disk.remount("rw");
       }
       await serveOn(world, disk);
-      await withClient(RawClient.loggedIn(world, "alice"), (client) => client.ok("PROOF"));
+      await withClient(loggedInCheaply(world, "alice"), (client) => client.ok("PROOF"));
     }),
 );
