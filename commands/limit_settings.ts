@@ -15,15 +15,14 @@ const SHOWN_CHARACTERS_MAX = 80;
 
 /** @throws {PkiError} `usage`, naming the limit */
 function checkLimit(name: ServerLimitName, value: unknown): number {
-  const { min, max, unit } = SERVER_LIMITS[name];
+  const { min, max } = SERVER_LIMITS[name];
   if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) {
     return value;
   }
   const shown = printableJson(value ?? null).slice(0, SHOWN_CHARACTERS_MAX);
-  throw new PkiError(
-    "usage",
-    `${name}: ${shown} is not a whole number of ${unit}: ${min} to ${max}`,
-  );
+  throw new PkiError("usage", `${name}: ${shown} is not a whole number from ${min} to ${max}`, {
+    hint: "docs/limits.md says what each limit is",
+  });
 }
 
 /**

@@ -143,7 +143,8 @@ function readEnvironment(
     } catch (error) {
       throw new PkiError("usage", `cannot use $${variableOf(name)}: ${messageOf(error)}`, {
         cause: error,
-        hint: "unset it, or give it another value; pki serve --help says which",
+        hint: (error as PkiError).hint ??
+          "unset it, or give it another value; pki serve --help says which",
       });
     }
   }

@@ -168,8 +168,8 @@ const REFUSED: readonly (readonly [json: string, message: string])[] = [
   ...["0", "-1", "1.5", "1e99", '"60"', "null", "[60]", "31536001"].map((value) =>
     [
       `{"limits":{"idleSeconds":${value}}}`,
-      `limits: idleSeconds: ${value === "1e99" ? "1e+99" : value} is not a whole number of s: ` +
-      "1 to 31536000",
+      `limits: idleSeconds: ${value === "1e99" ? "1e+99" : value} is not a whole number ` +
+      "from 1 to 31536000",
     ] as const
   ),
   [`{"host":"${"a ".repeat(100)}"}`, `host: "${"a ".repeat(39)}a… is not an address to listen on`],
