@@ -395,8 +395,8 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
       "signed record outside of the folder (--witness), and does not start on a folder that\n" +
       "has lost entries since.\n\n" +
       "Settings may also stand in pki.json in the folder, or in the environment (--host is\n" +
-      "PKI_SERVE_HOST there); an option goes before both. What clients may take of the server\n" +
-      'is set there alone, as "limits": --print-config shows them.\n\n' +
+      "PKI_SERVE_HOST there); an option goes before both. What clients may take of the\n" +
+      'server is set there alone, as "limits": --print-config shows them.\n\n' +
       "Examples:\n" +
       "  pki serve\n" +
       "  pki serve --host 0.0.0.0 --domain pki.example.org\n" +
