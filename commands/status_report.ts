@@ -217,7 +217,7 @@ function warningsOf(
     `${connections.open} connections are open of ${connections.max} that may be: ` +
       "maxConnections allows more",
   );
-  const refused = ["busy", "sockets"].reduce(
+  const refused = ["connections", "memory", "behind", "threads", "sockets"].reduce(
     (sum, reason) =>
       sum +
       more(connections.refused[reason] ?? 0, before && (before.connections.refused[reason] ?? 0)),

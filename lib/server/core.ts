@@ -32,7 +32,7 @@ import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { isIssuedBy } from "../x509/path.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
-import { CoreMeasures, type Refusal, reportProcess } from "./core_report.ts";
+import { CoreMeasures, type Refusal, type Refused, reportProcess } from "./core_report.ts";
 import { Door } from "./door.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import type { EventLog, LogLevel } from "./log.ts";
@@ -508,23 +508,23 @@ export class Core {
   }
 
   /** Why nobody gets a connection now. */
-  #whyNot(): string | undefined {
-    if (this.#isStopping) return "the server is stopping";
+  #whyNot(): Refused | undefined {
+    if (this.#isStopping) return { reason: "stopping", why: "the server is stopping" };
     if (this.#relays.size >= this.#connectionsMax) {
-      return `the server is busy: ${this.#relays.size} connections are open`;
+      const why = `the server is busy: ${this.#relays.size} connections are open`;
+      return { reason: "connections", why };
     }
     // Whoever connects and leaves at once must not have workers started faster than they end.
     if (this.#pool.alive >= this.#connectionsMax + this.#sparesMax + ENDING_WORKERS_MAX) {
-      return "the server is busy: too many connections come and go";
+      return { reason: "behind", why: "the server is busy: too many connections come and go" };
     }
     return this.#directory.waiting >= LIMITS.directoryQuestionsMax
-      ? "the server is busy: it has fallen behind"
+      ? { reason: "behind", why: "the server is busy: it has fallen behind" }
       : undefined;
   }
 
-  #refuseBusy(socket: TLSSocket, why: string): void {
+  #refuseBusy(socket: TLSSocket, { reason, why }: Refused): void {
     const message = `${why}, try again in ${LIMITS.busyRetryMs / 1000} s`;
-    const reason = this.#isStopping ? "stopping" : "busy";
     this.#refuse(socket, new PkiError("busy", message), reason);
   }
 
@@ -542,17 +542,18 @@ export class Core {
       this.#door.greet(socket);
       return this.#refuse(socket, error as PkiError, "protocol");
     }
-    const why = this.#whyNot() ?? this.#door.enter(socket);
-    if (why !== undefined) {
+    const refused = this.#whyNot() ?? this.#door.enter(socket);
+    if (refused !== undefined) {
       this.#door.greet(socket);
-      return this.#refuseBusy(socket, why);
+      return this.#refuseBusy(socket, refused);
     }
     let worker: ConnectionWorker;
     try {
       worker = this.#pool.take();
     } catch (error) {
       this.#warnOfWorkers(error);
-      return this.#refuseBusy(socket, "the server is busy: it cannot start another thread");
+      const why = "the server is busy: it cannot start another thread";
+      return this.#refuseBusy(socket, { reason: "threads", why });
     }
     this.#measures.accepted++;
     const channel = ++this.#channels;

@@ -5,9 +5,24 @@ import process from "node:process";
 import type { Measured } from "../protocol/measured.ts";
 import { countOne, DelayMeasure } from "./measures.ts";
 
-/** Why a connection was refused. */
-export const REFUSALS = ["busy", "stopping", "protocol", "sockets"] as const;
+/** Why a connection was refused; `docs/metrics.md` says more of each. */
+export const REFUSALS = [
+  "connections",
+  "address",
+  "memory",
+  "behind",
+  "threads",
+  "stopping",
+  "protocol",
+  "sockets",
+] as const;
 export type Refusal = typeof REFUSALS[number];
+
+/** A refusal, and how it is said to the client. */
+export interface Refused {
+  readonly reason: Refusal;
+  readonly why: string;
+}
 
 /** What the main thread counts. */
 export class CoreMeasures {

@@ -12,6 +12,7 @@ import {
   type ServerLimitName,
 } from "../base/server_limits.ts";
 import { Admission, type AdmissionLimits, type Peer } from "./admission.ts";
+import type { Refused } from "./core_report.ts";
 import type { EventLog } from "./log.ts";
 import { MemoryWatch } from "./memory_watch.ts";
 
@@ -86,12 +87,13 @@ export class Door {
   }
 
   /** Its handshake is done: it gets a connection, or hears why not. */
-  enter(socket: Socket): string | undefined {
+  enter(socket: Socket): Refused | undefined {
     if (this.#memory.isBeyond(this.#memoryMegabytes)) {
-      return `the server is busy: it uses more than ${this.#memoryMegabytes} MB of memory`;
+      const why = `the server is busy: it uses more than ${this.#memoryMegabytes} MB of memory`;
+      return { reason: "memory", why };
     }
     return this.#admission.connect(peerOf(socket)) === "too many"
-      ? "the server is busy: too many connections from this address"
+      ? { reason: "address", why: "the server is busy: too many connections from this address" }
       : undefined;
   }
 

@@ -112,7 +112,7 @@ const WARNINGS: readonly (readonly [string, (measured: Measured) => void, RegExp
   ],
   [
     "connections that were refused",
-    ({ connections }) => void (connections.refused["busy"] = 5),
+    ({ connections }) => void (connections.refused["memory"] = 5),
     /^5 connections heard that the server is busy since the start$/,
   ],
   [
@@ -170,7 +170,7 @@ for (const [what, change, warning] of WARNINGS) {
     const { warnings } = reportStatus(sampleMeasured((measured) => {
       // Else there would be something to say of the sample itself.
       measured.workers.failed = 0;
-      measured.connections.refused = { busy: 0, stopping: 0, protocol: 2, sockets: 0 };
+      measured.connections.refused = { connections: 0, stopping: 0, protocol: 2, address: 9 };
       measured.directory.census!.publishedEndsMs = SAMPLE_MS + 9 * DAY_MS;
       for (const type of ["LOGIN", "LOGIN_FINISH", "LOGIN_CERTIFICATE"]) {
         measured.directory.requests[type]!.results = { ok: 1 };
@@ -195,7 +195,7 @@ test("statusLines() breaks between words and stays within a terminal's width", (
   for (
     const part of [
       "  server        pki.example.org at 127.0.0.1:7443, pki 1.2.3\n",
-      "12 open of 1000, 345 accepted, 6 refused (busy 3, protocol 2, sockets 1)",
+      "12 open of 1000, 345 accepted, 6 refused (connections 3, protocol 2, sockets 1)",
       "4 handshakes under way, 6 failed",
       "  queue         3 in flight, 2 waiting, 1 at the authority\n",
       "  certificates  100 valid (90 published), 30 expired, 7 revoked\n",

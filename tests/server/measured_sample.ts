@@ -31,7 +31,7 @@ export function sampleMeasured(change: (measured: Measured) => void = () => {}):
     startedMs: SAMPLE_MS - 3 * DAY_MS,
     connections: {
       ...{ open: 12, max: 1000, accepted: 345 },
-      refused: { busy: 3, stopping: 0, protocol: 2, sockets: 1 },
+      refused: { connections: 3, stopping: 0, protocol: 2, sockets: 1 },
     },
     handshakes: { underWay: 4, failed: 6 },
     workers: { inUse: 12, spare: 5, started: 360, failed: 1 },

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { REFUSALS } from "../../lib/server/core_report.ts";
 import { METRICS } from "../../lib/server/metric_table.ts";
 import type { Measured } from "../../lib/protocol/measured.ts";
 import { renderMetrics } from "../../lib/server/metrics.ts";
@@ -68,7 +69,7 @@ test("renderMetrics() writes what was measured", async () => {
       "# HELP pki_connections Connections that are open.",
       "# TYPE pki_connections gauge",
       "pki_connections 12",
-      'pki_connections_refused_total{reason="busy"} 3',
+      'pki_connections_refused_total{reason="connections"} 3',
       'pki_workers{state="in_use"} 12',
       'pki_requests_total{type="CERTREQ",result="NOT_FOUND"} 7',
       "# TYPE pki_request_duration_seconds histogram",
@@ -246,4 +247,11 @@ test("Scrapes.measure() gives up on a directory that does not answer, and asks i
     });
   }
   assert.equal(asked, 1);
+});
+
+test("docs/metrics.md says what each reason of a refusal is", () => {
+  const [, section = ""] = read("metrics.md").split("### Why a connection is refused");
+  const [table = ""] = section.split("\n### ");
+  const reasons = [...table.matchAll(/^\| `(\w+)` +\| /gm)].map(([, reason]) => reason);
+  assert.deepEqual(reasons.filter((reason) => reason !== "reason"), [...REFUSALS]);
 });
