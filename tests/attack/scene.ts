@@ -17,7 +17,7 @@ import type { VisitorOptions, Visits } from "./visitor.ts";
 /** How long what the server holds may take to be back; no test asserts a time below it. */
 const PATIENCE_MS = 60_000;
 /** Engines keep memory that they have had once; what a leak would take is far beyond this. */
-const RESIDENT_SLACK_MIB = 192;
+const RESIDENT_SLACK_MIB = 128;
 /** Files of the log and the snapshot that come and go. */
 const DESCRIPTOR_SLACK = 4;
 /** The engine's helpers: compilers, collectors. */

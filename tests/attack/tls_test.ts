@@ -14,9 +14,9 @@ test("slow clients, floods and broken TLS: each is ended, others are served, all
     peakMiBMax: 800,
   }, async (scene) => {
     const slow = [...SLOW_CLIENTS, ...SLOW_METRICS];
+    const many = [...FLOODS, ...CROWDS];
     await Promise.all([
       attack(scene, slow, { atOnce: slow.length }),
-      attack(scene, TLS_ATTACKS),
+      attack(scene, TLS_ATTACKS).then(() => attack(scene, many, { atOnce: many.length })),
     ]);
-    await attack(scene, [...FLOODS, ...CROWDS], { atOnce: FLOODS.length + CROWDS.length });
   }));
