@@ -24,13 +24,15 @@ const SERIAL_BYTES = 20;
  * Appends certificates to the log of a server that has stopped, for as many users.
  * @param folder data folder with at least one certificate in its log
  * @param options.areRevoked whether each is revoked, too
+ * @param options.users so many users have them in turn; as many as there are certificates without it
  * @param options.published so many of them, spread over all, are published by {@link publishedId}
  */
 export async function growLog(
   folder: string,
   certificates: number,
-  { areRevoked = false, published = 0 }: {
+  { areRevoked = false, users = certificates, published = 0 }: {
     readonly areRevoked?: boolean;
+    readonly users?: number;
     readonly published?: number;
   } = {},
 ): Promise<void> {
@@ -52,6 +54,7 @@ export async function growLog(
   const journal = await startJournal(reading, { files: diskFiles, folder: log, index });
   const serials: string[] = [];
   let others = 0;
+  let plain = 0;
   for (let made = 0; made < certificates; made += BATCH) {
     const count = Math.min(BATCH, certificates - made);
     await Promise.all(Array.from({ length: count }, (_, i) => {
@@ -60,7 +63,7 @@ export async function growLog(
       der.set(serial, serialAt);
       serials.push(encodeHex(serial));
       const isPublished = Math.floor((made + i + 1) * published / certificates) > others;
-      const id = isPublished ? publishedId(others++) : `user${made + i}`;
+      const id = isPublished ? publishedId(others++) : `user${plain++ % users}`;
       const issued: Entry = {
         type: "issued",
         timeMs: Date.now(),
