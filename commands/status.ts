@@ -10,7 +10,7 @@ import { GLOBAL_FLAGS, type GlobalFlags, Surroundings } from "./globals.ts";
 import { findDataFolder, ORDER_FLAGS } from "./orders.ts";
 import { columnsOf } from "./paint.ts";
 import { reportStatus, type StatusReport } from "./status_report.ts";
-import { problemLines, statusFacts, statusLine, statusLines } from "./status_view.ts";
+import { problemLines, screenLines, statusFacts, statusLine, statusLines } from "./status_view.ts";
 import { pause, watchOnScreen } from "./status_watch.ts";
 
 interface StatusFlags extends GlobalFlags {
@@ -99,13 +99,7 @@ async function watch(
       const head = problem === undefined
         ? [paint.head(`${time} UTC, every ${intervalMs / 1000} s; q ends it`)]
         : problemLines(problem, { columns, paint }).concat(`  this is of ${time} UTC`);
-      const linesFor = (rowsMax: number) => [
-        ...head,
-        "",
-        ...statusLines(report as StatusReport, { columns, paint, rowsMax }),
-      ];
-      // What does not fit is left out of the long table, and not of the end.
-      return linesFor(Math.max(rows - linesFor(0).length, 0));
+      return screenLines(head, report, { rows, columns, paint });
     },
     isFinal: (error) =>
       report === undefined || !(error instanceof PkiError) || !PASSING.includes(error.kind),

@@ -223,11 +223,16 @@ function warningsOf(
       more(connections.refused[reason] ?? 0, before && (before.connections.refused[reason] ?? 0)),
     0,
   );
-  warn(refused > 0, `${count(refused, "connection")} heard that the server is busy${since}`);
+  warn(
+    refused > 0,
+    `${count(refused, "connection")} turned away${since}, as the server was busy: its log at ` +
+      "--log-level info says whose",
+  );
   const failed = more(failedLogins(now), before && failedLogins(before));
   warn(
     failed >= Math.max(FAILED_LOGINS_MIN, FAILED_LOGINS_PER_SECOND * intervalSeconds),
-    `${failed} logins came to nothing${since}: login.refused and login.unfinished in its log say whose`,
+    `${failed} logins came to nothing${since}: login.refused and login.unfinished in its log at ` +
+      "--log-level info say whose",
   );
   const slow = quantileOf(syncs, SECONDS_BOUNDS, 0.9)?.value ?? 0;
   warn(

@@ -192,7 +192,7 @@ export function statusLines(
   report: StatusReport,
   { columns, paint = PLAIN, rowsMax = Infinity }: ViewOptions = {},
 ): readonly string[] {
-  const { measured, sync, isSinceStart, intervalSeconds, warnings } = report;
+  const { measured, sync, isSinceStart, intervalSeconds } = report;
   const { domain, address, version, startedMs, nowMs, connections, handshakes, workers } = measured;
   const { directory: { inFlight, waiting, authority, log, census }, process } = measured;
   const line = (label: string, text: string) => labelled(label, printable(text), columns, paint);
@@ -245,10 +245,37 @@ export function statusLines(
     ]),
     ...line("ends first", describeEnds(report)),
     ...requestLines(report, { columns, paint, rowsMax }),
-    ...(warnings.length === 0
-      ? []
-      : ["", ...warnings.flatMap((text) => marked("warning", text, { columns, paint }))]),
+    ...warningLines(report, { columns, paint }),
   ];
+}
+
+function warningLines({ warnings }: StatusReport, options: ViewOptions): readonly string[] {
+  const lines = warnings.flatMap((text) => marked("warning", text, options));
+  return lines.length === 0 ? [] : ["", ...lines];
+}
+
+/**
+ * The same for a screen of so many rows, below a head. What does not fit is left out of the long table
+ * first, then of the facts from their end: warnings stay, being what somebody has to act upon.
+ */
+export function screenLines(
+  head: readonly string[],
+  report: StatusReport,
+  { rows, ...options }: Omit<ViewOptions, "rowsMax"> & { readonly rows: number },
+): readonly string[] {
+  const linesFor = (rowsMax: number) => [
+    ...head,
+    "",
+    ...statusLines(report, { ...options, rowsMax }),
+  ];
+  const all = linesFor(Infinity);
+  if (all.length <= rows) return all;
+  const least = linesFor(0); // with the line that says how many more there are
+  if (least.length <= rows) return linesFor(rows - least.length);
+  const warnings = warningLines(report, options);
+  const facts = statusLines({ ...report, requests: [], warnings: [] }, options);
+  const room = Math.max(rows - head.length - 1 - warnings.length, 0);
+  return [...head, "", ...facts.slice(0, room), ...warnings];
 }
 
 /** A label that is painted as what it says, and a text behind it. */

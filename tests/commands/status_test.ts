@@ -7,7 +7,13 @@ import { BATCH_BOUNDS, SECONDS_BOUNDS } from "../../lib/base/histogram.ts";
 import type { Measured } from "../../lib/protocol/measured.ts";
 import { parseInterval } from "../../commands/status.ts";
 import { reportStatus } from "../../commands/status_report.ts";
-import { problemLines, statusFacts, statusLine, statusLines } from "../../commands/status_view.ts";
+import {
+  problemLines,
+  screenLines,
+  statusFacts,
+  statusLine,
+  statusLines,
+} from "../../commands/status_view.ts";
 import { frameOf, watchOnScreen } from "../../commands/status_watch.ts";
 import { histogramOf, SAMPLE_MS, sampleMeasured } from "../server/measured_sample.ts";
 
@@ -113,7 +119,7 @@ const WARNINGS: readonly (readonly [string, (measured: Measured) => void, RegExp
   [
     "connections that were refused",
     ({ connections }) => void (connections.refused["memory"] = 5),
-    /^5 connections heard that the server is busy since the start$/,
+    /^5 connections turned away since the start, as the server was busy: /,
   ],
   [
     "a worker that failed",
@@ -216,6 +222,24 @@ test("statusLines() leaves rows out of the table alone", () => {
   assert.equal(some.length, all.length - 2);
   assert.ok(some.includes("  and 3 more"));
   assert.deepEqual(some.slice(-3), all.slice(-3));
+});
+
+test("screenLines() leaves out of the table first, then of the facts, and never a warning", () => {
+  const report = reportStatus(sampleMeasured());
+  const all = ["head", "", ...statusLines(report)];
+  const shown = (rows: number) => screenLines(["head"], report, { rows });
+  assert.deepEqual(shown(all.length), all);
+  assert.deepEqual(shown(all.length - 2).slice(-3), all.slice(-3));
+  assert.ok(shown(all.length - 2).includes("  and 3 more"));
+  const narrow = screenLines(["head"], report, { rows: 20, columns: 40 });
+  assert.equal(narrow.length, 20);
+  assert.deepEqual(narrow.slice(0, 2), ["head", ""]);
+  assert.ok(narrow.some((line) => line.startsWith("  warning  ")), narrow.join("\n"));
+  assert.deepEqual(
+    narrow.slice(-3),
+    statusLines(report, { columns: 40 }).slice(-3),
+    "warnings as they are elsewhere",
+  );
 });
 
 test("statusLines() lets nothing that a server says reach the terminal as it is", () => {
