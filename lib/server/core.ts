@@ -137,7 +137,7 @@ export class Core {
     this.#limits = resolveLimits(options.limits);
     this.#door = new Door({ log: options.log, ...this.#bounds });
     this.#files = serverFiles(options.folder);
-    this.#checkRoom();
+    this.checkRoom(options);
     this.#issuing = this.#readIssuing();
     this.#authorityWorkers = Array.from(
       { length: authorityCount(availableParallelism()) },
@@ -148,13 +148,21 @@ export class Core {
     this.#pool = connectionWorkers(this.#limits.workersSpare);
   }
 
-  /** @throws {PkiError} `storage` where there is no room for a single connection */
-  #checkRoom(): void {
-    const wanted = this.#options.connectionsMax ?? LIMITS.connectionsMax;
-    const shortage = findShortage(this.#room, wanted, this.#sparesMax);
+  /**
+   * Whether there is room for what these options want; says so where it is for less.
+   * @throws {PkiError} `storage` where there is no room for a single connection
+   */
+  checkRoom(
+    { connectionsMax: wanted = LIMITS.connectionsMax, limits }: Pick<
+      ServerOptions,
+      "connectionsMax" | "limits"
+    >,
+  ): void {
+    const sparesMax = sparesMaxOf(resolveLimits(limits));
+    const shortage = findShortage(this.#room, wanted, sparesMax);
     if (!shortage) return;
     const { why, needed, least, hint } = shortage;
-    const room = connectionsWithin(this.#room, this.#sparesMax);
+    const room = connectionsWithin(this.#room, sparesMax);
     if (room === 0) {
       throw new PkiError("storage", `cannot serve: ${why}, at least ${least} needed`, { hint });
     }
@@ -163,9 +171,8 @@ export class Core {
     );
   }
 
-  /** Workers that may be waiting for connections. */
   get #sparesMax(): number {
-    return Math.max(SPARES_MAX, this.#limits.workersSpare);
+    return sparesMaxOf(this.#limits);
   }
 
   #readIssuing(): Certificate {
@@ -330,11 +337,10 @@ export class Core {
     return { address: publicAddress ?? guessAddress({ host, port: this.#port }, hostname()) };
   }
 
-  /** Changes what can change while the server runs. */
+  /** Changes what can change while the server runs, and has been checked ({@link checkRoom}). */
   async configure(changes: LiveOptions): Promise<void> {
     this.#options = { ...this.#options, ...changes };
     this.#limits = resolveLimits(changes.limits);
-    this.#checkRoom();
     this.#door.configure(this.#bounds);
     this.#pool.resize(this.#limits.workersSpare);
     const { registration, logLevel } = changes;
@@ -624,6 +630,11 @@ export class Core {
     const workers = [this.#directoryWorker, ...this.#authorityWorkers];
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
+}
+
+/** Workers that may be waiting for connections. */
+function sparesMaxOf({ workersSpare }: ServerLimits): number {
+  return Math.max(SPARES_MAX, workersSpare);
 }
 
 const UNKNOWN_BUILD = { version: "unknown", commit: "unknown" };

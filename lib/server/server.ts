@@ -127,6 +127,7 @@ async function start(options: ServerOptions): Promise<RunningServer> {
       return await core.order(request) as AdminAnswer<T>;
     },
     reload: async (changes) => {
+      core.checkRoom(changes); // before anything is taken over
       await core.reload();
       await core.configure(changes);
     },

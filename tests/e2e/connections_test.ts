@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inWorld, until } from "./harness.ts";
+import { inWorld, until, untilAsync } from "./harness.ts";
 import { RawClient, withClient } from "./raw_client.ts";
 
 const HELD = 200;
@@ -89,6 +89,21 @@ test("a server takes no more connections than files may be open, and says so", (
       assert.deepEqual((await third.rest()).map(({ code }) => code), ["BUSY"]);
     });
     await first.ok("HELLO");
-    for (const client of [first, second]) client.close();
+
+    // Nor can a reload have it take none at all.
+    const configuration = join(world.home, "server", "pki.json");
+    fs.writeFileSync(configuration, JSON.stringify({ limits: { workersSpare: 1000 } }));
+    running.kill("SIGHUP");
+    await running.waitFor(
+      /nothing was reloaded, all stays as it was: cannot serve: 846 files may be open/,
+    );
+    first.close();
+    const isFree = () =>
+      withClient(RawClient.open(world), async (client) => {
+        client.say("HELLO");
+        return (await client.nextOrEnd())?.type === "OK";
+      });
+    await untilAsync(isFree, "the place of the first is somebody else's");
+    second.close();
     assert.equal((await running.end()).code, 0, running.stderr);
   }));
