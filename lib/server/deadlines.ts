@@ -9,6 +9,9 @@ import { PkiError } from "../base/errors.ts";
 import type { SessionState } from "../protocol/session.ts";
 import type { ConnectionLimits } from "./ports.ts";
 
+/** No timer waits for longer: engines have one that should call back at once (24 days, in ms). */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Where a session is. */
 export interface SessionPhase {
   readonly state: SessionState;
@@ -77,7 +80,7 @@ export class Deadlines {
 
   /** What has taken too long, if anything has. */
   overdue(nowMs: number): PkiError | undefined {
-    this.#wakeMs = this.#nextMs;
+    this.#wakeMs = Math.min(this.#nextMs, nowMs + TIMER_MS_MAX);
     const [first] = this.#bounds()
       .filter(([endMs]) => endMs <= nowMs)
       .sort(([one], [other]) => one - other);

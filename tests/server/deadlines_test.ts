@@ -107,3 +107,18 @@ for (const [name, happenings, wantedS, words] of ROWS) {
     assert.deepEqual(run(happenings), [wantedS, words]);
   });
 }
+
+test("Deadlines.wakeMs is never later than a timer can wait, and no bound is passed over by that", () => {
+  const year = 365 * 24 * 60 * 60;
+  const limits = resolveLimits({ idleSeconds: year, sessionSeconds: year });
+  const deadlines = new Deadlines(limits, 0);
+  deadlines.follow({ state: "open", frameUnderWay: undefined }, 0);
+  const waits: number[] = [];
+  let nowMs = 0;
+  do {
+    waits.push(deadlines.wakeMs - nowMs);
+    nowMs = deadlines.wakeMs;
+  } while (!deadlines.overdue(nowMs) && waits.length < 100);
+  assert.equal(nowMs, year * 1000);
+  assert.ok(waits.every((ms) => ms > 0 && ms < 2 ** 31), waits.join(" "));
+});
