@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { PkiError } from "../base/errors.ts";
+import { storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { ownEnvironment, programWords } from "../base/own_program.ts";
 
@@ -25,9 +26,18 @@ export interface TemporaryServer {
   stop(): Promise<void>;
 }
 
-/** @throws {PkiError} `unreachable` if it does not come to listen, `interrupted` */
+function makeHome(): string {
+  const parent = tmpdir();
+  try {
+    return fs.mkdtempSync(join(parent, "pki-bench-"));
+  } catch (cause) {
+    throw storageError(`cannot make a folder in "${parent}" (see $TMPDIR)`, cause);
+  }
+}
+
+/** @throws {PkiError} `storage`; `unreachable` if it does not come to listen; `interrupted` */
 export async function startTemporaryServer(signal: AbortSignal): Promise<TemporaryServer> {
-  const home = fs.mkdtempSync(join(tmpdir(), "pki-bench-"));
+  const home = makeHome();
   const [program, ...words] = programWords();
   const child = spawn(program, [...words, "serve", "--port", "0", "--json", "--home", home], {
     cwd: "/",

@@ -70,6 +70,10 @@ test("pki bench --temporary measures a server of its own, and leaves nothing beh
     assert.deepEqual(fs.readdirSync(empty), []);
     assert.equal(fs.existsSync(world.home), false);
 
+    const gone = await world.run(["bench", "--temporary"], { env: { TMPDIR: world.path("gone") } });
+    assert.equal(gone.code, 9, gone.stderr);
+    assert.match(gone.stderr, /cannot make a folder in ".*gone" \(see \$TMPDIR\): .*\n.*hint/);
+
     // Whoever closes the terminal leaves no server behind either.
     const left = world.start(["bench", "--temporary", "--seconds", "600"], { env });
     const isServing = () =>
