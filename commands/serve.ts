@@ -354,7 +354,7 @@ export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
       ),
       metrics: settingFlag(
         "metrics",
-        `Serve metrics for Prometheus, on a loopback address [no; port ${DEFAULT_METRICS_PORT}]`,
+        `Loopback address of metrics for Prometheus, as 127.0.0.1:${DEFAULT_METRICS_PORT} [none]`,
         "HOST:PORT",
       ),
       metricsExposed: switchFlag("Let --metrics be an address that other machines reach"),

@@ -104,6 +104,8 @@ export const DEFAULT_METRICS_PORT = 9464;
 
 /** As any address, and `:0` behind it for a free port. @throws {PkiError} `usage` */
 export function parseMetricsAddress(value: string): Address {
+  // A port alone is a host to the system's resolver: 9464 is 0.0.36.248.
+  if (/^\d+$/.test(value)) throw new PkiError("usage", `"${value}" is a port, and not host:port`);
   const [, host] = /^(.+):0$/.exec(value) ?? [];
   return host === undefined
     ? parseAddress(value, DEFAULT_METRICS_PORT)

@@ -155,6 +155,7 @@ const REFUSED: readonly (readonly [json: string, message: string])[] = [
   ['{"maxConnections":true}', "maxConnections: true is not a number from 1 on"],
   ['{"witness":[]}', "witness: [] is not a path"],
   ['{"registration":"all"}', 'registration: "all" is none of open, invite, closed'],
+  ['{"metrics":"9464"}', 'metrics: "9464" is not host:port'],
   ['{"publicAddress":"a:0"}', 'publicAddress: "a:0" is not host:port'],
   ['{"publicAddress":"a b"}', 'publicAddress: "a b" is not host:port'],
   ['{"logFormat":"xml"}', 'logFormat: "xml" is none of text, json'],
