@@ -12,7 +12,7 @@ import { askServer } from "../lib/client/admin.ts";
 import { logInByCertificate } from "../lib/client/login.ts";
 import { type Account, chooseName, makeAccount } from "../lib/load/account.ts";
 import { Judge } from "../lib/load/judge.ts";
-import { CLOCK } from "../lib/load/measure.ts";
+import { chooseOperation, CLOCK } from "../lib/load/measure.ts";
 import { type ProcessUsage, readProcess } from "../lib/load/process_usage.ts";
 import { runLoad } from "../lib/load/run.ts";
 import { type LatencySummary, type OperationSummary, Tally } from "../lib/load/tally.ts";
@@ -131,7 +131,8 @@ class Soak {
   /** Who has registered meanwhile and is still there. */
   readonly #newcomers: string[] = [];
   readonly #snapshots = new Set<number>();
-  readonly #startMs = performance.now();
+  /** When the load began. */
+  #startMs = 0;
 
   constructor(server: BenchServer, options: SoakOptions) {
     this.#server = server;
@@ -157,6 +158,8 @@ class Soak {
     const [first] = accounts;
     if (!first) throw new Error("there are no clients");
     const before = usageOf(this.#server.pid);
+    this.#startMs = this.#lastMs = performance.now();
+    this.#lastCpuSeconds = before.cpuSeconds;
     const clients = Array.from({ length: count }, (_, at) =>
       new SoakClient({
         connector: this.#connector,
@@ -169,7 +172,7 @@ class Soak {
       ...{ clients, perSecond, clock: CLOCK, tally: this.#tally, warmUpMs: 0 },
       durationMs: seconds * 1000,
       signal: new AbortController().signal,
-      choose: chooseSoakOperation,
+      choose: () => chooseOperation(SOAK_WEIGHTS, Math.random()),
     });
     const own = process.cpuUsage(ownBefore);
     const { cpuSeconds } = usageOf(this.#server.pid);
@@ -234,6 +237,7 @@ class Soak {
     }
   }
 
+  /** At the last sample, or when the load began. */
   #lastCpuSeconds = 0;
   #lastMs = 0;
 
@@ -241,8 +245,7 @@ class Soak {
     const status = await askServer(this.#data, "STATUS", {});
     const { cpuSeconds, ...usage } = usageOf(this.#server.pid);
     const nowMs = performance.now();
-    const lastMs = this.#lastMs || this.#startMs;
-    const elapsed = (nowMs - lastMs) / 1000;
+    const elapsed = (nowMs - this.#lastMs) / 1000;
     const rows = this.#tally.take(elapsed);
     const snapshot = fs.statSync(join(this.#data, "state.db"), { throwIfNoEntry: false });
     if (snapshot) this.#snapshots.add(snapshot.mtimeMs);
@@ -283,14 +286,4 @@ class Soak {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-}
-
-function chooseSoakOperation(): SoakOperation {
-  const rows = Object.entries(SOAK_WEIGHTS) as [SoakOperation, number][];
-  let left = Math.random() * rows.reduce((sum, [, weight]) => sum + weight, 0);
-  for (const [operation, weight] of rows) {
-    left -= weight;
-    if (left < 0) return operation;
-  }
-  return "lookup";
 }

@@ -2,25 +2,12 @@
 
 import { PkiError } from "../lib/base/errors.ts";
 import { FAULT_WATCH_TIMES, HAS_FAULTS } from "../lib/base/faults.ts";
+import { sleep } from "../lib/base/sleep.ts";
 import type { Margin } from "../lib/client/renewal.ts";
 import { keepFresh, type WatchEvent } from "../lib/client/renewal_watch.ts";
 import { formatDuration } from "./duration.ts";
 import type { Surroundings } from "./globals.ts";
 import { type Renewer, tellRenewed } from "./renewer.ts";
-
-/** Resolves after a while, or when the program is asked to end. */
-function wait(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
-  });
-}
 
 function timeOf(ms: number): string {
   return new Date(ms).toISOString();
@@ -81,7 +68,7 @@ export async function watchIdentity(
     checkStatus: () => renewer.checkStatus(),
     isPending: () => renewer.hasUnpublished,
     now,
-    wait: (ms) => wait(ms, signal),
+    wait: (ms) => sleep(ms, signal),
     random: Math.random,
     tell: (event) => tellEvent(surroundings, id, event),
     signal,

@@ -2,6 +2,7 @@
 
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
+import { sleep } from "../lib/base/sleep.ts";
 import { askServer } from "../lib/client/admin.ts";
 import type { Measured } from "../lib/protocol/measured.ts";
 import type { PkiContext } from "./context.ts";
@@ -11,7 +12,7 @@ import { findDataFolder, ORDER_FLAGS } from "./orders.ts";
 import { columnsOf } from "./paint.ts";
 import { reportStatus, type StatusReport } from "./status_report.ts";
 import { problemLines, screenLines, statusFacts, statusLine, statusLines } from "./status_view.ts";
-import { pause, watchOnScreen } from "./status_watch.ts";
+import { watchOnScreen } from "./status_watch.ts";
 
 interface StatusFlags extends GlobalFlags {
   readonly data?: string;
@@ -66,7 +67,7 @@ async function status(context: PkiContext, flags: StatusFlags): Promise<void> {
     const report = reportStatus(now, before);
     surroundings.result(statusFacts(report), flags.json ? "" : statusLine(report));
     before = now;
-    await pause(intervalMs, signal);
+    await sleep(intervalMs, signal);
   }
   // Who stops a service has what it has written; a person who presses Ctrl-C hears that it ended.
   if (signal.reason !== "SIGTERM") throw new PkiError("interrupted", "interrupted");

@@ -4,6 +4,7 @@
  */
 
 import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { sleep } from "../lib/base/sleep.ts";
 import { type Device, openDevice } from "../lib/client/terminal.ts";
 import type { OutputStream } from "./context.ts";
 
@@ -19,20 +20,6 @@ const ROWS_DEFAULT = 24;
 /** q, Q, Escape alone, Ctrl-D. */
 const QUIT: readonly string[] = ["q", "Q", "\x1b", "\x04"];
 const CTRL_C = "\x03";
-
-/** Resolves after a while, or when it is called off. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
-  });
-}
 
 /** A frame as one write: every line is cleared behind its end, and what is below, too. */
 export function frameOf(lines: readonly string[], rows: number): string {
@@ -98,7 +85,7 @@ export async function watchOnScreen(options: ScreenOptions): Promise<void> {
         problem = messageOf(error);
       }
       show();
-      await pause(intervalMs, ending);
+      await sleep(intervalMs, ending);
     }
   } finally {
     stdout.off("resize", show);

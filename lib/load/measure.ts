@@ -5,6 +5,7 @@
 
 import process from "node:process";
 import { PkiError } from "../base/errors.ts";
+import { sleep } from "../base/sleep.ts";
 import { logInByCertificate } from "../client/login.ts";
 import type { Account, Holder } from "./account.ts";
 import { LoadClient, type Operation } from "./client.ts";
@@ -84,22 +85,15 @@ export interface Measurement {
 
 export const CLOCK: Clock = {
   nowMs: () => performance.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal.aborted || ms <= 0) return resolve();
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", end);
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      signal.addEventListener("abort", end);
-    }),
+  sleep,
 };
 
 /** Chooses by weight. @param random 0 to below 1 */
-export function chooseOperation(weights: Weights, random: number): Operation {
-  const rows = Object.entries(weights) as [Operation, number][];
+export function chooseOperation<Name extends string>(
+  weights: Partial<Record<Name, number>>,
+  random: number,
+): Name {
+  const rows = Object.entries(weights) as [Name, number][];
   const total = rows.reduce((sum, [, weight]) => sum + weight, 0);
   let left = random * total;
   for (const [operation, weight] of rows) {
