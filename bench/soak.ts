@@ -14,7 +14,15 @@ import { drawSoak } from "./soak_charts.ts";
 import { describeSoak, judgeSoak } from "./soak_report.ts";
 import { soak } from "./soak_run.ts";
 
-const seconds = Number(process.env["PKI_SOAK_SECONDS"] ?? "3600");
+/** A number beyond 0 from the environment: anything else would overwrite the report with nonsense. */
+function numberOf(name: string, standard: number): number {
+  const number = Number(process.env[name] ?? standard);
+  if (number > 0 && Number.isFinite(number)) return number;
+  console.error(`cannot use $${name}: ${JSON.stringify(process.env[name])} is no number beyond 0`);
+  process.exit(2);
+}
+
+const seconds = numberOf("PKI_SOAK_SECONDS", 3600);
 const root = join(import.meta.dirname ?? ".", "..");
 const folder = process.env["PKI_SOAK_FOLDER"] ?? join(root, "docs", "performance");
 /** Some hundred samples for each curve, however long it takes. */
@@ -24,7 +32,7 @@ const warmUpSeconds = Math.min(Math.round(seconds / 6), 600);
 
 const soaked = await soak({
   ...{ seconds, warmUpSeconds, clients: 32 },
-  perSecond: Number(process.env["PKI_SOAK_RATE"] ?? "100"),
+  perSecond: numberOf("PKI_SOAK_RATE", 100),
   sampleMs: sampleSeconds * 1000,
   // One address may register 500 people at once and one more every ten seconds.
   registerMs: 8000,
