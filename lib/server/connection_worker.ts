@@ -36,6 +36,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 /** When the timer looks, by `performance.now()`. */
 let timerMs = Infinity;
 let answersUnreadBytesMax = 0;
+let requestSeconds = 0;
 /** Bytes of answers that the client may not have taken yet. */
 let unreadBytes = 0;
 
@@ -63,19 +64,26 @@ function acknowledge(): void {
   taken = 0;
 }
 
-/** Says a last word and reads nothing more; running requests are still answered. */
+function close(): void {
+  if (isClosed) return;
+  isClosed = true;
+  clearTimeout(timer);
+  tell(endCode === undefined ? { type: "close" } : { type: "close", code: endCode });
+}
+
+/** Says a last word and reads nothing more; what runs is answered within the time of a request. */
 function finish(error?: PkiError): void {
   if (error && !isFinishing) {
     const report = reportError(error);
     endCode = report.code;
     send(encodeLatin1(encodeError(0, report)));
   }
-  isFinishing = true;
-  clearTimeout(timer);
-  if (session.runningRequests === 0 && !isClosed) {
-    isClosed = true;
-    tell(endCode === undefined ? { type: "close" } : { type: "close", code: endCode });
+  if (!isFinishing) {
+    isFinishing = true;
+    clearTimeout(timer);
+    timer = setTimeout(close, requestSeconds * 1000);
   }
+  if (session.runningRequests === 0) close();
 }
 
 /** Deadlines mostly move on: one timer is enough, which looks whether it is time. */
@@ -96,9 +104,7 @@ function checkDeadlines(): void {
   const error = deadlines?.overdue(nowMs);
   if (!error) return followDeadlines(nowMs);
   finish(error);
-  if (!deadlines?.isRequestOverdue(nowMs) || isClosed) return;
-  isClosed = true; // for an answer that is overdue nobody waits
-  tell(endCode === undefined ? { type: "close" } : { type: "close", code: endCode });
+  if (deadlines?.isRequestOverdue(nowMs)) close(); // for that answer nobody waits
 }
 
 /** Whether the client has to read its answers before more is done for it. */
@@ -164,6 +170,7 @@ main.onmessage = ({ data: message }: MessageEvent<ToConnection>) => {
       };
       session.requestsInFlightMax = message.limits.requestsInFlight;
       answersUnreadBytesMax = message.limits.answersUnreadBytes;
+      requestSeconds = message.limits.requestSeconds;
       deadlines = new Deadlines(message.limits, performance.now());
       return followDeadlines();
     case "read":

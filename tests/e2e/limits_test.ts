@@ -131,6 +131,11 @@ test("a request that takes too long ends its connection, whatever becomes of it"
       await lastWord(client),
       "TIMEOUT: connection closed: a request took longer than 3 s, and may still be carried out",
     );
+    // Nor is it waited for when the connection is about to end for another reason.
+    const rude = await RawClient.loggedIn(world, "alice");
+    rude.say("CERTREQ", { id: "fault-connection-forget" });
+    rude.write(header(0));
+    assert.match(await lastWord(rude), /^PROTOCOL: cannot read frame: its length is 0/);
   }, PKI_FAULTS));
 
 test("every bound on how much is kept for each address and each account, from a reload on", () =>
