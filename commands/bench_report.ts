@@ -38,7 +38,7 @@ const COLUMNS: readonly Column[] = [
   { head: "P90 MS", width: 8, isNumber: true, isOptional: true },
   { head: "P99 MS", width: 8, isNumber: true },
   { head: "MAX MS", width: 8, isNumber: true },
-  { head: "ERRORS", width: 6, style: (cell) => cell === "-" ? undefined : "bad" },
+  { head: "ERRORS", width: 6, isNumber: true, style: (cell) => cell === "-" ? undefined : "bad" },
 ];
 
 /** Three digits say enough of a time: `0.412`, `4.12`, `41.2`, `412`. */
@@ -64,16 +64,23 @@ function errorCount({ errors }: OperationSummary): number {
 }
 
 function cellsOf(row: OperationSummary): readonly string[] {
-  const { operation, perSecond, latency, errors } = row;
+  const { operation, perSecond, latency } = row;
   const ms = (value: number | undefined) => value === undefined ? "-" : formatMs(value);
-  const times = Object.entries(errors).map(([code, times]) => `${code} ${times}`).join(", ");
   return [
     operation,
     String(row.count),
     formatRate(perSecond),
     ...[latency?.p50Ms, latency?.p90Ms, latency?.p99Ms, latency?.maxMs].map(ms),
-    times === "" ? "-" : times,
+    String(errorCount(row) || "-"),
   ];
+}
+
+/** By code, below the table: in a cell of it a terminal of 80 columns would cut them off. */
+function errorLines(operations: readonly OperationSummary[]): readonly string[] {
+  return operations.filter((row) => errorCount(row) > 0).map(({ operation, errors }) =>
+    `  errors     ${operation}: ` +
+    Object.entries(errors).map(([code, times]) => `${code} ${times}`).join(", ")
+  );
 }
 
 const PLURALS: Readonly<Record<Load, string>> = {
@@ -130,12 +137,14 @@ function reservations(report: Report): string | undefined {
     : undefined;
 }
 
-function describe(report: Report): string {
+/** What stands below the table. */
+export function describe(report: Report): string {
   const { clients, rate, warmUpSeconds, measured, load, server, registered } = report;
   const { seconds, judged, proven, ownCpuSeconds, server: used, behind } = measured;
   const cores = (cpuSeconds: number) => seconds > 0 ? (cpuSeconds / seconds).toFixed(2) : "-";
   const loop = rate === undefined ? "closed loop" : `open loop, ${formatRate(rate)} due a second`;
   const lines = [
+    ...errorLines(measured.operations),
     `  load       ${load}, ${loop}, ${count(clients, "client")}, ` +
     `${seconds.toFixed(1)} s after ${warmUpSeconds} s of warm-up`,
     `  server     ${server}` +

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   checkMeasured,
+  describe,
   formatMs,
   formatRate,
   type Report,
@@ -129,4 +130,13 @@ test("formatRate() and formatMs() keep the digits that say something", () => {
   assert.deepEqual([0.0123, 1.234, 12.34, 123.4, 4567].map(formatMs), [
     ...["0.012", "1.23", "12.3", "123", "4567"],
   ]);
+});
+
+test("describe() tells errors by operation and code, and nothing where there are none", () => {
+  const operations = [ROW, { ...login, errors: { TRUNCATED: 2, UNREACHABLE: 18 } }];
+  assert.match(
+    describe(report({ operations })),
+    /^ {2}errors {5}login: TRUNCATED 2, UNREACHABLE 18\n {2}load /,
+  );
+  assert.match(describe(report()), /^ {2}load /);
 });
