@@ -128,6 +128,8 @@ export class Admission<Socket> {
     const guest = this.#guests.get(nameOf(peer));
     const counts = guest && this.#networks.get(guest.network);
     if (!counts) return "gone";
+    // The port of one that is gone and was not heard of yet may be somebody else's.
+    if (guest.state === "connected") return "connected";
     if (guest.state === "handshake") this.#endHandshake(guest);
     const { connections } = guest.isLocal ? this.#limits.local : this.#limits.each;
     if (counts.connections >= connections) return "too many";

@@ -59,6 +59,17 @@ test("Admission bounds connections of an address, and those who hear that as wel
   assert.equal(connect("192.0.2.1").entry, "too many", "it was not counted as a connection");
 });
 
+test("Admission.connect() counts a connection once, whoever asks again by its name", () => {
+  const { admission, come, connect } = open();
+  const { peer, guest } = come("192.0.2.1");
+  assert.equal(admission.connect(peer), "connected");
+  assert.equal(admission.connect(peer), "connected");
+  assert.equal(connect("192.0.2.1").entry, "connected");
+  if (guest) admission.leave(guest);
+  assert.equal(connect("192.0.2.1").entry, "connected");
+  assert.equal(connect("192.0.2.1").entry, "connected", "three are allowed");
+});
+
 test("Admission counts a home network of IPv6 as one address", () => {
   const { connect } = open();
   for (const host of ["1", "2", "3"]) {
