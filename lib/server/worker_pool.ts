@@ -156,7 +156,10 @@ export class WorkerPool<W> {
       }, (worker) => {
         isOver(worker);
         const at = this.#spares.indexOf(worker);
-        if (at >= 0) this.#spares.splice(at, 1);
+        if (at >= 0) {
+          this.#spares.splice(at, 1);
+          this.#options.end(worker); // an engine may not tell that nothing is left of it
+        }
         this.#consider(RETRY_MS);
       });
       this.#spares.push(this.#starting);

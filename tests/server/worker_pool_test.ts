@@ -60,11 +60,9 @@ class Bench {
     this.pass(0);
   }
 
-  /** A worker ends by itself. */
+  /** A worker ends by itself; that nothing is left of it is only told where somebody ends it as well. */
   crash(worker: number): void {
-    this.running.delete(worker);
     this.#events.get(worker)?.onGone();
-    this.#events.get(worker)?.onClosed();
     this.pass(0);
   }
 
@@ -182,6 +180,8 @@ test("WorkerPool replaces a spare that ended by itself, after a pause", () => {
   bench.crash(2);
   bench.settle();
   assert.equal(bench.pool.spare, 2, "what was taken is not the pool's any more");
+  bench.end(2);
+  assert.equal(bench.pool.alive, 2, "nothing is left of those that ended");
 });
 
 test("WorkerPool tries again where no worker can be started, and says so to whoever needs one", () => {
