@@ -111,6 +111,7 @@ export const LIMITS = {
   serverRenewCheckMs: 60 * MINUTE_MS,
   /** Clocks differ: certificates begin a minute before they are made. */
   backdateMs: MINUTE_MS,
+  /** A day has 24 hours, whatever clocks on walls do in spring. */
   dayMs: DAY_MS,
 
   /** PBKDF2-HMAC-SHA-256 rounds for keys at rest (OWASP, 2023); and the most that a file may demand of us. */

@@ -34,7 +34,8 @@ function show(name: string, value: number): string {
   if (/Ms(?:M(?:in|ax))?$/.test(name)) {
     const [unit, factor] = UNITS.find(([, factor]) => value >= factor && value % factor === 0) ??
       assert.fail(name);
-    return `${value / factor} ${unit}`;
+    const times = value / factor;
+    return `${times} ${times === 1 ? unit.replace(/(?<=...)s$/, "") : unit}`;
   }
   if (!/Bytes/.test(name)) return plain;
   if (value >= 1024 * 1024 && value % (1024 * 1024) === 0) return `${value / 1024 / 1024} MiB`;
