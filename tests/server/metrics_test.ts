@@ -72,6 +72,9 @@ test("renderMetrics() writes what was measured", async () => {
       'pki_connections_refused_total{reason="connections"} 3',
       'pki_workers{state="in_use"} 12',
       'pki_requests_total{type="CERTREQ",result="NOT_FOUND"} 7',
+      // What increases from nothing has to be seen as nothing before.
+      'pki_requests_total{type="CERTREQ",result="INTERNAL"} 0',
+      'pki_requests_total{type="CERTREQ",result="STORAGE"} 0',
       "# TYPE pki_request_duration_seconds histogram",
       'pki_request_duration_seconds_bucket{le="0.0005",type="CERTREQ"} 2',
       'pki_request_duration_seconds_bucket{le="0.002",type="CERTREQ"} 2',
