@@ -2,6 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { printable } from "../lib/base/printable.ts";
 import type { Load, Measurement } from "../lib/load/measure.ts";
 import type { OperationSummary } from "../lib/load/tally.ts";
 import { FAULTS } from "../lib/load/wire.ts";
@@ -76,11 +77,14 @@ function cellsOf(row: OperationSummary): readonly string[] {
 }
 
 /** By code, below the table: in a cell of it a terminal of 80 columns would cut them off. */
-function errorLines(operations: readonly OperationSummary[]): readonly string[] {
-  return operations.filter((row) => errorCount(row) > 0).map(({ operation, errors }) =>
+function errorLines({ operations, firstError }: Measurement): readonly string[] {
+  const lines = operations.filter((row) => errorCount(row) > 0).map(({ operation, errors }) =>
     `  errors     ${operation}: ` +
     Object.entries(errors).map(([code, times]) => `${code} ${times}`).join(", ")
   );
+  return lines.length === 0 || firstError === undefined
+    ? lines
+    : [...lines, `             the first: ${printable(messageOf(firstError))}`];
 }
 
 const PLURALS: Readonly<Record<Load, string>> = {
@@ -144,7 +148,7 @@ export function describe(report: Report): string {
   const cores = (cpuSeconds: number) => seconds > 0 ? (cpuSeconds / seconds).toFixed(2) : "-";
   const loop = rate === undefined ? "closed loop" : `open loop, ${formatRate(rate)} due a second`;
   const lines = [
-    ...errorLines(measured.operations),
+    ...errorLines(measured),
     `  load       ${load}, ${loop}, ${count(clients, "client")}, ` +
     `${seconds.toFixed(1)} s after ${warmUpSeconds} s of warm-up`,
     `  server     ${server}` +

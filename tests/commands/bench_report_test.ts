@@ -134,9 +134,11 @@ test("formatRate() and formatMs() keep the digits that say something", () => {
 
 test("describe() tells errors by operation and code, and nothing where there are none", () => {
   const operations = [ROW, { ...login, errors: { TRUNCATED: 2, UNREACHABLE: 18 } }];
+  const firstError = new PkiError("busy", "the server says: too many\x1b[2J entries");
   assert.match(
-    describe(report({ operations })),
-    /^ {2}errors {5}login: TRUNCATED 2, UNREACHABLE 18\n {2}load /,
+    describe(report({ operations, firstError })),
+    /^ {2}errors {5}login: TRUNCATED 2, UNREACHABLE 18\n {13}the first: the server says: too many\S+ entries\n {2}load /,
   );
+  assert.ok(!describe(report({ operations, firstError })).includes("\x1b"));
   assert.match(describe(report()), /^ {2}load /);
 });
