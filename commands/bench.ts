@@ -3,6 +3,7 @@
 import { buildCommand } from "@stricli/core";
 import { PkiError } from "../lib/base/errors.ts";
 import { formatAddress, parseAddress } from "../lib/client/address.ts";
+import type { Measurement } from "../lib/load/measure.ts";
 import type { PkiContext } from "./context.ts";
 import type { BenchFlags, Place } from "./bench_target.ts";
 import { DEFAULT_PORT, GLOBAL_FLAGS, Surroundings, switchFlag, textFlag } from "./globals.ts";
@@ -103,27 +104,40 @@ async function load(
   const { context } = surroundings;
   const { signal } = context;
   const shown = new Surroundings(context, flags); // as the user wants to be told
-  const { connector, holders, registered, pid } = await enter(surroundings, flags, {
-    place,
-    invitation,
-  });
-  const [warmUpMs, durationMs] = [flags.warmUp * 1000, flags.seconds * 1000];
-  const measuring = withProgress(
-    shown,
-    `${flags.load}, ${count(flags.clients, "client")}`,
-    warmUpMs + durationMs,
-    (tick) =>
-      measure({
-        ...{ connector, holders, signal, warmUpMs, durationMs, tick },
-        pid: known ?? pid,
-        load: flags.load,
-        clients: flags.clients,
-        perSecond: flags.rate,
-      }),
-  );
-  const measured = await measuring.finally(async () => {
+  const registered: string[] = [];
+  const run = async () => {
+    const { connector, holders, pid } = await enter(surroundings, flags, {
+      place,
+      invitation,
+      onRegistered: (id) => void registered.push(id),
+    });
+    const [warmUpMs, durationMs] = [flags.warmUp * 1000, flags.seconds * 1000];
+    return await withProgress(
+      shown,
+      `${flags.load}, ${count(flags.clients, "client")}`,
+      warmUpMs + durationMs,
+      (tick) =>
+        measure({
+          ...{ connector, holders, signal, warmUpMs, durationMs, tick },
+          pid: known ?? pid,
+          load: flags.load,
+          clients: flags.clients,
+          perSecond: flags.rate,
+        }),
+    );
+  };
+  let measured: Measurement;
+  try {
+    measured = await run();
+  } catch (error) {
+    // No report says it then.
+    if (registered.length > 0 && !flags.delete && !flags.temporary) {
+      shown.note(`registered, and left behind: ${registered.join(", ")}`);
+    }
+    throw error;
+  } finally {
     if (flags.delete) await deleteAccounts(surroundings.dataFolder(flags.data), registered);
-  });
+  }
   const report = {
     load: flags.load,
     server: formatAddress(place.address),

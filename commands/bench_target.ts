@@ -56,8 +56,6 @@ export interface BenchFlags extends GlobalFlags {
 export interface Bench {
   readonly connector: Connector;
   readonly holders: readonly [Holder | Account, ...(Holder | Account)[]];
-  /** Ids that were registered, and stay so. */
-  readonly registered: readonly string[];
   /** The server's process, where it runs on a folder of this machine. */
   readonly pid?: number | undefined;
 }
@@ -111,9 +109,11 @@ export async function readInvitation(
 export async function enter(
   surroundings: Surroundings,
   flags: BenchFlags,
-  { place: { places }, invitation }: {
+  { place: { places }, invitation, onRegistered }: {
     readonly place: Place;
     readonly invitation: Invitation | undefined;
+    /** Told of each account as soon as it is there, also if something fails afterwards. */
+    readonly onRegistered: (id: string) => void;
   },
 ): Promise<Bench> {
   const { context } = surroundings;
@@ -130,7 +130,7 @@ export async function enter(
   const folder = surroundings.dataFolder(flags.data);
   const pid = await findServerProcess(folder, anchor, signal);
   if (flags.id !== undefined) {
-    return { connector, holders: [await findHolder(surroundings, flags)], registered: [], pid };
+    return { connector, holders: [await findHolder(surroundings, flags)], pid };
   }
   if (flags.delete && pid === undefined) {
     throw new PkiError(
@@ -143,8 +143,12 @@ export async function enter(
     checkRegistration(registration, { invitation, load: flags.load });
     await confirmTraces(surroundings, flags);
   }
-  const accounts = await makeAccounts(connector, flags, invitation);
-  return { connector, holders: accounts, registered: accounts.map(({ id }) => id), pid };
+  const make = async (id: string) => {
+    const account = await makeAccount(connector, id, invitation?.token);
+    onRegistered(id);
+    return account;
+  };
+  return { connector, holders: await makeAccounts(make, flags, invitation), pid };
 }
 
 /** The first of the places at which the server answers. */
@@ -229,18 +233,17 @@ async function confirmTraces(
 }
 
 async function makeAccounts(
-  connector: Connector,
+  make: (id: string) => Promise<Account>,
   { clients }: BenchFlags,
   invitation: Invitation | undefined,
 ): Promise<readonly [Account, ...Account[]]> {
   const name = chooseName();
   const wanted = invitation?.id === undefined ? Math.min(clients, ACCOUNTS_MAX) : 1;
-  const first = await makeAccount(connector, invitation?.id ?? `${name}-1`, invitation?.token);
+  const first = await make(invitation?.id ?? `${name}-1`);
   const accounts: [Account, ...Account[]] = [first];
   while (accounts.length < wanted) {
     try {
-      const id = `${name}-${accounts.length + 1}`;
-      accounts.push(await makeAccount(connector, id, invitation?.token));
+      accounts.push(await make(`${name}-${accounts.length + 1}`));
     } catch (error) {
       // Some invitations are good for fewer than that; clients share what there is.
       if (!invitation || !isAnswer(error) || error.kind !== "refused") throw error;

@@ -158,7 +158,7 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     assert.equal(ended.code, isFault ? 7 : 0, ended.stderr);
 
     // By invitation: as many accounts as it is good for.
-    await world.serve(["--registration", "invite"]);
+    await world.serve(["--registration", "invite", "--max-connections", "4"]);
     const refusal = await world.run(["bench", ...BRIEF, "--yes"]);
     assert.equal(refusal.code, 4);
     assert.match(refusal.stderr, /it takes an invitation\n.*pki invite --uses 8/);
@@ -169,6 +169,27 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     assert.equal(two.accounts.length, 2);
     const gone = await world.run(["users", "--state", "deleted", "--json"]);
     for (const id of two.accounts) assert.match(gone.stdout, new RegExp(`"id":"${id}"`));
+
+    // More clients than connections: accounts are not forgotten when nothing can be measured.
+    const crowd = ["bench", "--load", "lookup", "--clients", "6", "--yes", "--invite-file", "-"];
+    const fail = async (...options: readonly string[]) => {
+      const { stdout } = await world.run(["invite", "--uses", "1", "--json"]);
+      const input = `${(JSON.parse(stdout) as { invitation: string }).invitation}\n`;
+      const { code, stderr } = await world.run([...crowd, ...options], { input });
+      assert.equal(code, 8, stderr);
+      assert.match(stderr, /cannot open connection [1-6] of 6: .*busy.*\n.*fewer --clients/);
+      return stderr;
+    };
+    const left = /registered, and left behind: (bench-[0-9a-f]{8}-1)\n/.exec(await fail());
+    assert.doesNotMatch(await fail("--delete"), /left behind/);
+    const all = JSON.parse(
+      `[${(await world.run(["users", "--json"])).stdout.trim().replaceAll("\n", ",")}]`,
+    ) as { id: string; state: string }[];
+    assert.deepEqual(
+      all.filter(({ id, state }) => id.startsWith("bench-") && state === "active")
+        .map(({ id }) => id).filter((id) => !mixed.accounts.includes(id)),
+      [left?.[1]],
+    );
   }));
 
 test(
