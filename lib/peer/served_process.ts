@@ -6,11 +6,15 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
+import { setImmediate, setTimeout } from "node:timers";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { isUnread } from "./cut_error.ts";
 import type { Line } from "./line.ts";
 import { writeThrough } from "./pipe.ts";
+
+/** So long nothing more comes from a program that has stopped reading: it has said what it had to say. */
+const QUIET_MS = 50;
 
 /** How a program ended: with this code, or by this signal. */
 export interface ProgramEnd {
@@ -36,6 +40,8 @@ export class ServedProcess {
   readonly #child: ChildProcess;
   readonly #line: Line;
   #hasClosed = false;
+  /** How many pieces of what it wrote were read so far. */
+  #piecesRead = 0;
   /** Fails the write that is under way. */
   #stopReading: () => void = () => {};
 
@@ -63,6 +69,7 @@ export class ServedProcess {
     ended.catch(() => {}); // it is waited for below
     try {
       for await (const chunk of this.#child.stdout ?? []) {
+        this.#piecesRead++;
         await this.#line.sendData(chunk as Uint8Array);
       }
     } catch {
@@ -80,8 +87,31 @@ export class ServedProcess {
     }
   }
 
+  /**
+   * What it wrote before it stopped reading lies in the pipe, and goes to the peer before the line is
+   * cut. It may go on writing for ever: then the line is cut all the same.
+   */
+  async #readWhatItSaid(): Promise<void> {
+    const untilMs = performance.now() + LIMITS.hangUpMs;
+    for (let before = -1; before !== this.#piecesRead && performance.now() < untilMs;) {
+      before = this.#piecesRead;
+      await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+      // Behind the timer, so that the engine has looked at the pipe since then.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   /** @throws {PkiError} `refused` if the program reads no more */
   async write(bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#writeThrough(bytes);
+    } catch (error) {
+      await this.#readWhatItSaid();
+      throw error;
+    }
+  }
+
+  async #writeThrough(bytes: Uint8Array): Promise<void> {
     const { stdin } = this.#child;
     if (!stdin) return;
     const deaf = () => new PkiError("refused", "the program has stopped reading");
