@@ -1,39 +1,37 @@
 /**
- * The server's main thread: starts directory and authority, accepts connections, and gives each a
- * worker and a channel to the directory. It parses nothing that a client sent; its own key is the
- * server's TLS key and no other.
+ * The server's main thread: starts directory and authority, has them watched, shows the server's
+ * certificate and does what administrators ask for. Connections are taken in `connections.ts`. It
+ * parses nothing that a client sent; its own key is the server's TLS key and no other.
  */
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import process from "node:process";
-import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
-import { type Bytes, sha256 } from "../base/bytes.ts";
+import { sha256 } from "../base/bytes.ts";
 import { Caller } from "../base/call.ts";
-import { messageOf, PkiError, reportError, unpackError } from "../base/errors.ts";
+import { messageOf, PkiError, unpackError } from "../base/errors.ts";
 import { FAULT_PULSE_MS, HAS_FAULTS } from "../base/faults.ts";
 import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import {
-  type GivenLimits,
-  holdsOnLoopback,
-  resolveLimits,
-  type ServerLimits,
-} from "../base/server_limits.ts";
-import { checkConnection, listenError, shownLeaf, TLS_OPTIONS } from "../base/tls.ts";
+import { holdsOnLoopback, resolveLimits } from "../base/server_limits.ts";
 import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
 import type { Measured } from "../protocol/measured.ts";
-import { encodeError, PROTOCOL, type Registration } from "../protocol/messages.ts";
+import type { Registration } from "../protocol/messages.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
 import { isIssuedBy } from "../x509/path.ts";
 import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
-import { CoreMeasures, type Refusal, type Refused, reportProcess } from "./core_report.ts";
-import { Door } from "./door.ts";
+import {
+  checkRoom,
+  type ConnectionBounds,
+  Connections,
+  type ServedIdentity,
+} from "./connections.ts";
+import { CoreMeasures, reportProcess } from "./core_report.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import type { EventLog, LogLevel } from "./log.ts";
 import type { MetricsPlace } from "./metrics_address.ts";
@@ -48,25 +46,14 @@ import type {
   ToDirectory,
 } from "./ports.ts";
 import { guessAddress, joinAddress } from "./reachable.ts";
-import { Relay } from "./relay.ts";
 import { Pulse } from "./pulse.ts";
-import { connectionsWithin, ENDING_WORKERS_MAX, findRoom, findShortage } from "./room.ts";
-import {
-  type ConnectionWorker,
-  connectionWorkers,
-  SPARES_MAX,
-  type WorkerPool,
-} from "./worker_pool.ts";
 
-export interface ServerOptions {
+export interface ServerOptions extends ConnectionBounds {
   readonly folder: string;
   readonly passphrase: string;
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  readonly connectionsMax?: number;
-  /** Bounds that are not the standard ones. */
-  readonly limits?: GivenLimits;
   /** Who may register; nobody where it is not said. */
   readonly registration?: Registration;
   /** `host:port` where clients reach the server, for invitations; guessed where it is not said. */
@@ -99,43 +86,29 @@ export type LiveOptions = Required<
 interface Identity {
   readonly key: KeyObject;
   certificate: Certificate;
-  /** SHA-256 of the certificate. */
-  leafHash: Bytes;
 }
 
 type CriticalWorker = "authority" | "directory";
 
 export class Core {
   #options: ServerOptions;
-  /** For connections from now on; those that are open keep theirs. */
-  #limits: ServerLimits;
   readonly #files: ServerFiles;
   readonly #directoryWorker: Worker;
   readonly #authorityWorkers: readonly Worker[];
   readonly #directory: Caller<ToDirectory, FromDirectory>;
-  readonly #relays = new Map<number, Relay>();
-  readonly #door: Door;
+  readonly #connections: Connections;
   readonly #measures = new CoreMeasures();
   readonly #pulses: Pulse[] = [];
-  readonly #pool: WorkerPool<ConnectionWorker>;
   #issuing: Certificate;
-  #server: TlsServer | undefined;
   #identity: Identity | undefined;
   #port: number | undefined;
   #hadAccounts = false;
-  #channels = 0;
-  /** When the log may say again that a worker could not be started. */
-  #workersTellMs = 0;
-  /** Files and threads that the process may have. */
-  readonly #room = findRoom();
   #isStopping = false;
   /** Why the server stops, if it has to. */
   #failure: PkiError | undefined;
 
   constructor(options: ServerOptions) {
     this.#options = options;
-    this.#limits = resolveLimits(options.limits);
-    this.#door = new Door({ log: options.log, ...this.#bounds });
     this.#files = serverFiles(options.folder);
     this.checkRoom(options);
     this.#issuing = this.#readIssuing();
@@ -144,35 +117,21 @@ export class Core {
       () => this.#startCritical("authority"),
     );
     this.#directoryWorker = this.#startCritical("directory");
-    this.#directory = new Caller(this.#directoryWorker as unknown as MessagePort);
-    this.#pool = connectionWorkers(this.#limits.workersSpare);
-  }
-
-  /**
-   * Whether there is room for what these options want; says so where it is for less.
-   * @throws {PkiError} `storage` where there is no room for a single connection
-   */
-  checkRoom(
-    { connectionsMax: wanted = LIMITS.connectionsMax, limits }: Pick<
-      ServerOptions,
-      "connectionsMax" | "limits"
-    >,
-  ): void {
-    const sparesMax = sparesMaxOf(resolveLimits(limits));
-    const shortage = findShortage(this.#room, wanted, sparesMax);
-    if (!shortage) return;
-    const { why, needed, least, hint } = shortage;
-    const room = connectionsWithin(this.#room, sparesMax);
-    if (room === 0) {
-      throw new PkiError("storage", `cannot serve: ${why}, at least ${least} needed`, { hint });
-    }
-    this.#warn(
-      `at most ${room} connections are taken: ${why}, and ${wanted} need ${needed}; ${hint}`,
+    const directory = new Caller<ToDirectory, FromDirectory>(
+      this.#directoryWorker as unknown as MessagePort,
     );
+    this.#directory = directory;
+    const { log, connectionsMax, limits } = options;
+    this.#connections = new Connections({
+      ...{ directory, log, measures: this.#measures },
+      ...(connectionsMax === undefined ? {} : { connectionsMax }),
+      ...(limits === undefined ? {} : { limits }),
+    });
   }
 
-  get #sparesMax(): number {
-    return sparesMaxOf(this.#limits);
+  /** Before anything is taken over. @throws {PkiError} `storage` without room for a connection */
+  checkRoom(bounds: ConnectionBounds): void {
+    checkRoom(bounds, (text) => this.#warn(text));
   }
 
   #readIssuing(): Certificate {
@@ -263,7 +222,7 @@ export class Core {
       ? []
       : parseCertificatesPem(pem, this.#files.serverCertificate);
     const certificate = leaf === undefined ? await this.#certifySelf(key) : parseCertificate(leaf);
-    this.#identity = { key, certificate, leafHash: sha256(certificate.der) };
+    this.#identity = { key, certificate };
   }
 
   /** Has the server's key certified and keeps the certificate. */
@@ -280,11 +239,14 @@ export class Core {
     return parseCertificate(certificate);
   }
 
-  #context() {
+  #served(): ServedIdentity {
     const { key, certificate } = this.identity;
     return {
-      key: key.export({ format: "pem", type: "pkcs8" }) as string,
-      cert: encodeCertificatesPem([certificate.der, this.#issuing.der]),
+      context: {
+        key: key.export({ format: "pem", type: "pkcs8" }) as string,
+        cert: encodeCertificatesPem([certificate.der, this.#issuing.der]),
+      },
+      leafHash: sha256(certificate.der),
     };
   }
 
@@ -307,7 +269,8 @@ export class Core {
       case "STATUS": {
         const { size, checkpoint } = await this.#describeLog();
         const measured = await this.measure();
-        return { pid: process.pid, connections: this.#relays.size, size, checkpoint, measured };
+        const { open } = this.#connections;
+        return { pid: process.pid, connections: open, size, checkpoint, measured };
       }
       case "RELOAD":
         return { issuing: fingerprintOf((await this.reload()).der) };
@@ -340,17 +303,16 @@ export class Core {
   /** Changes what can change while the server runs, and has been checked ({@link checkRoom}). */
   async configure(changes: LiveOptions): Promise<void> {
     this.#options = { ...this.#options, ...changes };
-    this.#limits = resolveLimits(changes.limits);
-    this.#door.configure(this.#bounds);
-    this.#pool.resize(this.#limits.workersSpare);
+    this.#connections.configure(changes);
     const { registration, logLevel } = changes;
     const limits = this.#directoryLimits();
     await this.#directory.ask({ type: "configure", registration, logLevel, limits });
   }
 
   #directoryLimits(): DirectoryLimits {
-    const { requestsAtWork, statusesPerMinute, entriesPerHour } = this.#limits;
-    const isForAll = holdsOnLoopback("statusesPerMinute", this.#options.limits ?? {});
+    const { limits = {} } = this.#options;
+    const { requestsAtWork, statusesPerMinute, entriesPerHour } = resolveLimits(limits);
+    const isForAll = holdsOnLoopback("statusesPerMinute", limits);
     return {
       ...{ requestsAtWork, statusesPerMinute, entriesPerHour },
       statusesPerMinuteOnLoopback: isForAll ? statusesPerMinute : 0,
@@ -380,21 +342,15 @@ export class Core {
       this.#measures;
     const { build: { version, commit } = UNKNOWN_BUILD, host } = this.#options;
     const { counts, sum } = delay.read();
+    const { open, max, handshakes, workers } = this.#connections;
     return {
       ...{ version, commit, domain: this.domain, nowMs: Date.now(), startedMs },
       ...(this.#port === undefined ? {} : { address: joinAddress({ host, port: this.#port }) }),
       connections: {
-        ...{ open: this.#relays.size, max: this.#connectionsMax },
-        ...{ accepted, refused: refusals },
+        ...{ open, max, accepted, refused: refusals },
       },
-      handshakes: {
-        underWay: this.#door.counts.handshakes,
-        failed: handshakesFailed,
-      },
-      workers: {
-        ...{ inUse: this.#relays.size, spare: this.#pool.spare, started: this.#pool.started },
-        failed: workersFailed,
-      },
+      handshakes: { underWay: handshakes, failed: handshakesFailed },
+      workers: { inUse: open, ...workers, failed: workersFailed },
       serverEndsMs: this.identity.certificate.notAfterMs,
       process: ownProcess,
       delay: { counts: [...counts], sum },
@@ -444,8 +400,7 @@ export class Core {
   async #renew(): Promise<void> {
     const { identity } = this;
     identity.certificate = await this.#certifySelf(identity.key);
-    identity.leafHash = sha256(identity.certificate.der);
-    this.#server?.setSecureContext({ ...this.#context(), ...TLS_OPTIONS });
+    this.#connections.show(this.#served());
     const { serial, notAfterMs } = identity.certificate;
     this.#options.log.log({
       level: "notice",
@@ -455,161 +410,18 @@ export class Core {
     });
   }
 
-  /** Returns the port. */
-  listen(): Promise<number> {
+  /** Returns the port. @throws {PkiError} `unreachable` if it is taken */
+  async listen(): Promise<number> {
     const { host, port } = this.#options;
-    const server = createServer({
-      ...TLS_OPTIONS,
-      ...this.#context(),
-      requestCert: true,
-      ALPNProtocols: [PROTOCOL],
-    }, (socket) => this.#accept(socket));
-    this.#server = server;
-    // A handshake that fails is the client's affair.
-    server.on("tlsClientError", (error, socket) => {
-      const fields = { address: socket.remoteAddress };
-      const message = messageOf(error);
-      this.#measures.handshakesFailed++;
-      this.#options.log.log({ level: "debug", event: "connection.failed", message, fields });
-      socket.destroy();
-    });
-    server.on("connection", (socket) => {
-      if (!this.#door.arrive(socket)) this.#measures.refused("sockets");
-    });
-    return new Promise((resolve, reject) => {
-      server.once("error", (error) => reject(listenError(error, { host, port })));
-      server.listen(port, host, () => {
-        server.on("error", (error) => this.#warn(messageOf(error)));
-        const address = server.address();
-        this.#port = typeof address === "object" && address ? address.port : port;
-        resolve(this.#port);
-      });
-    });
-  }
-
-  get #connectionsMax(): number {
-    const { connectionsMax = LIMITS.connectionsMax } = this.#options;
-    return Math.min(connectionsMax, connectionsWithin(this.#room, this.#sparesMax));
-  }
-
-  /** What the door keeps. */
-  get #bounds() {
-    return { connectionsMax: this.#connectionsMax, limits: this.#options.limits ?? {} };
-  }
-
-  #refuse(socket: TLSSocket, error: PkiError, reason: Refusal): void {
-    this.#measures.refused(reason);
-    const { code, message } = reportError(error);
-    this.#options.log.log({
-      level: "info",
-      event: "connection.refused",
-      message,
-      fields: { address: socket.remoteAddress, code },
-    });
-    socket.on("error", () => {}); // it may be gone already; it was refused anyway
-    socket.end(encodeError(0, reportError(error)));
-    const timer = setTimeout(() => socket.destroy(), LIMITS.drainMs);
-    socket.once("close", () => clearTimeout(timer));
-    socket.resume(); // what it sends is thrown away unread
-  }
-
-  /** Why nobody gets a connection now. */
-  #whyNot(): Refused | undefined {
-    if (this.#isStopping) return { reason: "stopping", why: "the server is stopping" };
-    if (this.#relays.size >= this.#connectionsMax) {
-      const why = `the server is busy: ${this.#relays.size} connections are open`;
-      return { reason: "connections", why };
-    }
-    // Whoever connects and leaves at once must not have workers started faster than they end.
-    if (this.#pool.alive >= this.#connectionsMax + this.#sparesMax + ENDING_WORKERS_MAX) {
-      return { reason: "behind", why: "the server is busy: too many connections come and go" };
-    }
-    return this.#directory.waiting >= LIMITS.directoryQuestionsMax
-      ? { reason: "behind", why: "the server is busy: it has fallen behind" }
-      : undefined;
-  }
-
-  #refuseBusy(socket: TLSSocket, { reason, why }: Refused): void {
-    const message = `${why}, try again in ${LIMITS.busyRetryMs / 1000} s`;
-    this.#refuse(socket, new PkiError("busy", message), reason);
-  }
-
-  /** Threads are short: whoever comes now will not be the only one. */
-  #warnOfWorkers(error: unknown): void {
-    if (performance.now() < this.#workersTellMs) return;
-    this.#workersTellMs = performance.now() + LIMITS.dropsTellMs;
-    this.#warn(`a connection was refused: ${messageOf(error)}; the system may allow more threads`);
-  }
-
-  #accept(socket: TLSSocket): void {
-    try {
-      checkConnection(socket, PROTOCOL);
-    } catch (error) {
-      this.#door.greet(socket);
-      return this.#refuse(socket, error as PkiError, "protocol");
-    }
-    const refused = this.#whyNot() ?? this.#door.enter(socket);
-    if (refused !== undefined) {
-      this.#door.greet(socket);
-      return this.#refuseBusy(socket, refused);
-    }
-    let worker: ConnectionWorker;
-    try {
-      worker = this.#pool.take();
-    } catch (error) {
-      this.#warnOfWorkers(error);
-      const why = "the server is busy: it cannot start another thread";
-      return this.#refuseBusy(socket, { reason: "threads", why });
-    }
-    this.#measures.accepted++;
-    const channel = ++this.#channels;
-    const { port1, port2 } = new MessageChannel();
-    const visitor = {
-      address: socket.remoteAddress ?? "",
-      leafHash: this.identity.leafHash,
-      shown: shownLeaf(socket),
-    };
-    const directory = port2;
-    worker.tell({ type: "start", directory, limits: this.#limits }, [directory]);
-    this.#tellDirectory({ type: "open", channel, port: port1, visitor }, [port1]);
-    const relay = new Relay({
-      socket,
-      worker,
-      answersUnreadBytesMax: this.#limits.answersUnreadBytes,
-      onFault: (what) => {
-        this.#measures.workersFailed++;
-        this.#warn(`${what}; its connection was closed`);
-      },
-      onClosed: (code) => {
-        this.#relays.delete(channel);
-        this.#tellDirectory({ type: "closed", channel, ...(code === undefined ? {} : { code }) });
-      },
-    });
-    this.#relays.set(channel, relay);
-  }
-
-  /** Says something whose answer nobody waits for. */
-  #tellDirectory(what: ToDirectory, transfer: MessagePort[] = []): void {
-    this.#directory.ask(what, transfer).catch((error) => {
-      if (!this.#isStopping) this.#warn(messageOf(error));
-    });
+    this.#port = await this.#connections.listen({ host, port }, this.#served());
+    return this.#port;
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#measures.stop();
     this.#stopWatching();
-    this.#server?.close();
-    for (const relay of [...this.#relays.values()]) {
-      if (this.#failure) relay.abandon(this.#failure);
-      else relay.finish();
-    }
-    const deadline = Date.now() + LIMITS.drainMs;
-    while (this.#relays.size > 0 && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    for (const relay of [...this.#relays.values()]) relay.destroy();
-    this.#pool.close();
+    await this.#connections.stop(this.#failure);
     try {
       await this.#directory.ask({ type: "stop" });
     } finally {
@@ -624,17 +436,11 @@ export class Core {
   async endWorkers(): Promise<void> {
     this.#isStopping = true;
     this.#measures.stop();
-    this.#door.close();
     this.#stopWatching();
-    this.#pool.close();
+    this.#connections.close();
     const workers = [this.#directoryWorker, ...this.#authorityWorkers];
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-}
-
-/** Workers that may be waiting for connections. */
-function sparesMaxOf({ workersSpare }: ServerLimits): number {
-  return Math.max(SPARES_MAX, workersSpare);
 }
 
 const UNKNOWN_BUILD = { version: "unknown", commit: "unknown" };
