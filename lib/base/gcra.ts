@@ -23,7 +23,7 @@ export interface Rate {
 
 export interface RateTableOptions {
   readonly rate: Rate;
-  /** Of each of the two rows, a power of two; a cell takes eight bytes. */
+  /** Of each of the two rows, a power of two; a cell takes sixteen bytes. */
   readonly cells: number;
   /** 32 random bytes. */
   readonly key: Uint8Array;
@@ -31,8 +31,8 @@ export interface RateTableOptions {
 
 /** One attempt that was charged. */
 export interface Charge {
-  /** The cell of each row, and when it will have run empty. */
-  readonly cells: readonly (readonly [at: number, emptyMs: number])[];
+  /** The cell of each row, when it will have run empty, and what had been taken back of it by then. */
+  readonly cells: readonly (readonly [at: number, emptyMs: number, refundedMs: number])[];
 }
 
 const ROWS = 2;
@@ -43,6 +43,8 @@ export class RateTable {
   readonly #key: string;
   /** When each cell will have run empty, by {@link #elapsedMs}: the algorithm's theoretical arrival time. */
   readonly #emptyMs: Float64Array;
+  /** What was taken back of each cell, ever. */
+  readonly #refundedMs: Float64Array;
   #elapsedMs = 0;
   #lastMs: number | undefined;
 
@@ -52,11 +54,12 @@ export class RateTable {
     this.#cells = cells;
     this.#key = encodeHex(key);
     this.#emptyMs = new Float64Array(ROWS * cells);
+    this.#refundedMs = new Float64Array(ROWS * cells);
   }
 
   /** What the table takes, whatever it has seen. */
   get bytes(): number {
-    return this.#emptyMs.byteLength;
+    return this.#emptyMs.byteLength + this.#refundedMs.byteLength;
   }
 
   /** How long until an attempt of this name is admitted; 0 if it is now. */
@@ -74,20 +77,24 @@ export class RateTable {
       cells: this.#cellsOf(name).map((at) => {
         const emptyMs = elapsedMs + this.#levelOf(at, elapsedMs) + this.rate.intervalMs;
         this.#emptyMs[at] = emptyMs;
-        return [at, emptyMs];
+        return [at, emptyMs, this.#refundedMs[at] ?? 0];
       }),
     };
   }
 
   /**
    * Takes a charge back, as far as it has not run out by itself: so that nobody frees others' attempts
-   * by keeping a charge of their own for later. To be called once for each.
+   * by keeping a charge of their own for later. What was taken back of the cell since then lets it run
+   * out so much sooner. To be called once for each.
    */
   refund({ cells }: Charge, nowMs: number): void {
     const elapsedMs = this.#advance(nowMs);
-    for (const [at, emptyMs] of cells) {
-      const left = Math.min(this.rate.intervalMs, Math.max(0, emptyMs - elapsedMs));
+    for (const [at, emptyMs, refundedMs] of cells) {
+      const sinceMs = (this.#refundedMs[at] ?? 0) - refundedMs;
+      const leftMs = emptyMs - sinceMs - elapsedMs;
+      const left = Math.min(this.rate.intervalMs, Math.max(0, leftMs));
       this.#emptyMs[at] = (this.#emptyMs[at] ?? 0) - left;
+      this.#refundedMs[at] = (this.#refundedMs[at] ?? 0) + left;
     }
   }
 

@@ -183,7 +183,7 @@ test("what is refused is charged to nobody", () => {
 test("a flood of made-up names takes no memory, and neither frees nor fills anybody's bucket", () => {
   const { limits } = makeLimits();
   const bytes = limits.tableBytes;
-  assert.equal(bytes, 8 * 1024 * 1024);
+  assert.equal(bytes, 16 * 1024 * 1024);
   guessAll(limits, () => ({ id: "attacked", address: ELSEWHERE }));
   limits.finishLogin(limits.startLogin({ id: "alice", address: HOME, registeredFrom: HOME }));
   for (let i = 0; i < 20_000; i++) {
