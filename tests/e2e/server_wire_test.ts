@@ -297,8 +297,10 @@ test("a hundred requests at once are all answered, each under its number", () =>
   }));
 
 /** Every file and folder below a folder, by its path. */
+/** All but what is just being written, as a list that is due may be. */
 function listFiles(folder: string): readonly string[] {
-  return (fs.readdirSync(folder, { recursive: true }) as string[]).sort();
+  const names = fs.readdirSync(folder, { recursive: true }) as string[];
+  return names.filter((name) => !/(?:^|\/)\.[^/]+\.tmp$/.test(name)).sort();
 }
 
 test("an impossible id is refused wherever it is named, and makes no file", () =>
