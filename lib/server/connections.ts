@@ -284,8 +284,8 @@ export class Connections {
       if (failure) relay.abandon(failure);
       else relay.finish();
     }
-    const deadline = Date.now() + LIMITS.drainMs;
-    while (this.#relays.size > 0 && Date.now() < deadline) {
+    const endMs = performance.now() + LIMITS.drainMs;
+    while (this.#relays.size > 0 && performance.now() < endMs) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     for (const relay of [...this.#relays.values()]) relay.destroy();

@@ -421,8 +421,8 @@ export class Core {
     this.#isStopping = true;
     this.#measures.stop();
     this.#stopWatching();
-    await this.#connections.stop(this.#failure);
     try {
+      await this.#connections.stop(this.#failure);
       await this.#directory.ask({ type: "stop" });
     } finally {
       await this.endWorkers();

@@ -100,8 +100,9 @@ export class Relay {
     this.#end();
   }
 
+  /** Not to one that was ended: an engine throws at whoever does, and that would be the main thread. */
   #tell(message: ToConnection): void {
-    this.#worker.tell(message);
+    if (!this.#isOver && !this.#isLeaving) this.#worker.tell(message);
   }
 
   #fromSocket(chunk: Uint8Array): void {

@@ -5,7 +5,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inWorld, until, untilAsync } from "./harness.ts";
-import { RawClient, withClient } from "./raw_client.ts";
+import { header, RawClient, withClient } from "./raw_client.ts";
 
 const HELD = 200;
 /** Workers that wait for a connection where nobody comes: `workersSpare` of `docs/limits.md`. */
@@ -64,7 +64,17 @@ test("each of many connections has a worker of its own, and nothing is left of t
     await until(isSettled, `${SPARE} workers are left`);
     await until(() => descriptors(pid) <= before, `${before} descriptors are left`);
     await withClient(RawClient.open(world), (client) => client.ok("HELLO").then(() => {}));
+
+    // Whoever was shown the door and stays, its worker gone, does not keep the server from a clean end.
+    await until(isSettled, `${SPARE} workers wait once more`);
+    const lingering = await RawClient.open(world);
+    await lingering.ok("HELLO");
+    await until(() => connectionWorkers(pid) === SPARE + 1, "it has a worker");
+    lingering.pause();
+    lingering.write(header(0));
+    await until(isSettled, "its worker is gone");
     assert.equal((await running.end()).code, 0, running.stderr);
+    lingering.close();
   }));
 
 test("a server takes no more connections than files may be open, and says so", () =>

@@ -59,10 +59,20 @@ function open() {
   const told: ToConnection[] = [];
   const faults: string[] = [];
   let say: (message: FromConnection) => void = () => {};
+  let isEnded = false;
   const worker = {
     listen: ({ onMessage }: { onMessage: (message: FromConnection) => void }) => say = onMessage,
-    tell: (message: ToConnection) => told.push(message),
-    end: () => say = () => {},
+    tell: (message: ToConnection) => {
+      assert.ok(
+        !isEnded,
+        "an engine throws where somebody tells a worker something that has ended",
+      );
+      told.push(message);
+    },
+    end: () => {
+      isEnded = true;
+      say = () => {};
+    },
   };
   const relay = new Relay({
     socket: socket as unknown as TLSSocket,
@@ -207,4 +217,18 @@ test("Relay says once that the server cannot go on, whatever its worker says", (
   assert.doesNotMatch(socket.written, /directory|more/);
   assert.equal(socket.isEnded, true);
   assert.deepEqual(faults, []);
+});
+
+test("Relay tells a worker that was ended nothing more, whatever becomes of the server", () => {
+  const leaving = open();
+  leaving.say({ type: "close", code: "PROTOCOL" }); // its client has not gone yet
+  leaving.relay.finish();
+  leaving.answer(UNREAD_MAX);
+  leaving.socket.take(0);
+  const gone = open();
+  gone.answer(UNREAD_MAX);
+  gone.socket.emit("close");
+  gone.socket.take(UNREAD_MAX); // an engine may say late that there is room again
+  gone.relay.finish();
+  assert.deepEqual([...leaving.told, ...gone.told], []);
 });
