@@ -45,6 +45,8 @@ const FAULTS: Readonly<Record<string, () => true | void>> = {
     return true;
   },
   exit: () => process.exit(3),
+  // Meanwhile the server may have been told to end.
+  "exit-soon": () => void setTimeout(() => process.exit(3), 2000),
   stack: () => later(recurse),
   loop: () => {
     for (;;);

@@ -149,12 +149,12 @@ export class Core {
 
   /** The server cannot go on. */
   #fail(name: CriticalWorker, what: string): void {
-    if (this.#isStopping) return;
     const error = new PkiError("internal", `the ${name} ${what}`, {
       hint: "everything that was acknowledged is in the log; start the server again",
     });
+    this.#directory?.fail(error); // also at the end, which waits for an answer
+    if (this.#isStopping) return;
     this.#failure ??= error;
-    this.#directory?.fail(error);
     this.#options.onFault(error);
   }
 

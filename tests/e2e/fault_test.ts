@@ -82,6 +82,15 @@ test("a fault in directory, authority or main thread stops the server, and loses
       assert.equal(listed.get(index), serial, `entry ${index}`);
     }
     await world.ok("alice", ["request", "alice"]);
+
+    // One that comes while the server ends does not keep it from that.
+    const client = await loggedInCheaply(world, "dora");
+    await client.refused("NOT_FOUND", "CERTREQ", { id: "fault-directory-exit-soon" });
+    client.say("CERTREQ", { id: "fault-connection-forget" }); // which the end waits for
+    const ended = await world.server.running.end();
+    assert.equal(ended.code, 1, ended.stderr);
+    assert.match(inWords(ended.stderr), /^pki: error: the directory ended by itself$/m);
+    await world.serve();
     assert.equal((await world.server.running.end()).code, 0);
     await ok(world, ["log", "verify"]);
   }, PKI_FAULTS));
