@@ -387,10 +387,13 @@ export class Core {
     const { certificate } = this.identity;
     // After a rotation that a crash cut short it may be of the CA before.
     const isOfCurrent = isIssuedBy(certificate, this.#issuing);
-    const leftMs = certificate.notAfterMs - Date.now();
-    if (isOfCurrent && leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
+    const nowMs = Date.now();
+    // It is of a time to come where the clock was wrong: nobody accepts it until then.
+    const isGood = isOfCurrent && certificate.notBeforeMs <= nowMs;
+    const leftMs = certificate.notAfterMs - nowMs;
+    if (isGood && leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
     // A new one could not last longer than the issuing CA does.
-    if (isOfCurrent && this.#issuing.notAfterMs <= certificate.notAfterMs) {
+    if (isGood && this.#issuing.notAfterMs <= certificate.notAfterMs) {
       this.#warn("the issuing CA ends soon, and the server's certificate with it");
       return;
     }

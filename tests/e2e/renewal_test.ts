@@ -10,8 +10,12 @@ import { formSerial, makeCertificate } from "../../lib/x509/make.ts";
 import { encodeCertificatesPem, parseCertificatesPem } from "../../lib/x509/pem.ts";
 import { inWorld, PKI, PKI_FAULTS, type World } from "./harness.ts";
 
-/** Gives the stopped server a certificate of its own that ends at this time. */
-async function shortenServerCertificate(world: World, notAfterMs: number): Promise<void> {
+/** Gives the stopped server a certificate of its own that ends at this time, and begins at that. */
+async function shortenServerCertificate(
+  world: World,
+  notAfterMs: number,
+  notBeforeMs?: number,
+): Promise<void> {
   const folder = join(world.home, "server");
   const path = join(folder, "server.crt");
   const [leaf, issuing] = parseCertificatesPem(fs.readFileSync(path, "utf8"), path).map((der) =>
@@ -23,7 +27,7 @@ async function shortenServerCertificate(world: World, notAfterMs: number): Promi
   const der = await makeCertificate({
     serial: formSerial(randomBytes(20)),
     commonName: "server.pki.internal",
-    notBeforeMs: Math.floor(leaf.notBeforeMs / 1000) * 1000,
+    notBeforeMs: Math.floor((notBeforeMs ?? leaf.notBeforeMs) / 1000) * 1000,
     notAfterMs: Math.floor(notAfterMs / 1000) * 1000,
     spki: leaf.spki,
     uris: ["spiffe://pki.internal/server"],
@@ -48,6 +52,13 @@ test("serve renews its own certificate at the start when little time is left", (
     const after = serverCertificate(world);
     assert.notDeepEqual(after, before);
     assert.ok(after && parseCertificate(after).notAfterMs > Date.now() + 80 * LIMITS.dayMs);
+    await world.ok("alice", ["request", "alice"]);
+
+    // Made while the clock was wrong: nobody accepts what has not begun.
+    await world.server.running.end();
+    const [beginsMs, endsMs] = [60, 150].map((days) => Date.now() + days * LIMITS.dayMs);
+    await shortenServerCertificate(world, endsMs ?? NaN, beginsMs);
+    await world.serve();
     await world.ok("alice", ["request", "alice"]);
   }, PKI));
 
