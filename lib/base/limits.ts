@@ -100,6 +100,8 @@ export const LIMITS = {
   crlValidityMs: DAY_MS,
   /** From a revocation to a list that has it, at least; more are gathered meanwhile. */
   crlDelayMs: 2 * SECOND_MS,
+  /** How often it is looked whether the newest list is of this time: clocks are set, also by a year. */
+  crlLookMs: 10 * MINUTE_MS,
 
   /** Validity of the certificates that we make. */
   rootDays: 20 * 365,
@@ -118,12 +120,13 @@ export const LIMITS = {
   pbkdf2Rounds: 600_000,
   pbkdf2RoundsMax: 10_000_000,
 
-  /** Client: TCP and TLS to a server or a peer; one answer of the server. */
+  /** Client: TCP and TLS to a server or a peer. */
   connectMs: 10 * SECOND_MS,
   /** Client: to the first of several addresses that takes a connection, names looked up included. */
   reachMs: 15 * SECOND_MS,
   /** Client: to take an announcement back at the end, which would expire by itself. */
   withdrawMs: 5 * SECOND_MS,
+  /** Client: one answer of the server. */
   answerMs: 30 * SECOND_MS,
   /** Peers: from the TLS connection to a judged certificate. */
   peerJudgedMs: 15 * SECOND_MS,

@@ -32,6 +32,12 @@ export const REST_MS_MAX = 60_000;
 /** How long an entry stays behind the end of its certificate: every list in between has it. */
 export const KEEP_EXPIRED_MS = 7 * LIMITS.dayMs;
 
+/** So much of a list's validity is never left without another in its place, unless the time of day jumps. */
+const LEFT_MS_MIN = LIMITS.crlValidityMs / 4;
+
+/** What a list takes beside its entries, at most: two names, a key identifier, a signature. */
+const FRAME_BYTES_MAX = 16 * 1024;
+
 /** The newest list and the one before, which somebody may be in the middle of reading. */
 const LISTS_KEPT = 2;
 
@@ -51,6 +57,8 @@ export interface RevocationListsOptions {
   readonly now?: () => number;
   /** A clock that nobody sets, in milliseconds. */
   readonly elapsed?: () => number;
+  /** What entries may take; default: as many as clients read. */
+  readonly entriesBytesMax?: number;
 }
 
 export interface KeptList {
@@ -69,6 +77,7 @@ export class RevocationList {
   #busyMs = 0;
   #endedMs = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #look: ReturnType<typeof setTimeout> | undefined;
   #dueMs = Infinity;
   #making: Promise<void> | undefined;
   /** Something was revoked that the newest list does not have. */
@@ -125,9 +134,27 @@ export class RevocationList {
 
   /** There is a list afterwards, and a new one soon; without one it is made first. */
   async begin(): Promise<void> {
+    this.#lookLater();
     if (this.find(undefined)) return this.schedule(0);
     this.#start();
     await this.#making;
+  }
+
+  /**
+   * The time of day may jump: then the newest list has ended, or has not begun, long before another is
+   * due by a clock that nobody sets.
+   */
+  #lookLater(): void {
+    clearTimeout(this.#look);
+    this.#look = setTimeout(() => {
+      if (this.#isClosed) return;
+      const newest = this.find(undefined);
+      const leftMs = newest && (parseCrlHead(newest.der).nextUpdateMs ?? 0) - this.#now();
+      const isInTime = leftMs === undefined ||
+        leftMs >= LEFT_MS_MIN && leftMs <= LIMITS.crlValidityMs;
+      if (!isInTime) this.schedule(0);
+      this.#lookLater();
+    }, LIMITS.crlLookMs);
   }
 
   #start(): void {
@@ -158,6 +185,7 @@ export class RevocationList {
     try {
       const thisUpdateMs = Math.floor(this.#now() / 1000) * 1000;
       const entries = await this.#gather(thisUpdateMs, isLast);
+      checkReadable(entries, this.#options.entriesBytesMax);
       const now = BigInt(this.#now());
       const number = now > this.#lastNumber ? now : this.#lastNumber + 1n;
       const der = await this.#options.authority.signList({
@@ -207,6 +235,7 @@ export class RevocationList {
   async stop(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#look);
     await this.#making;
   }
 
@@ -218,6 +247,20 @@ export class RevocationList {
       this.#options.warn(`no revocation list was made: ${messageOf(error)}; the log has everything`)
     );
   }
+}
+
+/** @throws {PkiError} `storage` if a list of these entries is longer than anybody reads */
+function checkReadable(
+  entries: readonly Uint8Array[],
+  bytesMax = LIMITS.crlBytesMax - FRAME_BYTES_MAX,
+): void {
+  const bytes = entries.reduce((sum, { length }) => sum + length, 0);
+  if (bytes <= bytesMax) return;
+  throw new PkiError(
+    "storage",
+    `too many certificates are revoked: they take ${bytes} bytes, and clients read ${bytesMax}; ` +
+      "OCSP goes on telling of all of them",
+  );
 }
 
 /**

@@ -53,7 +53,11 @@ function makeFolder(): string {
 }
 
 /** Lists over tables that a test fills, with clocks that it sets and a signer that it can hold up. */
-function makeWorld(folder = makeFolder(), issuers: readonly Holder[] = [CA.issuing]) {
+function makeWorld(
+  folder = makeFolder(),
+  issuers: readonly Holder[] = [CA.issuing],
+  entriesBytesMax?: number,
+) {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   /** `pageMs` is what a page of a list takes. */
@@ -84,6 +88,7 @@ function makeWorld(folder = makeFolder(), issuers: readonly Holder[] = [CA.issui
     warn: (text) => void warnings.push(text),
     now: () => clock.nowMs,
     elapsed: () => clock.elapsedMs += clock.pageMs,
+    ...(entriesBytesMax === undefined ? {} : { entriesBytesMax }),
   });
   const pathOf = (index: number) => join(folder, index === 0 ? "issuing.crl" : `${index}.crl`);
   const listed = issuers.map(({ certificate }, index) => ({
@@ -309,6 +314,44 @@ test("RevocationLists makes a list anew when half of its time is over", async ()
   assert.equal(world.newest().thisUpdateMs, START_MS + LIMITS.crlValidityMs / 2);
   await world.lists.close();
 });
+
+test("RevocationLists makes no list that nobody could read, and says why", async () => {
+  const world = makeWorld(makeFolder(), [CA.issuing], 100);
+  await world.start();
+  world.revoke({ serial: serialOf(1) }, { serial: serialOf(2) });
+  world.pass(LIMITS.crlDelayMs);
+  await world.made(2);
+  const readable = fs.readFileSync(world.path);
+  world.revoke({ serial: serialOf(3) });
+  world.pass(LIMITS.crlDelayMs);
+  await until(() => world.warnings.length > 0);
+  assert.deepEqual(world.warnings, [
+    "no revocation list was made: too many certificates are revoked: they take 147 bytes, " +
+    "and clients read 100; OCSP goes on telling of all of them; it is tried again",
+  ]);
+  assert.equal(world.signed.length, 2);
+  assert.deepEqual(fs.readFileSync(world.path), readable);
+  await world.lists.close();
+});
+
+for (
+  const [what, days] of [["ended", 400], ["is nearly over", 0.8], ["has not begun", -3]] as const
+) {
+  test(`RevocationLists makes a list anew where the clock was set, and it ${what}`, async () => {
+    const world = makeWorld();
+    await world.start();
+    world.clock.nowMs += days * LIMITS.dayMs;
+    const setMs = world.clock.nowMs;
+    world.pass(LIMITS.crlLookMs);
+    world.pass(0);
+    await world.made(2);
+    assert.equal(world.newest().thisUpdateMs, setMs + LIMITS.crlLookMs);
+    world.pass(LIMITS.crlLookMs);
+    world.pass(0);
+    assert.equal(world.signed.length, 2, "this one is of its time");
+    await world.lists.close();
+  });
+}
 
 test("RevocationLists is not put off by revocations that never stop", async () => {
   const world = makeWorld();
