@@ -110,9 +110,11 @@ export const SERVER_LIMITS = {
     heard: "`BUSY`",
   },
   entriesPerHour: {
-    ...{ standard: 1_000_000, min: 0, max: 1_000_000_000, unit: "entries", isOffAtZero: true },
+    ...{ standard: 100, min: 0, max: 1_000_000_000, unit: "entries", isOffAtZero: true },
+    sparesLoopback: true,
     bounds: "entries of the log that one account causes, as many at once",
-    reason: "beyond any load test; each is kept for ever: for people 100 are plenty",
+    reason:
+      "people need a few a month; each is kept for ever, and what is revoked is on every list",
     heard: "`BUSY`",
   },
   workersSpare: {

@@ -312,10 +312,12 @@ export class Core {
   #directoryLimits(): DirectoryLimits {
     const { limits = {} } = this.#options;
     const { requestsAtWork, statusesPerMinute, entriesPerHour } = resolveLimits(limits);
-    const isForAll = holdsOnLoopback("statusesPerMinute", limits);
+    const onLoopback = (name: "statusesPerMinute" | "entriesPerHour", count: number) =>
+      holdsOnLoopback(name, limits) ? count : 0;
     return {
       ...{ requestsAtWork, statusesPerMinute, entriesPerHour },
-      statusesPerMinuteOnLoopback: isForAll ? statusesPerMinute : 0,
+      statusesPerMinuteOnLoopback: onLoopback("statusesPerMinute", statusesPerMinute),
+      entriesPerHourOnLoopback: onLoopback("entriesPerHour", entriesPerHour),
     };
   }
 

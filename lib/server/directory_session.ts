@@ -189,7 +189,7 @@ export class DirectorySession {
       case "PASSWD":
         return this.#dialogue.startChange(this.#userByPassword(), request);
       case "PASSWD_FINISH":
-        this.#directory.work.chargePassword(this.#userByPassword());
+        this.#directory.work.chargePassword({ ...this.#visitor, user: this.#userByPassword() });
         return await this.#directory.passwords.change(
           this.#dialogue.finishChange(request),
           this,
@@ -223,7 +223,7 @@ export class DirectorySession {
   /** Who has logged in and may still add to the log. */
   #writer(): string {
     const id = this.#loggedIn();
-    this.#directory.work.chargeEntry(id);
+    this.#directory.work.chargeEntry({ ...this.#visitor, user: id });
     return id;
   }
 

@@ -46,6 +46,7 @@ export interface DirectoryLimits {
   /** For whoever is on this machine. */
   readonly statusesPerMinuteOnLoopback: number;
   readonly entriesPerHour: number;
+  readonly entriesPerHourOnLoopback: number;
 }
 
 /** Main thread to a connection worker. */

@@ -1,7 +1,10 @@
 /**
  * How much of what costs something for ever, or a signature, anybody may have done: entries of the log
  * that an account causes, and OCSP responses for an account or, before a login, an address. The
- * bounds are so high that people never meet them (`server_limits.ts`); an operator may lower them.
+ * bounds are so high that people never meet them (`server_limits.ts`); an operator may set others.
+ *
+ * Entries are bounded for the sake of others, too: who has certificates made and revoked without end
+ * makes revocation lists longer than anybody reads.
  *
  * Revoking is free: there is no more to revoke than was issued, and whoever has taken over a session
  * must not keep its owner from revoking. A new password has a bucket of its own for the same reason.
@@ -12,20 +15,24 @@ import { RateTable } from "../base/gcra.ts";
 import { isLocal, networksOf } from "./network.ts";
 import type { DirectoryLimits } from "./ports.ts";
 
-/** Cells of a row: three tables of 256 KB. */
+/** Cells of a row: four tables of 512 KiB. */
 const CELLS = 2 ** 14;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
 export type WorkRates = Pick<
   DirectoryLimits,
-  "statusesPerMinute" | "statusesPerMinuteOnLoopback" | "entriesPerHour"
+  | "statusesPerMinute"
+  | "statusesPerMinuteOnLoopback"
+  | "entriesPerHour"
+  | "entriesPerHourOnLoopback"
 >;
 
 export const NO_WORK_LIMITS: WorkRates = {
   statusesPerMinute: 0,
   statusesPerMinuteOnLoopback: 0,
   entriesPerHour: 0,
+  entriesPerHourOnLoopback: 0,
 };
 
 export interface WorkLimitsOptions {
@@ -35,10 +42,15 @@ export interface WorkLimitsOptions {
   readonly now: () => number;
 }
 
-/** Who asks for an OCSP response. */
+/** Who asks for something, and from where. */
 export interface Asker {
   readonly user: string | undefined;
   readonly address: string;
+}
+
+/** Who wants something that is in the log for ever. */
+export interface Writer extends Asker {
+  readonly user: string;
 }
 
 export class WorkLimits {
@@ -48,6 +60,7 @@ export class WorkLimits {
   #statuses: RateTable | undefined;
   #localStatuses: RateTable | undefined;
   #entries: RateTable | undefined;
+  #localEntries: RateTable | undefined;
 
   constructor(options: WorkLimitsOptions) {
     this.#options = options;
@@ -57,7 +70,8 @@ export class WorkLimits {
   configure(rates: WorkRates): void {
     const before = this.#rates;
     this.#rates = rates;
-    const { statusesPerMinute, statusesPerMinuteOnLoopback, entriesPerHour } = rates;
+    const { statusesPerMinute, statusesPerMinuteOnLoopback } = rates;
+    const { entriesPerHour, entriesPerHourOnLoopback } = rates;
     if (statusesPerMinute !== before.statusesPerMinute) {
       this.#statuses = this.#table(statusesPerMinute, MINUTE_MS);
     }
@@ -66,6 +80,9 @@ export class WorkLimits {
     }
     if (entriesPerHour !== before.entriesPerHour) {
       this.#entries = this.#table(entriesPerHour, HOUR_MS);
+    }
+    if (entriesPerHourOnLoopback !== before.entriesPerHourOnLoopback) {
+      this.#localEntries = this.#table(entriesPerHourOnLoopback, HOUR_MS);
     }
   }
 
@@ -85,17 +102,19 @@ export class WorkLimits {
   }
 
   /** A user wants a certificate, or to publish one. @throws {PkiError} `busy`, with the time to wait */
-  chargeEntry(id: string): void {
-    this.#charge(this.#entries, id, "cannot do this: too many entries of the log by this account");
+  chargeEntry({ user, address }: Writer): void {
+    const refusal = "cannot do this: too many entries of the log by this account";
+    this.#charge(this.#entriesFrom(address), user, refusal);
   }
 
   /** A user wants another password. @throws {PkiError} `busy`, with the time to wait */
-  chargePassword(id: string): void {
-    this.#charge(
-      this.#entries,
-      `${id} password`,
-      "cannot change the password: it was changed too often",
-    );
+  chargePassword({ user, address }: Writer): void {
+    const refusal = "cannot change the password: it was changed too often";
+    this.#charge(this.#entriesFrom(address), `${user} password`, refusal);
+  }
+
+  #entriesFrom(address: string): RateTable | undefined {
+    return isLocal(networksOf(address)) ? this.#localEntries : this.#entries;
   }
 
   #charge(table: RateTable | undefined, name: string, refusal: string): void {

@@ -2,8 +2,15 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { LIMITS } from "../../lib/base/limits.ts";
 import { SERVER_LIMITS } from "../../lib/base/server_limits.ts";
+import { KEEP_EXPIRED_MS } from "../../lib/server/revocation_list.ts";
 import { NO_WORK_LIMITS, WorkLimits, type WorkRates } from "../../lib/server/work_limits.ts";
+import { encodeCrlEntries } from "../../lib/x509/crl_entries.ts";
+
+/** Of a certificate on a list that says why. */
+const ENTRY_BYTES =
+  encodeCrlEntries([{ serial: "7f".repeat(20), revokedMs: 0, reason: "keyCompromise" }]).length;
 
 function open(rates: Partial<WorkRates>) {
   const clock = { nowMs: 0 };
@@ -53,24 +60,42 @@ test("WorkLimits counts a home network of IPv6 as one address, and this machine 
   assert.equal(count(at("2001:db8:0:2::1"))[0], 0, "what stays as it was is not forgotten");
 });
 
+const by = (user: string, address = STRANGER.address) => ({ user, address });
+
 test("WorkLimits bounds an account's entries, and leaves it a new password", () => {
   const { limits, clock } = open({ entriesPerHour: 100 });
-  assert.deepEqual(count(() => limits.chargeEntry("alice")), [
+  assert.deepEqual(count(() => limits.chargeEntry(by("alice"))), [
     100,
     "cannot do this: too many entries of the log by this account, try again in 36 s",
   ]);
-  assert.equal(count(() => limits.chargeEntry("bob"))[0], 100);
-  assert.deepEqual(count(() => limits.chargePassword("alice")), [
+  assert.equal(count(() => limits.chargeEntry(by("alice", "192.0.2.2")))[0], 0, "from anywhere");
+  assert.equal(count(() => limits.chargeEntry(by("bob")))[0], 100);
+  assert.deepEqual(count(() => limits.chargePassword(by("alice"))), [
     100,
     "cannot change the password: it was changed too often, try again in 36 s",
   ]);
   clock.nowMs = 36_000;
-  assert.equal(count(() => limits.chargeEntry("alice"))[0], 1);
+  assert.equal(count(() => limits.chargeEntry(by("alice")))[0], 1);
 });
 
-test("WorkLimits admits everything where there are no bounds, and a load test by the standard ones", () => {
-  assert.equal(count(() => open({}).limits.chargeEntry("alice"))[0], 1000);
-  const { limits, clock } = open({ entriesPerHour: SERVER_LIMITS.entriesPerHour.standard });
-  // One account that has 2,000 certificates made each second for five minutes.
-  for (; clock.nowMs < 300_000; clock.nowMs += 0.5) limits.chargeEntry("alice");
+test("WorkLimits spares this machine in entries, unless it has a bound of its own", () => {
+  const { limits } = open({ entriesPerHour: 3 });
+  assert.equal(count(() => limits.chargeEntry(by("alice", "127.0.0.1")))[0], 1000);
+  assert.equal(count(() => limits.chargeEntry(by("alice", "::1")))[0], 1000);
+  assert.equal(count(() => limits.chargePassword(by("alice", "127.0.0.1")))[0], 1000);
+  limits.configure({ ...NO_WORK_LIMITS, entriesPerHour: 3, entriesPerHourOnLoopback: 2 });
+  assert.equal(count(() => limits.chargeEntry(by("alice", "::1")))[0], 2);
+  assert.equal(count(() => limits.chargeEntry(by("alice", "127.0.0.1")))[0], 0);
+  assert.equal(count(() => limits.chargeEntry(by("alice")))[0], 3);
+});
+
+test("WorkLimits admits everything where there are no bounds", () => {
+  assert.equal(count(() => open({}).limits.chargeEntry(by("alice")))[0], 1000);
+});
+
+test("no account alone can have more revoked than a revocation list may have, by the standard bound", () => {
+  // All that is issued is revoked, and is on the list until a week behind its end.
+  const daysListed = LIMITS.userDays + KEEP_EXPIRED_MS / LIMITS.dayMs;
+  const revoked = SERVER_LIMITS.entriesPerHour.standard * (1 + 24 * daysListed);
+  assert.ok(revoked * ENTRY_BYTES < LIMITS.crlBytesMax / 2, `${revoked} certificates`);
 });
