@@ -16,6 +16,15 @@ export interface LeanWorkerHandlers<Said> {
   readonly onEnded: () => void;
 }
 
+/**
+ * How such a worker starts: with an empty environment in the executable, and in Deno, which knows no
+ * such option, without any permission: it may neither look into the environment nor do anything else.
+ */
+export function leanOptions(name: WorkerName) {
+  const isolated = IS_BUNDLED ? { env: {} } : { deno: { permissions: "none" } } as const;
+  return { type: "module", name, ...isolated } as const;
+}
+
 /** Until a worker counts as closed that was ended and of which the engine, Deno, does not tell. */
 const CLOSED_MS = 10_000;
 
@@ -28,9 +37,7 @@ export class LeanWorker<Told, Said> {
   /** @param onClosed called once, when its thread has ended, whoever ended it */
   constructor(name: WorkerName, onClosed?: () => void) {
     this.#onClosed = onClosed;
-    // With an empty environment: an option of the executable's engine, of which Deno warns.
-    const options = { type: "module", name, ...(IS_BUNDLED ? { env: {} } : {}) } as const;
-    this.#worker = new Worker(workerUrl(name), options);
+    this.#worker = new Worker(workerUrl(name), leanOptions(name));
     this.#worker.onmessage = ({ data }: MessageEvent<Said>) => this.#handlers?.onMessage(data);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // else the program ends
