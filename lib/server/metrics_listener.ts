@@ -16,22 +16,15 @@ import { listenError } from "../base/tls.ts";
 import type { Measured } from "../protocol/measured.ts";
 import { type MetricFormat, renderMetrics } from "./metrics.ts";
 import type { MetricsPlace } from "./metrics_address.ts";
+import { IDLE_MS, MetricsPlaces, REQUEST_MS } from "./metrics_places.ts";
 
 /** Where metrics are. */
 const PATH = "/metrics";
-/** Connections at once: a few programs that watch, and those that forgot to close theirs. */
-const CONNECTIONS_MAX = 16;
 /** Head of a request: a program that watches sends some 300 bytes. */
 const HEADER_BYTES_MAX = 8192;
-/** From the connection, or a request's first byte, to a whole request. */
-const REQUEST_MS = 10_000;
-/** How often it is looked for requests that take longer. */
+/** How often it is looked for connections that take too long. */
 const CHECK_MS = 2000;
-/** Between two requests of a connection: programs that watch ask four times a minute or less. */
-const IDLE_MS = 90_000;
-/** From the connection on; then it is closed whatever it does. */
-const CONNECTION_MS = 5 * 60_000;
-/** How long one answer may take. */
+/** How long measuring for one answer may take. */
 const ANSWER_MS = 10_000;
 
 export interface MetricsOptions {
@@ -132,21 +125,53 @@ async function answer(
   }
 }
 
-/** Bounds what a connection may take, whatever the engine looks after. */
-function bound(server: Server): Set<Socket> {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    if (sockets.size >= CONNECTIONS_MAX) return void socket.destroy();
-    sockets.add(socket);
-    const timer = setTimeout(() => socket.destroy(), CONNECTION_MS);
+/** Bounds connections and what each may take, whatever the engine looks after. */
+class Guard {
+  readonly #places = new MetricsPlaces<Socket>();
+  readonly #sockets = new Set<Socket>();
+  readonly #look = setInterval(() => this.#lookAround(), CHECK_MS);
+
+  constructor() {
+    this.#look.unref();
+  }
+
+  watch(server: Server): void {
+    server.on("connection", (socket: Socket) => this.#arrive(socket));
+    server.on("clientError", (_error, socket) => socket.destroy());
+  }
+
+  #arrive(socket: Socket): void {
+    const leaving = this.#places.arrive(socket, performance.now());
+    leaving?.destroy();
+    if (leaving === socket) return;
+    this.#sockets.add(socket);
     socket.on("error", () => {}); // it is gone; nobody else minds
     socket.once("close", () => {
-      clearTimeout(timer);
-      sockets.delete(socket);
+      this.#sockets.delete(socket);
+      this.#places.leave(socket);
     });
-  });
-  server.on("clientError", (_error, socket) => socket.destroy());
-  return sockets;
+  }
+
+  /** A request has come, and is about to be answered. */
+  follow({ socket }: IncomingMessage, response: ServerResponse): void {
+    this.#places.ask(socket, performance.now());
+    let isOver = false;
+    const end = () => {
+      if (!isOver) this.#places.answered(socket, performance.now());
+      isOver = true;
+    };
+    response.once("finish", end);
+    response.once("close", end);
+  }
+
+  #lookAround(): void {
+    for (const socket of this.#places.overdue(performance.now())) socket.destroy();
+  }
+
+  close(): void {
+    clearInterval(this.#look);
+    for (const socket of this.#sockets) socket.destroy();
+  }
 }
 
 /** Starts to serve. @throws {PkiError} `unreachable` if the address cannot be listened on */
@@ -154,6 +179,7 @@ export async function listenMetrics(
   { place: { host, port, address }, measure }: MetricsOptions,
 ): Promise<MetricsListener> {
   const scrapes = new Scrapes(measure);
+  const guard = new Guard();
   const server = createServer({
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: REQUEST_MS,
@@ -161,18 +187,21 @@ export async function listenMetrics(
     keepAliveTimeout: IDLE_MS,
     connectionsCheckingInterval: CHECK_MS,
   }, (request, response) => {
+    guard.follow(request, response);
     request.resume(); // a body is thrown away
     void answer(request, response, { scrapes, host });
   });
-  const sockets = bound(server);
+  guard.watch(server);
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) =>
+    server.once("error", (error) => {
+      guard.close();
       reject(
         new PkiError("unreachable", `no metrics: ${listenError(error, { host, port }).message}`, {
           hint: "choose another port or address for --metrics",
           cause: error,
         }),
-      ));
+      );
+    });
     server.listen(port, address, resolve);
   });
   server.on("error", () => {}); // of one connection; the next one is served
@@ -181,7 +210,7 @@ export async function listenMetrics(
     port: (server.address() as AddressInfo).port,
     close: () => {
       server.close();
-      for (const socket of sockets) socket.destroy();
+      guard.close();
       server.closeAllConnections();
     },
   };

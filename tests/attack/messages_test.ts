@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ADMIN_ATTACKS, ADMIN_CROWD } from "./admin_attacks.ts";
 import { LOGIN_FLOODS } from "./floods.ts";
 import { DEAF_ATTACKS, MESSAGE_ATTACKS } from "./message_attacks.ts";
-import { METRICS_ATTACKS } from "./metrics_attacks.ts";
+import { METRICS_ATTACKS, METRICS_CROWD } from "./metrics_attacks.ts";
 import { attack, underAttack } from "./scene.ts";
 import { vanishings } from "./vanishing.ts";
 
@@ -19,5 +19,6 @@ test("hostile messages: each is answered or cut, others are served, all is given
       attack(scene, LOGIN_FLOODS),
     ]);
     await attack(scene, [ADMIN_CROWD]);
+    await attack(scene, METRICS_CROWD, { atOnce: 1 });
     await attack(scene, DEAF_ATTACKS);
   }));

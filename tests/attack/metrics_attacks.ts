@@ -2,12 +2,11 @@
 
 import { randomBytes } from "node:crypto";
 import { concatBytes, utf8 } from "../../lib/base/bytes.ts";
+import { PLACES_MAX } from "../../lib/server/metrics_places.ts";
 import { until } from "../e2e/harness.ts";
 import type { Attack, Scene } from "./scene.ts";
 import { Wire } from "./wire.ts";
 
-/** Connections there at once; see `metrics_listener.ts`. */
-const PLACES = 16;
 const GOOD = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
 
 const open = ({ metricsPort: port }: Scene) => Wire.open({ port });
@@ -68,14 +67,36 @@ export const METRICS_ATTACKS: readonly Attack[] = [
     REFUSED,
   ),
   sent("100 KB of a path", asking(`GET /${"a".repeat(100_000)} HTTP/1.1`, host), REFUSED),
+];
+
+/** All places taken; whoever is there besides may lose its own. */
+export const METRICS_CROWD: readonly Attack[] = [
+  {
+    name: "at the metrics silence on every place, and then a program that watches",
+    run: async (scene) => {
+      const silent: Wire[] = [];
+      for (let count = 0; count < PLACES_MAX; count++) silent.push(await open(scene));
+      const heard: string[] = [];
+      for (let scrape = 0; scrape < 2; scrape++) {
+        const wire = await open(scene);
+        wire.write(utf8(GOOD));
+        heard.push(await hear(wire));
+      }
+      await until(() => silent.some(({ isOver }) => isOver), "the first of them is cut");
+      for (const wire of silent) wire.close();
+      return heard.join(" and ");
+    },
+    hears: "200, closed and 200, closed",
+    isElsewhere: true,
+  },
   {
     name: "at the metrics more clients than there are places",
     run: async (scene) => {
-      const crowd = await Promise.all(Array.from({ length: 3 * PLACES }, () => open(scene)));
+      const crowd = await Promise.all(Array.from({ length: 3 * PLACES_MAX }, () => open(scene)));
       const half = GOOD.length >> 1;
       for (const wire of crowd) wire.write(utf8(GOOD.slice(0, half)));
       const inside = () => crowd.filter(({ isOver }) => !isOver);
-      await until(() => inside().length <= PLACES, "the others are cut");
+      await until(() => inside().length <= PLACES_MAX, "the others are cut");
       const answers = inside().map((wire) => {
         wire.write(utf8(GOOD.slice(half)));
         return hear(wire);
