@@ -17,13 +17,8 @@ import { Door } from "./door.ts";
 import type { EventLog } from "./log.ts";
 import type { FromDirectory, ToDirectory } from "./ports.ts";
 import { Relay } from "./relay.ts";
-import { connectionsWithin, ENDING_WORKERS_MAX, findRoom, findShortage } from "./room.ts";
-import {
-  type ConnectionWorker,
-  connectionWorkers,
-  SPARES_MAX,
-  type WorkerPool,
-} from "./worker_pool.ts";
+import { findRoom, findShortage, type Plan, planFor } from "./room.ts";
+import { type ConnectionWorker, connectionWorkers, type WorkerPool } from "./worker_pool.ts";
 
 /** How many there may be. */
 export interface ConnectionBounds {
@@ -49,9 +44,9 @@ export interface ServedIdentity {
 /** Files and threads that the process may have. */
 const ROOM = findRoom();
 
-/** Workers that may be waiting for connections. */
-function sparesMaxOf({ workersSpare }: ServerLimits): number {
-  return Math.max(SPARES_MAX, workersSpare);
+/** What there is room for, of what these bounds want. */
+function planOf({ connectionsMax = LIMITS.connectionsMax, limits }: ConnectionBounds): Plan {
+  return planFor(ROOM, connectionsMax, resolveLimits(limits).workersSpare);
 }
 
 /**
@@ -59,18 +54,20 @@ function sparesMaxOf({ workersSpare }: ServerLimits): number {
  * @throws {PkiError} `storage` where there is no room for a single connection
  */
 export function checkRoom(
-  { connectionsMax: wanted = LIMITS.connectionsMax, limits }: ConnectionBounds,
+  bounds: ConnectionBounds,
   warn: (text: string) => void,
 ): void {
-  const sparesMax = sparesMaxOf(resolveLimits(limits));
-  const shortage = findShortage(ROOM, wanted, sparesMax);
+  const { connectionsMax: wanted = LIMITS.connectionsMax, limits } = bounds;
+  const shortage = findShortage(ROOM, wanted, resolveLimits(limits).workersSpare);
   if (!shortage) return;
   const { why, needed, least, hint } = shortage;
-  const room = connectionsWithin(ROOM, sparesMax);
-  if (room === 0) {
+  const { connections } = planOf(bounds);
+  if (connections === 0) {
     throw new PkiError("storage", `cannot serve: ${why}, at least ${least} needed`, { hint });
   }
-  warn(`at most ${room} connections are taken: ${why}, and ${wanted} need ${needed}; ${hint}`);
+  warn(
+    `at most ${connections} connections are taken: ${why}, and ${wanted} need ${needed}; ${hint}`,
+  );
 }
 
 export class Connections {
@@ -79,6 +76,7 @@ export class Connections {
   readonly #door: Door;
   readonly #pool: WorkerPool<ConnectionWorker>;
   #bounds: ConnectionBounds;
+  #plan: Plan;
   /** For connections from now on; those that are open keep theirs. */
   #limits: ServerLimits;
   #server: TlsServer | undefined;
@@ -91,18 +89,24 @@ export class Connections {
   constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.#bounds = options;
+    this.#plan = planOf(options);
     this.#limits = resolveLimits(options.limits);
     this.#door = new Door({ log: options.log, ...this.#doorBounds() });
-    this.#pool = connectionWorkers(this.#limits.workersSpare);
+    this.#pool = connectionWorkers(this.#spareBounds());
   }
 
   #doorBounds() {
-    return { connectionsMax: this.max, limits: this.#bounds.limits ?? {} };
+    const { connections, handshakes } = this.#plan;
+    const { limits = {} } = this.#bounds;
+    return { connectionsMax: connections, handshakesMax: handshakes, limits };
+  }
+
+  #spareBounds() {
+    return { min: this.#limits.workersSpare, max: this.#plan.spares };
   }
 
   get max(): number {
-    const { connectionsMax = LIMITS.connectionsMax } = this.#bounds;
-    return Math.min(connectionsMax, connectionsWithin(ROOM, sparesMaxOf(this.#limits)));
+    return this.#plan.connections;
   }
 
   get open(): number {
@@ -122,9 +126,10 @@ export class Connections {
   /** Changes how many there may be, as far as there is room ({@link checkRoom}). */
   configure(bounds: ConnectionBounds): void {
     this.#bounds = bounds;
+    this.#plan = planOf(bounds);
     this.#limits = resolveLimits(bounds.limits);
     this.#door.configure(this.#doorBounds());
-    this.#pool.resize(this.#limits.workersSpare);
+    this.#pool.resize(this.#spareBounds());
   }
 
   /** Returns the port. @throws {PkiError} `unreachable` if it is taken */
@@ -195,7 +200,8 @@ export class Connections {
       };
     }
     // Whoever connects and leaves at once must not have workers started faster than they end.
-    if (this.#pool.alive >= this.max + sparesMaxOf(this.#limits) + ENDING_WORKERS_MAX) {
+    const { connections, spares, ending } = this.#plan;
+    if (this.#pool.alive >= connections + spares + ending) {
       return { reason: "behind", why: "the server is busy: too many connections come and go" };
     }
     return this.#options.directory.waiting >= LIMITS.directoryQuestionsMax

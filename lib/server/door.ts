@@ -19,17 +19,19 @@ import { MemoryWatch } from "./memory_watch.ts";
 export interface DoorOptions {
   readonly log: EventLog;
   readonly connectionsMax: number;
+  /** Sockets beyond those, whose handshakes are under way. */
+  readonly handshakesMax: number;
   /** Bounds that are not the standard ones. */
   readonly limits: GivenLimits;
 }
 
-type Bounds = Pick<DoorOptions, "connectionsMax" | "limits">;
+type Bounds = Pick<DoorOptions, "connectionsMax" | "handshakesMax" | "limits">;
 
-function admissionLimits({ connectionsMax, limits }: Bounds): AdmissionLimits {
+function admissionLimits({ connectionsMax, handshakesMax, limits }: Bounds): AdmissionLimits {
   const all = resolveLimits(limits);
   const local = (name: ServerLimitName) => holdsOnLoopback(name, limits) ? all[name] : Infinity;
   return {
-    socketsMax: connectionsMax + LIMITS.handshakesMax,
+    socketsMax: connectionsMax + handshakesMax,
     handshakeMs: all.handshakeSeconds * 1000,
     each: { connections: all.connectionsPerAddress, handshakes: all.handshakesPerAddress },
     local: {

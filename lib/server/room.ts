@@ -1,25 +1,56 @@
 /**
  * How many connections fit into the files and threads that the system lets the process have. The engine
  * ends the whole program where it lacks either, so no more connections are taken than there is room for.
+ *
+ * What is kept free beside connections grows with them up to what a full server wants: where there is
+ * little room, most of it is for connections.
  */
 
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { LIMITS } from "../base/limits.ts";
+import { SPARES_MAX } from "./worker_pool.ts";
 
 /**
  * Workers that may be on their way to their end, beyond those of connections and the spare ones: whoever
  * connects and leaves must not have them started faster than they end.
  */
-export const ENDING_WORKERS_MAX = 128;
+const ENDING_WORKERS_MAX = 128;
+
+/** What there is beside connections. */
+export interface Reserve {
+  /** Sockets whose handshakes are under way, or that are told "busy". */
+  readonly handshakes: number;
+  /** Workers that wait for connections, at most. */
+  readonly spares: number;
+  /** Workers that are ending. */
+  readonly ending: number;
+}
+
+/** Connections at which everything beside them is as much as a server of any size has. */
+export const RESERVE_FULL = 960;
+
+/**
+ * What belongs to so many connections, and is enough for a server of that size.
+ * @param sparesMin workers that are to wait at all times
+ */
+export function reserveFor(connections: number, sparesMin: number): Reserve {
+  const share = Math.min(1, connections / RESERVE_FULL);
+  const grow = (least: number, most: number) => Math.floor(least + share * (most - least));
+  return {
+    handshakes: grow(16, LIMITS.handshakesMax),
+    spares: Math.max(sparesMin, grow(4, SPARES_MAX)),
+    ending: grow(8, ENDING_WORKERS_MAX),
+  };
+}
 
 interface Resource {
   /** What there may be so many of. */
   readonly what: string;
-  /** What a worker takes, and a connection beside its worker. */
+  /** What a worker takes, and a socket. */
   readonly worker: number;
-  readonly connection: number;
+  readonly socket: number;
   /** What everything else takes, with a reserve. */
   readonly others: number;
   readonly hint: (needed: number) => string;
@@ -28,16 +59,16 @@ interface Resource {
 const RESOURCES = {
   files: {
     what: "files may be open",
-    worker: 2, // its event loop
-    connection: 1,
-    // Log, keys, snapshots, the administration socket, the engine's own; sockets without a connection.
-    others: 200 + LIMITS.handshakesMax,
+    worker: 2, // its event loop: one to wait with, one to be woken by
+    socket: 1,
+    // 25 at rest; 64 administrators, 32 programs that watch; snapshots, copies, backups; some to spare.
+    others: 160,
     hint: (needed) => `ulimit -n ${needed} before the start, or LimitNOFILE= of systemd`,
   },
   threads: {
     what: "threads may run",
     worker: 1,
-    connection: 0,
+    socket: 0,
     // Directory, authorities, snapshots, the engine's own; other programs of the same user.
     others: 100,
     hint: (needed) =>
@@ -46,47 +77,72 @@ const RESOURCES = {
 } as const satisfies Record<string, Resource>;
 
 export type ResourceName = keyof typeof RESOURCES;
+const NAMES = Object.keys(RESOURCES) as readonly ResourceName[];
 
 /** How many there may be of each. */
 export type Room = Readonly<Record<ResourceName, number>>;
 
-function base(name: ResourceName, sparesMax: number): number {
-  const { others, worker } = RESOURCES[name];
-  return others + (sparesMax + ENDING_WORKERS_MAX) * worker;
+function needed(connections: number, reserve: Reserve, name: ResourceName): number {
+  const { others, worker, socket } = RESOURCES[name];
+  const { handshakes, spares, ending } = reserve;
+  return others + (connections + handshakes) * socket + (connections + spares + ending) * worker;
+}
+
+/** What so many connections need of a resource, with what belongs to them. */
+export function neededFor(connections: number, name: ResourceName, sparesMin: number): number {
+  return needed(connections, reserveFor(connections, sparesMin), name);
+}
+
+/** The largest whole number from 0 to a bound of which something holds that holds of all below. */
+function largest(most: number, holds: (count: number) => boolean): number {
+  if (holds(most)) return most;
+  let [does, fails] = [0, most];
+  while (fails - does > 1) {
+    const middle = Math.floor((does + fails) / 2);
+    if (holds(middle)) does = middle;
+    else fails = middle;
+  }
+  return does;
+}
+
+/** What a server has room for. */
+export interface Plan extends Reserve {
+  /** 0 where there is room for none. */
+  readonly connections: number;
 }
 
 /**
- * What so many connections need of a resource.
- * @param sparesMax workers that may be waiting for connections
+ * As many of the wanted connections as there is room for, and beside them as much as there is room for
+ * then, up to what a full server has.
  */
-export function neededFor(connections: number, name: ResourceName, sparesMax: number): number {
-  const { worker, connection } = RESOURCES[name];
-  return base(name, sparesMax) + connections * (worker + connection);
-}
-
-/** Connections for which there is room, 0 or more. */
-export function connectionsWithin(room: Room, sparesMax: number): number {
-  const within = (name: ResourceName) => {
-    const { worker, connection } = RESOURCES[name];
-    return Math.floor((room[name] - base(name, sparesMax)) / (worker + connection));
-  };
-  return Math.max(0, Math.min(within("files"), within("threads")));
+export function planFor(room: Room, wanted: number, sparesMin: number): Plan {
+  const fits = (connections: number, size: number) =>
+    NAMES.every((name) => needed(connections, reserveFor(size, sparesMin), name) <= room[name]);
+  const connections = largest(wanted, (count) => fits(count, count));
+  const size = largest(RESERVE_FULL, (count) => count <= connections || fits(connections, count));
+  return { connections, ...reserveFor(Math.max(size, connections), sparesMin) };
 }
 
 /** What there is too little of for so many connections, and what to do about it. */
-export function findShortage(room: Room, connections: number, sparesMax: number) {
-  for (const name of ["files", "threads"] as const) {
-    const needed = neededFor(connections, name, sparesMax);
-    if (room[name] >= needed) continue;
+export function findShortage(room: Room, connections: number, sparesMin: number) {
+  for (const name of NAMES) {
+    const wanted = neededFor(connections, name, sparesMin);
+    if (room[name] >= wanted) continue;
     const { what, hint } = RESOURCES[name];
-    const least = neededFor(1, name, sparesMax);
-    return { why: `${room[name]} ${what}`, needed, least, hint: `allow more: ${hint(needed)}` };
+    const least = neededFor(1, name, sparesMin);
+    return {
+      why: `${room[name]} ${what}`,
+      needed: wanted,
+      least,
+      hint: `allow more: ${hint(wanted)}`,
+    };
   }
   return undefined;
 }
 
 /**
- * A limit as Linux describes it (proc_pid_limits(5)); the engine has raised that of files as far as it may.
+ * A limit as Linux describes it (proc_pid_limits(5)). Of files the engine has raised the soft limit as
+ * far as the hard one at its start; nothing that a program can ask of it would raise that.
  * @returns `Infinity` where there is none, or the system does not tell
  */
 export function parseLimit(limits: string, name: "Max open files" | "Max processes"): number {

@@ -19,6 +19,14 @@ const SHRINK_MS = 250;
 /** Until another is started where one could not be: too many files are open, or memory is short. */
 const RETRY_MS = 1000;
 
+/** How many workers may wait for a connection; `min` counts where they contradict each other. */
+export interface SpareBounds {
+  /** At all times. */
+  readonly min: number;
+  /** However many come. */
+  readonly max: number;
+}
+
 /** How many spares are worth having, by when connections came. */
 export class SpareNeed {
   /** Arrivals in the seconds from `#second` backwards. */
@@ -30,10 +38,10 @@ export class SpareNeed {
     this.#arrivals[this.#second % SECONDS]! += 1;
   }
 
-  wanted(nowMs: number, sparesMin: number): number {
+  wanted(nowMs: number, { min, max }: SpareBounds): number {
     this.#advance(nowMs);
     const likely = Math.ceil(Math.max(...this.#arrivals) * COVERED_MS / SECOND_MS);
-    return Math.max(sparesMin, Math.min(likely, SPARES_MAX));
+    return Math.max(min, Math.min(likely, max));
   }
 
   #advance(nowMs: number): void {
@@ -67,7 +75,7 @@ export class WorkerPool<W> {
   readonly #need = new SpareNeed();
   /** In the order in which they are taken; the last may still be starting. */
   readonly #spares: W[] = [];
-  #sparesMin: number;
+  #bounds: SpareBounds;
   /** The one that is starting, of the spares. */
   #starting: W | undefined;
   #started = 0;
@@ -76,9 +84,9 @@ export class WorkerPool<W> {
   #isShrinking = false;
   #isClosed = false;
 
-  constructor(sparesMin: number, options: WorkerPoolOptions<W>) {
+  constructor(bounds: SpareBounds, options: WorkerPoolOptions<W>) {
     this.#options = options;
-    this.#sparesMin = sparesMin;
+    this.#bounds = bounds;
     this.#consider(0);
   }
 
@@ -106,9 +114,9 @@ export class WorkerPool<W> {
     return worker;
   }
 
-  /** From now on so many are kept at least. */
-  resize(sparesMin: number): void {
-    this.#sparesMin = sparesMin;
+  /** From now on so many are kept. */
+  resize(bounds: SpareBounds): void {
+    this.#bounds = bounds;
     this.#consider(0);
   }
 
@@ -118,7 +126,7 @@ export class WorkerPool<W> {
   }
 
   #wanted(): number {
-    return this.#need.wanted(this.#options.nowMs(), this.#sparesMin);
+    return this.#need.wanted(this.#options.nowMs(), this.#bounds);
   }
 
   #start(onReady: (worker: W) => void, onGone: (worker: W) => void): W {
@@ -169,7 +177,7 @@ export class WorkerPool<W> {
   }
 
   #shrinkLater(): void {
-    if (this.#isShrinking || this.#spares.length <= this.#sparesMin) return;
+    if (this.#isShrinking || this.#spares.length <= this.#bounds.min) return;
     this.#isShrinking = true;
     this.#options.later(() => {
       this.#isShrinking = false;
@@ -187,8 +195,8 @@ export class WorkerPool<W> {
 export type ConnectionWorker = LeanWorker<ToConnection, FromConnection>;
 
 /** A pool of connection workers. */
-export function connectionWorkers(sparesMin: number): WorkerPool<ConnectionWorker> {
-  return new WorkerPool(sparesMin, {
+export function connectionWorkers(bounds: SpareBounds): WorkerPool<ConnectionWorker> {
+  return new WorkerPool(bounds, {
     start: ({ onReady, onGone, onClosed }) => {
       const worker: ConnectionWorker = new LeanWorker("connection", onClosed);
       worker.listen({ onMessage: onReady, onThrown: onGone, onEnded: onGone });

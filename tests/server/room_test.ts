@@ -1,43 +1,71 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connectionsWithin, findShortage, neededFor, parseLimit } from "../../lib/server/room.ts";
+import {
+  findShortage,
+  neededFor,
+  parseLimit,
+  planFor,
+  RESERVE_FULL,
+  reserveFor,
+} from "../../lib/server/room.ts";
 
-const SPARES = 7;
+const SPARES = 4;
+const BOUNDLESS = { files: Infinity, threads: Infinity };
+const FULL = { handshakes: 256, spares: 64, ending: 128 };
 
-test("connectionsWithin() is what neededFor() needs no more of, of files and of threads", () => {
-  assert.equal(neededFor(1000, "files", 64), 3840);
-  assert.equal(neededFor(1000, "threads", 64), 1292);
-  for (const connections of [0, 1, 2, 146, 1000, 100_000]) {
+test("planFor() takes as many as neededFor() needs no more for, of files and of threads", () => {
+  assert.equal(neededFor(1000, "files", SPARES), 3800);
+  assert.equal(neededFor(1000, "threads", SPARES), 1292);
+  for (const connections of [1, 2, 146, 959, 960, 1000, 100_000]) {
     for (const name of ["files", "threads"] as const) {
       const within = (more: number) => {
-        const room = { files: Infinity, threads: Infinity };
-        room[name] = neededFor(connections, name, SPARES) + more;
-        return connectionsWithin(room, SPARES);
+        const room = { ...BOUNDLESS, [name]: neededFor(connections, name, SPARES) + more };
+        return planFor(room, 1_000_000, SPARES).connections;
       };
       assert.equal(within(0), connections);
-      assert.equal(within(-1), Math.max(0, connections - 1));
+      assert.equal(within(-1), connections - 1);
     }
   }
-  assert.equal(connectionsWithin({ files: 0, threads: Infinity }, 4), 0);
-  assert.equal(connectionsWithin({ files: Infinity, threads: 0 }, 4), 0);
-  assert.equal(connectionsWithin({ files: Infinity, threads: Infinity }, 4), Infinity);
+  assert.equal(planFor({ ...BOUNDLESS, files: 0 }, 1000, SPARES).connections, 0);
+  assert.equal(planFor({ ...BOUNDLESS, threads: 0 }, 1000, SPARES).connections, 0);
+});
+
+test("planFor() keeps what a full server has beside its connections, where there is room", () => {
+  assert.deepEqual(planFor(BOUNDLESS, 1000, SPARES), { connections: 1000, ...FULL });
+  assert.deepEqual(planFor(BOUNDLESS, 1, SPARES), { connections: 1, ...FULL });
+  assert.deepEqual(planFor(BOUNDLESS, 5, 100), { connections: 5, ...FULL, spares: 100 });
+  assert.deepEqual(reserveFor(RESERVE_FULL, SPARES), FULL);
+});
+
+test("planFor() has most of a small room for connections, and the rest for what is beside them", () => {
+  const usual = { ...BOUNDLESS, files: 1024 };
+  const { connections, handshakes, spares, ending } = planFor(usual, 1000, SPARES);
+  assert.equal(connections, 227);
+  assert.ok(handshakes >= 64 && spares >= 16 && ending >= 32, "a quarter of a full server");
+  assert.ok(160 + 3 * connections + handshakes + 2 * (spares + ending) <= usual.files);
+  // Who wants fewer has the more beside them.
+  const small = planFor(usual, 100, SPARES);
+  assert.equal(small.connections, 100);
+  assert.ok(small.handshakes > handshakes && small.ending > ending);
+  const smaller = planFor(usual, 10, SPARES);
+  assert.deepEqual(smaller, { connections: 10, ...FULL });
 });
 
 test("findShortage() names what there is too little of, and how much is needed", () => {
   const rows: readonly [number, number, string | undefined][] = [
-    [3839, 1292, "3839 files may be open"],
-    [3840, 1291, "1291 threads may run"],
-    [3840, 1292, undefined],
+    [3799, 1292, "3799 files may be open"],
+    [3800, 1291, "1291 threads may run"],
+    [3800, 1292, undefined],
     [Infinity, Infinity, undefined],
   ];
   for (const [files, threads, why] of rows) {
-    assert.equal(findShortage({ files, threads }, 1000, 64)?.why, why);
+    assert.equal(findShortage({ files, threads }, 1000, SPARES)?.why, why);
   }
-  assert.deepEqual(findShortage({ files: 100, threads: 100 }, 1000, 64), {
+  assert.deepEqual(findShortage({ files: 100, threads: 100 }, 1000, SPARES), {
     why: "100 files may be open",
-    needed: 3840,
-    least: 843,
-    hint: "allow more: ulimit -n 3840 before the start, or LimitNOFILE= of systemd",
+    needed: 3800,
+    least: 203,
+    hint: "allow more: ulimit -n 3800 before the start, or LimitNOFILE= of systemd",
   });
 });
 

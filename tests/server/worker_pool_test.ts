@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SpareNeed, type WorkerEvents, WorkerPool } from "../../lib/server/worker_pool.ts";
+import {
+  SpareNeed,
+  SPARES_MAX,
+  type WorkerEvents,
+  WorkerPool,
+} from "../../lib/server/worker_pool.ts";
 
 const SECOND_MS = 1000;
+
+const spares = (min: number) => ({ min, max: SPARES_MAX });
 
 /** A pool over workers that are numbers, with a clock that goes on when it is told to. */
 class Bench {
@@ -16,7 +23,7 @@ class Bench {
   readonly pool: WorkerPool<number>;
 
   constructor(sparesMin: number) {
-    this.pool = new WorkerPool<number>(sparesMin, {
+    this.pool = new WorkerPool<number>(spares(sparesMin), {
       start: (events) => {
         if (this.failures > 0) {
           this.failures--;
@@ -84,23 +91,28 @@ class Bench {
 
 test("SpareNeed.wanted() is a tenth of the most arrivals in one of the last five seconds", () => {
   const need = new SpareNeed();
-  assert.equal(need.wanted(0, 4), 4);
+  assert.equal(need.wanted(0, spares(4)), 4);
   for (let i = 0; i < 300; i++) need.arrived(1_000_000 + i);
-  assert.equal(need.wanted(1_000_400, 4), 30);
+  assert.equal(need.wanted(1_000_400, spares(4)), 30);
   for (let i = 0; i < 101; i++) need.arrived(1_002_000);
-  assert.equal(need.wanted(1_004_999, 4), 30, "the most counts");
-  assert.equal(need.wanted(1_005_000, 4), 11, "five seconds later that second is forgotten");
-  assert.equal(need.wanted(1_006_999, 4), 11);
-  assert.equal(need.wanted(1_007_000, 4), 4);
-  assert.equal(need.wanted(9_000_000_000, 4), 4, "however long it was silent");
+  assert.equal(need.wanted(1_004_999, spares(4)), 30, "the most counts");
+  assert.equal(
+    need.wanted(1_005_000, spares(4)),
+    11,
+    "five seconds later that second is forgotten",
+  );
+  assert.equal(need.wanted(1_006_999, spares(4)), 11);
+  assert.equal(need.wanted(1_007_000, spares(4)), 4);
+  assert.equal(need.wanted(9_000_000_000, spares(4)), 4, "however long it was silent");
 });
 
 test("SpareNeed.wanted() has a bound, and never goes below what an operator wants", () => {
   const need = new SpareNeed();
   for (let i = 0; i < 100_000; i++) need.arrived(5);
-  assert.equal(need.wanted(6, 4), 64);
-  assert.equal(need.wanted(6, 500), 500);
-  assert.equal(new SpareNeed().wanted(0, 0), 0);
+  assert.equal(need.wanted(6, spares(4)), 64);
+  assert.equal(need.wanted(6, spares(500)), 500);
+  assert.equal(need.wanted(6, { min: 4, max: 10 }), 10, "where there is little room");
+  assert.equal(new SpareNeed().wanted(0, spares(0)), 0);
 });
 
 test("WorkerPool starts its first workers one at a time, each when the one before is ready", () => {
@@ -155,10 +167,10 @@ test("WorkerPool keeps more spares while many come, and ends them one by one aft
 test("WorkerPool.resize() counts at once for more, and little by little for fewer", () => {
   const bench = new Bench(1);
   bench.settle();
-  bench.pool.resize(6);
+  bench.pool.resize(spares(6));
   bench.settle();
   assert.equal(bench.pool.spare, 6);
-  bench.pool.resize(2);
+  bench.pool.resize(spares(2));
   bench.pass(0);
   assert.equal(bench.pool.spare, 6);
   bench.pass(5 * SECOND_MS);
@@ -216,7 +228,7 @@ test("WorkerPool.close() ends the spares and starts nothing more", () => {
   bench.pass(0);
   bench.pool.close();
   assert.equal(bench.running.size, 0);
-  bench.pool.resize(9);
+  bench.pool.resize(spares(9));
   bench.pass(60 * SECOND_MS);
   assert.equal(bench.pool.started, 1);
 });
