@@ -46,6 +46,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   nft: "nftables",
   sysctl: "procps",
   unshare: "util-linux",
+  nsenter: "util-linux",
   mount: "mount",
 };
 

@@ -24,6 +24,8 @@ export const LIMITS = {
   connectionsMax: 1000,
   /** Sockets beyond those: handshakes under way, and clients that are being told "busy". */
   handshakesMax: 256,
+  /** Handshakes of one address at once, in seconds of its rate: what comes back after a break. */
+  handshakeBurstSeconds: 6,
   /** How often the server looks for handshakes that take too long. */
   handshakeLookMs: SECOND_MS / 2,
   /** Between two lines of the log about sockets that were one too many. */
@@ -82,6 +84,9 @@ export const LIMITS = {
   /** Registrations from one address: a school that joins in a morning; each is in the log for ever. */
   registrationsAtOnce: 500,
   registrationIntervalMs: 10 * SECOND_MS,
+  /** The same from one network of IPv6: four times as much. */
+  networkRegistrationsAtOnce: 2000,
+  networkRegistrationIntervalMs: 5 * SECOND_MS / 2,
   /** Accounts whose addresses are remembered, the last that logged in, and addresses of each. */
   knownAccountsMax: 10_000,
   knownAddressesMax: 4,

@@ -83,6 +83,20 @@ export const SERVER_LIMITS = {
     reason: "a quarter of those that are under way from all",
     heard: "nothing: the connection is cut",
   },
+  handshakesPerSecond: {
+    ...{ standard: 50, min: 0, max: 1_000_000, unit: "handshakes", isOffAtZero: true },
+    sparesLoopback: true,
+    bounds:
+      "TLS handshakes that one address (IPv6: one /64) begins, after six times as many at once",
+    reason: "300 people of one office may come back together",
+    heard: "nothing: the connection is cut",
+  },
+  addressesPerSite: {
+    ...{ standard: 2, min: 1, max: 65_536, unit: "addresses" },
+    bounds: "what a /48 of IPv6 may have in all, as many times what one address may, and its turns",
+    reason: "whoever has a /48 and an address of IPv4, too, leaves a quarter of a server to others",
+    heard: "as for an address",
+  },
   requestsInFlight: {
     ...{ standard: 32, min: 1, max: 1024, unit: "requests" },
     bounds: "requests of one connection that are carried out, or wait for that, at once",

@@ -1,12 +1,13 @@
 /**
- * Who may come in: counts sockets, handshakes and connections, of all and of each address, and says
- * whether one more is too many. Does nothing with a socket but hand it back.
+ * Who may come in: counts sockets, handshakes and connections, of all, of each address and of each
+ * site, and says whether one more is too many. Does nothing with a socket but hand it back. How often
+ * somebody comes is another matter (`arrival_rates.ts`).
  *
  * A home network of IPv6 counts as one address (`network.ts`), since whoever has one address of it
- * has them all.
+ * has them all. A site has 65,536 home networks, and may have a few times what an address has.
  */
 
-import { isLocal, networksOf } from "./network.ts";
+import { isLocal, type Networks, networksOf } from "./network.ts";
 
 /** What one address may have. */
 export interface AddressLimits {
@@ -22,6 +23,8 @@ export interface AdmissionLimits {
   readonly each: AddressLimits;
   /** For this machine. */
   readonly local: AddressLimits;
+  /** How many times as much as an address a site may have. */
+  readonly addressesPerSite: number;
 }
 
 /** The other end of a socket, as the system names it. */
@@ -34,8 +37,7 @@ export interface Peer {
 export interface Guest<Socket> {
   readonly socket: Socket;
   readonly name: string;
-  readonly network: string;
-  readonly isLocal: boolean;
+  readonly networks: Networks;
   readonly sinceMs: number;
   state: "handshake" | "greeted" | "connected" | "gone";
 }
@@ -47,8 +49,16 @@ interface Counts {
   connections: number;
 }
 
+const NOTHING: Readonly<Counts> = { sockets: 0, handshakes: 0, connections: 0 };
+
 /** What becomes of one whose handshake is done. */
 export type Entry = "connected" | "too many" | "gone";
+
+/** The networks that count; of this machine there is only one. */
+function namesOf(networks: Networks): readonly string[] {
+  const { home, site } = networks;
+  return site === undefined || isLocal(networks) ? [home] : [home, site];
+}
 
 export class Admission<Socket> {
   #limits: AdmissionLimits;
@@ -56,7 +66,8 @@ export class Admission<Socket> {
   #dropped = 0;
   /** Some engines have another object for a socket once its handshake is done: found by name, then. */
   readonly #guests = new Map<string, Guest<Socket>>();
-  readonly #networks = new Map<string, Counts>();
+  /** By name: addresses and sites. */
+  readonly #counts = new Map<string, Counts>();
   /** The oldest first. */
   readonly #handshakes = new Set<Guest<Socket>>();
 
@@ -84,34 +95,58 @@ export class Admission<Socket> {
     return this.#dropped;
   }
 
-  /** Addresses that have a socket open. */
-  get addresses(): number {
-    return this.#networks.size;
+  /** Networks of which a socket is open: addresses, and sites. */
+  get networks(): number {
+    return this.#counts.size;
+  }
+
+  /** What of a network's counts is at a bound; that of a site is a few times an address'. */
+  #isFull(
+    networks: Networks,
+    isAt: (counts: Readonly<Counts>, bounds: AddressLimits) => boolean,
+  ): boolean {
+    const { each, local, addressesPerSite } = this.#limits;
+    const { connections, handshakes } = isLocal(networks) ? local : each;
+    return namesOf(networks).some((name, at) => {
+      const times = at === 0 ? 1 : addressesPerSite;
+      const bounds = { connections: times * connections, handshakes: times * handshakes };
+      return isAt(this.#counts.get(name) ?? NOTHING, bounds);
+    });
+  }
+
+  /** Counts so much more of something, or less, for each network of a guest. */
+  #count({ networks }: Guest<Socket>, what: keyof Counts, more: 1 | -1): void {
+    for (const name of namesOf(networks)) {
+      const counts = this.#counts.get(name) ?? { ...NOTHING };
+      counts[what] += more;
+      // Handshakes and connections are sockets, too.
+      if (counts.sockets > 0) this.#counts.set(name, counts);
+      else this.#counts.delete(name);
+    }
   }
 
   /** A socket has been accepted; `undefined` if it is one too many. */
   arrive(peer: Peer, socket: Socket, nowMs: number): Guest<Socket> | undefined {
     const networks = networksOf(peer.address);
-    const network = networks.home;
-    const isHere = isLocal(networks);
-    const counts = this.#networks.get(network) ?? { sockets: 0, handshakes: 0, connections: 0 };
-    const { connections, handshakes } = isHere ? this.#limits.local : this.#limits.each;
     const isTooMany = this.#sockets >= this.#limits.socketsMax ||
-      counts.handshakes >= handshakes ||
-      // Those who are told that there are too many connections are some time about leaving.
-      counts.sockets >= connections + handshakes;
+      this.#isFull(
+        networks,
+        (counts, { connections, handshakes }) =>
+          counts.handshakes >= handshakes ||
+          // Those who are told that there are too many connections are some time about leaving.
+          counts.sockets >= connections + handshakes,
+      );
     if (isTooMany) {
       this.#dropped++;
       return undefined;
     }
     const guest: Guest<Socket> = {
-      ...{ socket, name: nameOf(peer), network, isLocal: isHere, sinceMs: nowMs },
+      ...{ socket, name: nameOf(peer), networks, sinceMs: nowMs },
       state: "handshake",
     };
     this.#sockets++;
-    counts.sockets++;
-    counts.handshakes++;
-    this.#networks.set(network, counts);
+    this.#count(guest, "sockets", 1);
+    this.#count(guest, "handshakes", 1);
     this.#handshakes.add(guest);
     this.#guests.set(guest.name, guest);
     return guest;
@@ -126,28 +161,28 @@ export class Admission<Socket> {
   /** A handshake is done, and a connection is wanted. */
   connect(peer: Peer): Entry {
     const guest = this.#guests.get(nameOf(peer));
-    const counts = guest && this.#networks.get(guest.network);
-    if (!counts) return "gone";
+    if (!guest) return "gone";
     // The port of one that is gone and was not heard of yet may be somebody else's.
     if (guest.state === "connected") return "connected";
     if (guest.state === "handshake") this.#endHandshake(guest);
-    const { connections } = guest.isLocal ? this.#limits.local : this.#limits.each;
-    if (counts.connections >= connections) return "too many";
-    counts.connections++;
+    const isFull = this.#isFull(
+      guest.networks,
+      (counts, { connections }) => counts.connections >= connections,
+    );
+    if (isFull) return "too many";
+    this.#count(guest, "connections", 1);
     guest.state = "connected";
     return "connected";
   }
 
   /** The socket is closed. */
   leave(guest: Guest<Socket>): void {
-    const counts = this.#networks.get(guest.network);
-    if (guest.state === "gone" || !counts) return;
+    if (guest.state === "gone") return;
     if (guest.state === "handshake") this.#endHandshake(guest);
-    if (guest.state === "connected") counts.connections--;
+    if (guest.state === "connected") this.#count(guest, "connections", -1);
     guest.state = "gone";
     this.#sockets--;
-    counts.sockets--;
-    if (counts.sockets === 0) this.#networks.delete(guest.network);
+    this.#count(guest, "sockets", -1);
     // The port may be somebody else's already.
     if (this.#guests.get(guest.name) === guest) this.#guests.delete(guest.name);
   }
@@ -165,8 +200,7 @@ export class Admission<Socket> {
   #endHandshake(guest: Guest<Socket>): void {
     guest.state = "greeted";
     this.#handshakes.delete(guest);
-    const counts = this.#networks.get(guest.network);
-    if (counts) counts.handshakes--;
+    this.#count(guest, "handshakes", -1);
   }
 }
 

@@ -115,7 +115,7 @@ export class Connections {
 
   /** Handshakes under way. */
   get handshakes(): number {
-    return this.#door.counts.handshakes;
+    return this.#door.handshakes;
   }
 
   /** Workers that wait for a connection, and how many were started so far. */
@@ -152,7 +152,8 @@ export class Connections {
       socket.destroy();
     });
     server.on("connection", (socket) => {
-      if (!this.#door.arrive(socket)) measures.refused("sockets");
+      const why = this.#door.arrive(socket);
+      if (why !== undefined) measures.refused(why);
     });
     return new Promise<number>((resolve, reject) => {
       server.once("error", (error) => reject(listenError(error, place)));

@@ -311,11 +311,12 @@ export class Core {
 
   #directoryLimits(): DirectoryLimits {
     const { limits = {} } = this.#options;
-    const { requestsAtWork, statusesPerMinute, entriesPerHour } = resolveLimits(limits);
+    const all = resolveLimits(limits);
+    const { requestsAtWork, addressesPerSite, statusesPerMinute, entriesPerHour } = all;
     const onLoopback = (name: "statusesPerMinute" | "entriesPerHour", count: number) =>
       holdsOnLoopback(name, limits) ? count : 0;
     return {
-      ...{ requestsAtWork, statusesPerMinute, entriesPerHour },
+      ...{ requestsAtWork, addressesPerSite, statusesPerMinute, entriesPerHour },
       statusesPerMinuteOnLoopback: onLoopback("statusesPerMinute", statusesPerMinute),
       entriesPerHourOnLoopback: onLoopback("entriesPerHour", entriesPerHour),
     };

@@ -15,6 +15,7 @@ export const REFUSALS = [
   "stopping",
   "protocol",
   "sockets",
+  "rate",
 ] as const;
 export type Refusal = typeof REFUSALS[number];
 

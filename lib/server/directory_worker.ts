@@ -37,7 +37,13 @@ import { type OpenedLog, openLog } from "./open_log.ts";
 import { type EventLog, includesLevel, type LogLevel } from "./log.ts";
 import { DelayMeasure, DirectoryMeasures } from "./measures.ts";
 import { networksOf } from "./network.ts";
-import type { DirectoryEvent, DurableLog, FromDirectory, ToDirectory } from "./ports.ts";
+import type {
+  DirectoryEvent,
+  DirectoryLimits,
+  DurableLog,
+  FromDirectory,
+  ToDirectory,
+} from "./ports.ts";
 import { RevocationLists } from "./revocation_lists.ts";
 import { serveSession } from "./session_port.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
@@ -69,6 +75,10 @@ const channels = new Map<
   { readonly port: MessagePort; readonly close: (code: string | undefined) => void }
 >();
 
+function configureTurns({ requestsAtWork, addressesPerSite }: DirectoryLimits): void {
+  turns.configure({ atWorkMax: requestsAtWork, groupTurns: addressesPerSite });
+}
+
 function readCertificate(path: string): Uint8Array {
   return parsePemBlock(readText(path), ["CERTIFICATE"], path);
 }
@@ -79,7 +89,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const tell = (event: DirectoryEvent) => question.events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
   logLevel = question.logLevel;
-  turns.atWorkMax = question.limits.requestsAtWork;
+  configureTurns(question.limits);
   const events: EventLog = {
     isLogged: (level) => includesLevel(logLevel, level),
     log: (event) => {
@@ -252,8 +262,9 @@ function open(
     { ...visitor, connection: channel },
     (end) => port.postMessage(end),
   );
-  // Whose turn it is: whoever has not logged in waits with others at the same address.
-  const network = networksOf(address).home;
+  // Whose turn it is: whoever has not logged in waits with others at the same address or site.
+  const { home, site } = networksOf(address);
+  const stranger = { key: home, group: site };
   const openedMs = performance.now();
   const told = { connection: channel, address };
   directory.events.log({ level: "info", event: "connection.accepted", fields: told });
@@ -272,7 +283,7 @@ function open(
   channels.set(channel, { port, close });
   serveSession(port, session, {
     onBroken: (why) => warn(`a connection worker broke the rules (${why}); its session was ended`),
-    inTurn: (work) => turns.do(session.user ?? network, work),
+    inTurn: (work) => turns.do(session.user === undefined ? stranger : { key: session.user }, work),
     measures: directory.measures,
   });
 }
@@ -324,7 +335,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
     case "configure":
       running.directory.passwords.registration = question.registration;
       running.directory.work.configure(question.limits);
-      turns.atWorkMax = question.limits.requestsAtWork;
+      configureTurns(question.limits);
       logLevel = question.logLevel;
       return {};
     case "reload":

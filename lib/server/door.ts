@@ -1,8 +1,10 @@
 /**
  * Where sockets come in: which of them may stay until their handshake is done, and who gets a
- * connection then. `admission.ts` counts; here are the sockets, the clock and the log.
+ * connection then. `admission.ts` counts how many there are, `arrival_rates.ts` how often somebody
+ * comes; here are the sockets, the clock and the log.
  */
 
+import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { LIMITS } from "../base/limits.ts";
 import {
@@ -12,9 +14,19 @@ import {
   type ServerLimitName,
 } from "../base/server_limits.ts";
 import { Admission, type AdmissionLimits, type Peer } from "./admission.ts";
-import type { Refused } from "./core_report.ts";
+import { type ArrivalLimits, ArrivalRates } from "./arrival_rates.ts";
+import type { Refusal, Refused } from "./core_report.ts";
 import type { EventLog } from "./log.ts";
 import { MemoryWatch } from "./memory_watch.ts";
+
+/** Why a socket is closed before anything is read from it: too many are open, or they come too often. */
+export type Drop = Extract<Refusal, "sockets" | "rate">;
+
+/** What the log says of them. */
+const DROPS: Readonly<Record<Drop, string>> = {
+  sockets: "too many at once",
+  rate: "too many of one address within a few seconds",
+};
 
 export interface DoorOptions {
   readonly log: EventLog;
@@ -38,25 +50,41 @@ function admissionLimits({ connectionsMax, handshakesMax, limits }: Bounds): Adm
       connections: local("connectionsPerAddress"),
       handshakes: local("handshakesPerAddress"),
     },
+    addressesPerSite: all.addressesPerSite,
   };
+}
+
+function arrivalLimits({ limits }: Bounds): ArrivalLimits {
+  const { handshakesPerSecond: perSecond, addressesPerSite } = resolveLimits(limits);
+  const isForAll = holdsOnLoopback("handshakesPerSecond", limits);
+  return { perSecond, perSecondOnLoopback: isForAll ? perSecond : 0, addressesPerSite };
 }
 
 function peerOf({ remoteAddress = "", remotePort = 0 }: Socket): Peer {
   return { address: remoteAddress, port: remotePort };
 }
 
+/** Those that were dropped and are to be told of in the next line. */
+interface Dropped {
+  sockets: number;
+  /** Of the last one. */
+  address: string;
+  tellMs: number;
+}
+
 export class Door {
   readonly #log: EventLog;
   readonly #admission: Admission<Socket>;
+  readonly #rates = new ArrivalRates(randomBytes(32));
   readonly #memory = new MemoryWatch({ now: () => performance.now() });
   readonly #look: ReturnType<typeof setInterval>;
+  readonly #dropped = new Map<Drop, Dropped>();
   #memoryMegabytes: number;
-  #dropsTold = 0;
-  #dropsTellMs = 0;
 
   constructor({ log, ...bounds }: DoorOptions) {
     this.#log = log;
     this.#admission = new Admission(admissionLimits(bounds));
+    this.#rates.configure(arrivalLimits(bounds));
     this.#memoryMegabytes = resolveLimits(bounds.limits).memoryMegabytes;
     this.#look = setInterval(() => this.#lookAround(), LIMITS.handshakeLookMs);
   }
@@ -64,23 +92,36 @@ export class Door {
   /** From now on; who is in stays. */
   configure(bounds: Bounds): void {
     this.#admission.configure(admissionLimits(bounds));
+    this.#rates.configure(arrivalLimits(bounds));
     this.#memoryMegabytes = resolveLimits(bounds.limits).memoryMegabytes;
   }
 
-  /** What is counted, for whoever wants to show it. */
-  get counts(): Pick<Admission<Socket>, "sockets" | "handshakes" | "dropped" | "addresses"> {
-    return this.#admission;
+  /** Handshakes under way. */
+  get handshakes(): number {
+    return this.#admission.handshakes;
   }
 
   /**
    * A socket was accepted. One too many is not told so: that would take a handshake.
-   * @returns whether it may stay
+   * @returns why it may not stay, if it may not
    */
-  arrive(socket: Socket): boolean {
-    const guest = this.#admission.arrive(peerOf(socket), socket, performance.now());
-    if (guest) socket.once("close", () => this.#admission.leave(guest));
-    else socket.destroy();
-    return guest !== undefined;
+  arrive(socket: Socket): Drop | undefined {
+    const nowMs = performance.now();
+    const peer = peerOf(socket);
+    if (!this.#rates.admit(peer.address, nowMs)) return this.#drop(socket, "rate");
+    const guest = this.#admission.arrive(peer, socket, nowMs);
+    if (!guest) return this.#drop(socket, "sockets");
+    socket.once("close", () => this.#admission.leave(guest));
+    return undefined;
+  }
+
+  #drop(socket: Socket, why: Drop): Drop {
+    const dropped = this.#dropped.get(why) ?? { sockets: 0, address: "", tellMs: 0 };
+    dropped.sockets++;
+    dropped.address = socket.remoteAddress ?? "";
+    this.#dropped.set(why, dropped);
+    socket.destroy();
+    return why;
   }
 
   /** Its handshake is done, and it gets no connection. */
@@ -107,15 +148,17 @@ export class Door {
   #lookAround(): void {
     const nowMs = performance.now();
     for (const socket of this.#admission.overdue(nowMs)) socket.destroy();
-    const sockets = this.#admission.dropped - this.#dropsTold;
-    if (sockets === 0 || nowMs < this.#dropsTellMs) return;
-    this.#dropsTold += sockets;
-    this.#dropsTellMs = nowMs + LIMITS.dropsTellMs;
-    this.#log.log({
-      level: "warning",
-      event: "connections.dropped",
-      message: `${sockets} connections were dropped before TLS: too many at once`,
-      fields: { sockets },
-    });
+    for (const [why, dropped] of this.#dropped) {
+      const { sockets, address, tellMs } = dropped;
+      if (sockets === 0 || nowMs < tellMs) continue;
+      dropped.sockets = 0;
+      dropped.tellMs = nowMs + LIMITS.dropsTellMs;
+      this.#log.log({
+        level: "warning",
+        event: "connections.dropped",
+        message: `${sockets} connections were dropped before TLS: ${DROPS[why]}`,
+        fields: { sockets, address },
+      });
+    }
   }
 }

@@ -36,6 +36,10 @@ const REGISTRATIONS: Rate = {
   burst: LIMITS.registrationsAtOnce,
   intervalMs: LIMITS.registrationIntervalMs,
 };
+const NETWORK_REGISTRATIONS: Rate = {
+  burst: LIMITS.networkRegistrationsAtOnce,
+  intervalMs: LIMITS.networkRegistrationIntervalMs,
+};
 
 /** Who wants to log in, and from where. */
 export interface LoginFrom {
@@ -75,6 +79,7 @@ export class GuessLimits {
   readonly #byAddress: RateTable;
   readonly #byNetwork: RateTable;
   readonly #registrations: RateTable;
+  readonly #networkRegistrations: RateTable;
 
   constructor({ key, now }: GuessLimitsOptions) {
     this.#now = now;
@@ -84,6 +89,7 @@ export class GuessLimits {
     this.#byAddress = table(ADDRESS_GUESSES);
     this.#byNetwork = table(NETWORK_GUESSES);
     this.#registrations = table(REGISTRATIONS);
+    this.#networkRegistrations = table(NETWORK_REGISTRATIONS);
   }
 
   /** What all of it takes for counting, whatever it has seen. */
@@ -94,6 +100,7 @@ export class GuessLimits {
       this.#byAddress,
       this.#byNetwork,
       this.#registrations,
+      this.#networkRegistrations,
     ].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
@@ -140,11 +147,15 @@ export class GuessLimits {
 
   /** Charges a registration. @throws {PkiError} `busy`, with the time to wait */
   startRegistration(address: string): void {
-    const name = networksOf(address).home;
+    const { home, site } = networksOf(address);
     const refusal = "cannot register: too many registrations from this address";
+    const buckets = [
+      { table: this.#registrations, name: home, refusal },
+      ...(site === undefined ? [] : [{ table: this.#networkRegistrations, name: site, refusal }]),
+    ];
     const nowMs = this.#now();
-    this.#checkRoom([{ table: this.#registrations, name, refusal }], nowMs);
-    this.#registrations.charge(name, nowMs);
+    this.#checkRoom(buckets, nowMs);
+    for (const { table, name } of buckets) table.charge(name, nowMs);
   }
 
   #bucketsOf(

@@ -42,6 +42,8 @@ export type ConnectionLimits = Pick<
 /** The bounds that the directory keeps; 0 is no bound. */
 export interface DirectoryLimits {
   readonly requestsAtWork: number;
+  /** How many times as much as an address a site may have, also turns. */
+  readonly addressesPerSite: number;
   readonly statusesPerMinute: number;
   /** For whoever is on this machine. */
   readonly statusesPerMinuteOnLoopback: number;

@@ -4,7 +4,7 @@
  * where little is asked for, and what comes beyond them is gathered until all that has arrived is here.
  */
 
-import { FairQueue } from "./fair_queue.ts";
+import { type Claimant, FairQueue, type FairQueueOptions } from "./fair_queue.ts";
 
 /** Pieces of work that are begun before what has arrived meanwhile is looked at. */
 export const STARTS_AT_ONCE = 8;
@@ -19,12 +19,11 @@ export class Turns {
   #left = STARTS_AT_ONCE;
   #isDue = false;
 
-  constructor({ atWorkMax, later = setImmediate }: {
-    readonly atWorkMax: number;
+  constructor({ later = setImmediate, ...options }: FairQueueOptions & {
     /** Calls back when messages that have arrived were handed out. */
     readonly later?: (callback: () => void) => void;
   }) {
-    this.#queue = new FairQueue({ atWorkMax });
+    this.#queue = new FairQueue(options);
     this.#later = later;
   }
 
@@ -37,15 +36,16 @@ export class Turns {
     return this.#queue.waiting;
   }
 
-  /** From now on so much may be at work. */
-  set atWorkMax(count: number) {
-    this.#queue.atWorkMax = count;
+  /** From now on so much may be at work, and groups have so many turns. */
+  configure({ atWorkMax, groupTurns }: Required<FairQueueOptions>): void {
+    this.#queue.atWorkMax = atWorkMax;
+    this.#queue.groupTurns = groupTurns;
     this.#begin();
   }
 
-  /** Does it when it is this key's turn. */
-  do(key: string, work: Work): void {
-    this.#queue.add(key, work);
+  /** Does it when it is this claimant's turn. */
+  do(claimant: Claimant, work: Work): void {
+    this.#queue.add(claimant, work);
     this.#begin();
   }
 

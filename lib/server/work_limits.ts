@@ -15,7 +15,7 @@ import { RateTable } from "../base/gcra.ts";
 import { isLocal, networksOf } from "./network.ts";
 import type { DirectoryLimits } from "./ports.ts";
 
-/** Cells of a row: four tables of 512 KiB. */
+/** Cells of a row: five tables of 512 KiB. */
 const CELLS = 2 ** 14;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -26,6 +26,7 @@ export type WorkRates = Pick<
   | "statusesPerMinuteOnLoopback"
   | "entriesPerHour"
   | "entriesPerHourOnLoopback"
+  | "addressesPerSite"
 >;
 
 export const NO_WORK_LIMITS: WorkRates = {
@@ -33,6 +34,7 @@ export const NO_WORK_LIMITS: WorkRates = {
   statusesPerMinuteOnLoopback: 0,
   entriesPerHour: 0,
   entriesPerHourOnLoopback: 0,
+  addressesPerSite: 1,
 };
 
 export interface WorkLimitsOptions {
@@ -53,11 +55,18 @@ export interface Writer extends Asker {
   readonly user: string;
 }
 
+/** What is charged; nothing is without a table. */
+interface Bucket {
+  readonly table: RateTable | undefined;
+  readonly name: string;
+}
+
 export class WorkLimits {
   readonly #options: WorkLimitsOptions;
   #rates = NO_WORK_LIMITS;
   /** `undefined` where there is no bound. */
   #statuses: RateTable | undefined;
+  #siteStatuses: RateTable | undefined;
   #localStatuses: RateTable | undefined;
   #entries: RateTable | undefined;
   #localEntries: RateTable | undefined;
@@ -74,6 +83,11 @@ export class WorkLimits {
     const { entriesPerHour, entriesPerHourOnLoopback } = rates;
     if (statusesPerMinute !== before.statusesPerMinute) {
       this.#statuses = this.#table(statusesPerMinute, MINUTE_MS);
+    }
+    const ofSite = ({ statusesPerMinute, addressesPerSite }: WorkRates) =>
+      statusesPerMinute * addressesPerSite;
+    if (ofSite(rates) !== ofSite(before)) {
+      this.#siteStatuses = this.#table(ofSite(rates), MINUTE_MS);
     }
     if (statusesPerMinuteOnLoopback !== before.statusesPerMinuteOnLoopback) {
       this.#localStatuses = this.#table(statusesPerMinuteOnLoopback, MINUTE_MS);
@@ -96,34 +110,39 @@ export class WorkLimits {
   /** An OCSP response is to be signed. @throws {PkiError} `busy`, with the time to wait */
   chargeStatus({ user, address }: Asker): void {
     const networks = networksOf(address);
-    const table = isLocal(networks) ? this.#localStatuses : this.#statuses;
-    // No id has a space.
-    this.#charge(table, user ?? networks.home, "cannot tell the status: too many were asked for");
+    const { home, site } = networks;
+    const isHere = isLocal(networks);
+    const table = isHere ? this.#localStatuses : this.#statuses;
+    const isOfSite = user === undefined && site !== undefined && !isHere;
+    this.#charge([
+      { table, name: user ?? home }, // no id has a space
+      ...(isOfSite ? [{ table: this.#siteStatuses, name: site }] : []),
+    ], "cannot tell the status: too many were asked for");
   }
 
   /** A user wants a certificate, or to publish one. @throws {PkiError} `busy`, with the time to wait */
   chargeEntry({ user, address }: Writer): void {
     const refusal = "cannot do this: too many entries of the log by this account";
-    this.#charge(this.#entriesFrom(address), user, refusal);
+    this.#charge([{ table: this.#entriesFrom(address), name: user }], refusal);
   }
 
   /** A user wants another password. @throws {PkiError} `busy`, with the time to wait */
   chargePassword({ user, address }: Writer): void {
     const refusal = "cannot change the password: it was changed too often";
-    this.#charge(this.#entriesFrom(address), `${user} password`, refusal);
+    this.#charge([{ table: this.#entriesFrom(address), name: `${user} password` }], refusal);
   }
 
   #entriesFrom(address: string): RateTable | undefined {
     return isLocal(networksOf(address)) ? this.#localEntries : this.#entries;
   }
 
-  #charge(table: RateTable | undefined, name: string, refusal: string): void {
-    if (!table) return;
+  /** Charges all of them, or none. */
+  #charge(buckets: readonly Bucket[], refusal: string): void {
     const nowMs = this.#options.now();
-    const waitMs = table.waitMs(name, nowMs);
+    const waitMs = Math.max(...buckets.map(({ table, name }) => table?.waitMs(name, nowMs) ?? 0));
     if (waitMs > 0) {
       throw new PkiError("busy", `${refusal}, try again in ${Math.ceil(waitMs / 1000)} s`);
     }
-    table.charge(name, nowMs);
+    for (const { table, name } of buckets) table?.charge(name, nowMs);
   }
 }

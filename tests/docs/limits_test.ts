@@ -125,6 +125,14 @@ test("docs/limits.md calculates with the numbers of the program", () => {
   const text = fs.readFileSync(DOCUMENT, "utf8").replaceAll(/\s+/g, " ");
   const says = (words: string) => assert.ok(text.includes(words), words);
   const { requestsInFlight, answersUnreadBytes, requestsAtWork } = SERVER_LIMITS;
+  const { addressesPerSite, connectionsPerAddress, handshakesPerAddress } = SERVER_LIMITS;
+  const times = addressesPerSite.standard;
+  says(`${times} × ${connectionsPerAddress.standard} connections`);
+  says(`${times} × ${handshakesPerAddress.standard} handshakes under way`);
+  says(`${times} × ${SERVER_LIMITS.handshakesPerSecond.standard} handshakes a second`);
+  says(`${times} × ${SERVER_LIMITS.statusesPerMinute.standard.toLocaleString("en")} OCSP`);
+  says(`${times} turns`);
+  says(`\`addressesPerSite\` (${times}) of each /48`);
   says(`the ${STARTS_AT_ONCE} that are begun before`);
   says(`where \`requestsAtWork\` (${requestsAtWork.standard}) are under way`);
   says(`\`maxConnections\` (${LIMITS.connectionsMax}) bounds`);

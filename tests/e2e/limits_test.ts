@@ -45,6 +45,7 @@ async function knock(world: World, localAddress = "127.0.0.1"): Promise<Silent> 
 class Silent {
   readonly #socket: Socket;
   readonly over: Promise<void>;
+  isOver = false;
   bytes = 0;
 
   constructor(socket: Socket) {
@@ -52,6 +53,7 @@ class Silent {
     socket.on("data", (chunk: Uint8Array) => this.bytes += chunk.length);
     socket.on("error", () => {}); // "close" follows
     this.over = new Promise((resolve) => socket.once("close", () => resolve()));
+    void this.over.then(() => this.isOver = true);
   }
 
   close(): void {
@@ -194,6 +196,21 @@ test("every bound on how much is kept for each address and each account, from a 
     await alice.refused("MALFORMED", "CSR", { csr: "AAAA" });
     const over = await alice.refused("BUSY", "CSR", { csr: "AAAA" });
     assert.match(over.message ?? "", /too many entries of the log by this account, try again in/);
+
+    // As many as in six seconds come in at once; whoever comes on and on is soon refused before TLS.
+    await changeLimits(world, { handshakesPerSecond: 1 });
+    const came: Silent[] = [];
+    while (came.length < 1000 && !came.some(({ isOver }) => isOver)) {
+      came.push(await knock(world, "127.0.0.8"));
+    }
+    assert.ok(came.length > 6 && came.length < 1000, `${came.length} have come`);
+    assert.ok(came.every(({ bytes }) => bytes === 0));
+    await running.waitFor(/connections were dropped before TLS: too many of one address within a/);
+    (await greeted(world, "127.0.0.7")).close(); // others do not notice
+    for (const one of came) one.close();
+    const status = await world.run(["status", "--json"]);
+    const { refused: reasons } = JSON.parse(status.stdout).connections;
+    assert.ok(reasons.rate >= 1 && reasons.sockets === 1, status.stdout);
 
     await changeLimits(world, { memoryMegabytes: 1 });
     const late = await RawClient.open(world);

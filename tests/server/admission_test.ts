@@ -10,6 +10,7 @@ const LIMITS: AdmissionLimits = {
   handshakeMs: 1000,
   each: { connections: 3, handshakes: 2 },
   local: { connections: Infinity, handshakes: Infinity },
+  addressesPerSite: 2,
 };
 
 /** A hotel for names of sockets. */
@@ -79,6 +80,42 @@ test("Admission counts a home network of IPv6 as one address", () => {
   assert.equal(connect("2001:db8:0:2::1").entry, "connected");
 });
 
+/** An address of each /64 of a /48. */
+const ofSite = (home: number, site = 1) => `2001:db8:${site}:${home.toString(16)}::1`;
+
+test("Admission bounds what all networks of a site have, at a few times an address", () => {
+  const { admission, connect } = open({ socketsMax: 100 });
+  const entries = Array.from({ length: 8 }, (_, home) => connect(ofSite(home)));
+  assert.deepEqual(
+    entries.map(({ entry }) => entry),
+    [...Array(6).fill("connected"), "too many", "too many"],
+  );
+  assert.equal(connect(ofSite(1, 2)).entry, "connected", "another site");
+  assert.equal(connect("192.0.2.1").entry, "connected");
+  assert.equal(connect("::ffff:192.0.2.1").entry, "connected", "the same address, as IPv6 has it");
+  assert.equal(connect("192.0.2.1").entry, "connected");
+  assert.equal(connect("::ffff:192.0.2.1").entry, "too many");
+  const [first] = entries;
+  if (first?.guest) admission.leave(first.guest);
+  assert.equal(connect(ofSite(9)).entry, "connected", "there is room again");
+  // 6 are connected and 2 are about leaving; 10 are connections + handshakes.
+  assert.equal(connect(ofSite(10)).entry, "too many");
+  assert.equal(connect(ofSite(11)).entry, "too many");
+  assert.equal(connect(ofSite(12)).guest, undefined);
+});
+
+test("Admission bounds handshakes under way of a site", () => {
+  const { admission, come } = open({ socketsMax: 100 });
+  const came = Array.from({ length: 5 }, (_, home) => come(ofSite(home)));
+  assert.deepEqual(came.map(({ guest }) => guest !== undefined), [true, true, true, true, false]);
+  assert.ok(come(ofSite(1, 2)).guest, "another site");
+  const [first] = came;
+  if (first) admission.greet(first.peer);
+  assert.ok(come(ofSite(6)).guest);
+  assert.equal(come(ofSite(7)).guest, undefined);
+  assert.equal(admission.dropped, 2);
+});
+
 test("Admission spares this machine, but for the bound on all sockets", () => {
   const { admission, connect, come } = open();
   for (let count = 0; count < 7; count++) assert.equal(connect("127.0.0.1").entry, "connected");
@@ -111,11 +148,12 @@ test("Admission tells a port's new owner from the one before", () => {
   assert.equal(admission.connect(peer), "connected");
   if (after) admission.leave(after);
   assert.equal(admission.connect(peer), "gone");
-  assert.deepEqual([admission.sockets, admission.addresses], [0, 0]);
+  assert.deepEqual([admission.sockets, admission.networks], [0, 0]);
 });
 
 test("Admission has forgotten everything when everybody has left, whatever they did", () => {
-  const address = fc.constantFrom("192.0.2.1", "192.0.2.2", "2001:db8::1", "127.0.0.1", "");
+  const addresses = ["192.0.2.1", "192.0.2.2", "127.0.0.1", "", ofSite(1), ofSite(2), ofSite(3)];
+  const address = fc.constantFrom(...addresses);
   const step = fc.tuple(fc.constantFrom("arrive", "greet", "connect", "leave"), address, fc.nat(5));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
@@ -134,13 +172,16 @@ test("Admission has forgotten everything when everybody has left, whatever they 
         }
         assert.equal(admission.sockets, guests.length);
         assert.ok(guests.length <= LIMITS.socketsMax);
-        for (const [network, own] of Map.groupBy(guests, (guest) => guest.network)) {
-          const connections = own.filter(({ state }) => state === "connected").length;
-          assert.ok(network.startsWith("ipv4 127.") || connections <= 3, network);
+        const connected = guests.filter(({ state }) => state === "connected");
+        for (const [home, own] of Map.groupBy(connected, ({ networks }) => networks.home)) {
+          assert.ok(home.startsWith("ipv4 127.") || own.length <= 3, home);
+        }
+        for (const [site, own] of Map.groupBy(connected, ({ networks }) => networks.site)) {
+          assert.ok(site === undefined || own.length <= 6, `${site}`);
         }
       }
       for (const guest of guests) admission.leave(guest);
-      assert.deepEqual([admission.sockets, admission.handshakes, admission.addresses], [0, 0, 0]);
+      assert.deepEqual([admission.sockets, admission.handshakes, admission.networks], [0, 0, 0]);
     }),
   );
 });

@@ -8,10 +8,12 @@ import { STARTS_AT_ONCE, Turns } from "../../lib/server/turns.ts";
 
 test("FairQueue.take() gives one of each key in turn, and of a key in the order of coming", () => {
   const queue = new FairQueue<string>({ atWorkMax: 100 });
-  for (const item of ["a1", "a2", "a3", "b1", "a4", "c1", "b2"]) queue.add(item[0] ?? "", item);
+  for (const item of ["a1", "a2", "a3", "b1", "a4", "c1", "b2"]) {
+    queue.add({ key: item[0] ?? "" }, item);
+  }
   const taken = [queue.take(), queue.take()];
-  queue.add("d", "d1"); // behind everybody who waits already
-  queue.add("a", "a5");
+  queue.add({ key: "d" }, "d1"); // behind everybody who waits already
+  queue.add({ key: "a" }, "a5");
   while (queue.waiting > 0) taken.push(queue.take());
   assert.equal(taken.join(" "), "a1 b1 c1 a2 b2 d1 a3 a4 a5");
   assert.equal(queue.take(), undefined);
@@ -19,7 +21,7 @@ test("FairQueue.take() gives one of each key in turn, and of a key in the order 
 
 test("FairQueue.take() gives nothing while as much is at work as may be", () => {
   const queue = new FairQueue<number>({ atWorkMax: 2 });
-  for (const item of [1, 2, 3, 4]) queue.add("a", item);
+  for (const item of [1, 2, 3, 4]) queue.add({ key: "a" }, item);
   assert.deepEqual([queue.take(), queue.take(), queue.take()], [1, 2, undefined]);
   assert.deepEqual([queue.atWork, queue.waiting, queue.canTake], [2, 2, false]);
   queue.done();
@@ -31,10 +33,10 @@ test("FairQueue.take() gives nothing while as much is at work as may be", () => 
 test("FairQueue makes a single request wait for one of each other key, and no more", () => {
   const queue = new FairQueue<string>({ atWorkMax: 1 });
   for (const flooder of ["x", "y", "z"]) {
-    for (let count = 0; count < 1000; count++) queue.add(flooder, flooder);
+    for (let count = 0; count < 1000; count++) queue.add({ key: flooder }, flooder);
   }
   queue.take();
-  queue.add("single", "single");
+  queue.add({ key: "single" }, "single");
   let before = 0;
   for (;;) {
     queue.done();
@@ -44,14 +46,49 @@ test("FairQueue makes a single request wait for one of each other key, and no mo
   assert.equal(before, 3);
 });
 
+test("FairQueue gives a group a few turns where another has one, and to its keys in turn", () => {
+  const queue = new FairQueue<string>({ atWorkMax: 1000, groupTurns: 3 });
+  const take = (count: number) => Array.from({ length: count }, () => queue.take()).join(" ");
+  for (let home = 0; home < 5; home++) {
+    for (let count = 1; count <= 3; count++) {
+      queue.add({ key: `h${home}`, group: "site" }, `h${home}-${count}`);
+    }
+  }
+  for (const item of ["a1", "a2", "b1", "a3", "a4"]) queue.add({ key: item[0] ?? "" }, item);
+  assert.equal(take(5), "h0-1 h1-1 h2-1 a1 b1");
+  queue.add({ key: "h9", group: "site" }, "h9-1"); // behind those of its site that wait already
+  assert.equal(take(4), "h3-1 h4-1 h0-2 a2");
+  assert.equal(take(4), "h1-2 h2-2 h9-1 a3");
+  queue.groupTurns = 1;
+  assert.equal(take(4), "h3-2 a4 h4-2 h0-3", "from the next round on");
+  assert.equal(take(4), "h1-3 h2-3 h3-3 h4-3");
+  assert.equal(queue.take(), undefined);
+});
+
+test("FairQueue gives one key of a group no more than one turn, however many the group has", () => {
+  const queue = new FairQueue<string>({ atWorkMax: 1000, groupTurns: 3 });
+  for (const item of ["h1", "h2", "h3"]) queue.add({ key: "h", group: "site" }, item);
+  for (const item of ["a1", "a2"]) queue.add({ key: "a" }, item);
+  const taken = [queue.take()];
+  queue.add({ key: "i", group: "site" }, "i1");
+  while (queue.waiting > 0) taken.push(queue.take());
+  assert.equal(taken.join(" "), "h1 a1 h2 i1 a2 h3");
+});
+
 interface Piece {
   readonly key: string;
+  readonly group: string;
   readonly number: number;
 }
+
+const GROUP_TURNS = 2;
+/** Keys `s1` to `s4` are of the group `s`; the others are alone. */
+const groupOf = (key: string) => key.startsWith("s") ? "s" : key;
 
 test("FairQueue loses nothing, keeps each key's order and its bound, whatever comes when", () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant("add" as const), key: fc.constantFrom("a", "b", "c", "d") }),
+    fc.record({ do: fc.constant("add" as const), key: fc.constantFrom("s1", "s2", "s3", "s4") }),
     fc.record({ do: fc.constant("add" as const), key: fc.constant("flooder") }),
     fc.constant({ do: "take" as const }),
     fc.constant({ do: "done" as const }),
@@ -61,7 +98,7 @@ test("FairQueue loses nothing, keeps each key's order and its bound, whatever co
       fc.array(step, { maxLength: 300 }),
       fc.integer({ min: 1, max: 5 }),
       (steps, max) => {
-        const queue = new FairQueue<Piece>({ atWorkMax: max });
+        const queue = new FairQueue<Piece>({ atWorkMax: max, groupTurns: GROUP_TURNS });
         const added: Piece[] = [];
         const taken: Piece[] = [];
         /** How much had been taken of each key when a piece came. */
@@ -76,16 +113,24 @@ test("FairQueue loses nothing, keeps each key's order and its bound, whatever co
           const meanwhile = taken.slice(takenAtComing.get(piece));
           const counts = Map.groupBy(meanwhile, ({ key }) => key);
           const own = counts.get(piece.key)?.length ?? 0;
+          const inGroup = (group: string) => meanwhile.filter((one) => one.group === group).length;
+          /** Rounds that this has taken; within a group others of it are served in between. */
+          const rounds = piece.group === piece.key ? own : inGroup(piece.group);
           for (const [key, { length }] of counts) {
-            if (key !== piece.key) assert.ok(length <= own, `${key}: ${length}, own: ${own}`);
+            const isOther = key !== piece.key && groupOf(key) === piece.group;
+            const most: number = isOther ? own : rounds;
+            assert.ok(length <= most, `${key}: ${length}, at most ${most}`);
           }
+          if (piece.group !== "s") assert.ok(inGroup("s") <= GROUP_TURNS * rounds);
         };
         for (const { do: what, ...rest } of steps) {
           if (what === "add" && "key" in rest) {
-            const piece = { key: rest.key, number: added.length };
+            const { key } = rest;
+            const group = groupOf(key);
+            const piece = { key, group, number: added.length };
             added.push(piece);
             takenAtComing.set(piece, taken.length);
-            queue.add(rest.key, piece);
+            queue.add({ key, ...(group === key ? {} : { group }) }, piece);
           } else if (what === "take") take();
           else if (what === "done" && atWork > 0) {
             atWork--;
@@ -123,7 +168,7 @@ function makeTurns(atWorkMax: number) {
       await Promise.resolve().then(() => {});
     },
     come: (key: string) =>
-      turns.do(key, () => {
+      turns.do({ key }, () => {
         begun.push(key);
         const gate = Promise.withResolvers<void>();
         gates.push(gate);
@@ -171,7 +216,7 @@ test("Turns waits for work to end where as much is under way as may be", async (
   assert.equal(begun.join(" "), "a b a");
   await end();
   assert.equal(begun.join(" "), "a b a c");
-  turns.atWorkMax = 3;
+  turns.configure({ atWorkMax: 3, groupTurns: 1 });
   assert.equal(begun.join(" "), "a b a c a");
   assert.deepEqual([turns.atWork, turns.waiting], [3, 0]);
 });

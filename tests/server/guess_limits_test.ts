@@ -183,7 +183,7 @@ test("what is refused is charged to nobody", () => {
 test("a flood of made-up names takes no memory, and neither frees nor fills anybody's bucket", () => {
   const { limits } = makeLimits();
   const bytes = limits.tableBytes;
-  assert.equal(bytes, 16 * 1024 * 1024);
+  assert.equal(bytes, 18 * 1024 * 1024);
   guessAll(limits, () => ({ id: "attacked", address: ELSEWHERE }));
   limits.finishLogin(limits.startLogin({ id: "alice", address: HOME, registeredFrom: HOME }));
   for (let i = 0; i < 20_000; i++) {
@@ -222,4 +222,19 @@ test("registrations are limited for each address", () => {
   clock.nowMs += LIMITS.registrationIntervalMs;
   limits.startRegistration(HOME);
   assert.throws(() => limits.startRegistration(HOME), refusal);
+});
+
+test("registrations are limited for each site of IPv6, however many networks it has", () => {
+  const { clock, limits } = makeLimits();
+  const at = (home: number) => `2001:db8:1:${home.toString(16)}::1`;
+  for (let i = 0; i < LIMITS.networkRegistrationsAtOnce; i++) limits.startRegistration(at(i));
+  const refusal = {
+    kind: "busy",
+    message: "cannot register: too many registrations from this address, try again in 3 s",
+  };
+  assert.throws(() => limits.startRegistration(at(0xffff)), refusal);
+  limits.startRegistration("2001:db8:2::1");
+  clock.nowMs += LIMITS.networkRegistrationIntervalMs;
+  limits.startRegistration(at(0xffff));
+  assert.throws(() => limits.startRegistration(at(0xfffe)), refusal);
 });

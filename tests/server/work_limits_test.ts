@@ -49,15 +49,31 @@ test("WorkLimits bounds OCSP responses for each address, and for each user apart
 });
 
 test("WorkLimits counts a home network of IPv6 as one address, and this machine by itself", () => {
-  const { limits } = open({ statusesPerMinute: 3 });
+  const { limits } = open({ statusesPerMinute: 3, addressesPerSite: 3 });
   const at = (address: string) => () => limits.chargeStatus({ user: undefined, address });
   assert.equal(count(at("2001:db8:0:1::1"))[0], 3);
   assert.equal(count(at("2001:db8:0:1::2"))[0], 0);
   assert.equal(count(at("2001:db8:0:2::1"))[0], 3);
   assert.equal(count(at("127.0.0.1"))[0], 1000);
-  limits.configure({ ...NO_WORK_LIMITS, statusesPerMinute: 3, statusesPerMinuteOnLoopback: 2 });
+  limits.configure({
+    ...NO_WORK_LIMITS,
+    ...{ statusesPerMinute: 3, statusesPerMinuteOnLoopback: 2, addressesPerSite: 3 },
+  });
   assert.equal(count(at("127.0.0.1"))[0], 2);
   assert.equal(count(at("2001:db8:0:2::1"))[0], 0, "what stays as it was is not forgotten");
+});
+
+test("WorkLimits bounds what all networks of a site ask for, and no user for where they are", () => {
+  const { limits } = open({ statusesPerMinute: 3, addressesPerSite: 2 });
+  const at = (address: string, user?: string) => () => limits.chargeStatus({ user, address });
+  assert.equal(count(at("2001:db8:0:1::1"))[0], 3);
+  assert.equal(count(at("2001:db8:0:2::1"))[0], 3);
+  assert.deepEqual(count(at("2001:db8:0:3::1")), [
+    0,
+    "cannot tell the status: too many were asked for, try again in 10 s",
+  ]);
+  assert.equal(count(at("2001:db8:0:3::1", "alice"))[0], 3);
+  assert.equal(count(at("2001:db8:1:1::1"))[0], 3, "another site");
 });
 
 const by = (user: string, address = STRANGER.address) => ({ user, address });
