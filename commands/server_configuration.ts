@@ -6,6 +6,7 @@
 import { join, resolve } from "node:path";
 import { messageOf, PkiError } from "../lib/base/errors.ts";
 import { readTextIfThere } from "../lib/base/files.ts";
+import { parseJson } from "../lib/base/json.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { resolveLimits } from "../lib/base/server_limits.ts";
 import { guessAddress, isLoopback } from "../lib/server/reachable.ts";
@@ -99,10 +100,9 @@ export function parseConfiguration(json: string, path: string): GivenSettings {
   }
   let value: unknown;
   try {
-    value = JSON.parse(json);
+    value = parseJson(json);
   } catch (cause) {
-    const why = printable(messageOf(cause)).slice(0, 200);
-    throw new PkiError("malformed", `cannot use "${path}": not JSON: ${why}`, {
+    throw new PkiError("malformed", `cannot use "${path}": ${messageOf(cause)}`, {
       cause,
       hint: "pki serve --print-config shows what a good one looks like",
     });

@@ -7,6 +7,7 @@
 
 import * as v from "valibot";
 import { PkiError } from "../lib/base/errors.ts";
+import { parseJson, RepeatedName } from "../lib/base/json.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import type { GivenLimits } from "../lib/base/server_limits.ts";
 import { type Address, formatAddress, parseAddress } from "../lib/client/address.ts";
@@ -196,10 +197,11 @@ export function checkSetting<N extends SettingName>(
 }
 
 /** @throws {PkiError} `usage` */
-function parseJson(text: string): unknown {
+function parseTyped(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
+    if (cause instanceof RepeatedName) throw new PkiError("usage", cause.message, { cause });
     throw new PkiError("usage", `${show(text)} is not JSON`, { cause });
   }
 }
@@ -224,7 +226,7 @@ export function parseSetting<N extends SettingName>(
   text: string,
 ): NonNullable<ServerSettings[N]> {
   const { isJson, isNumber, isSwitch } = SETTINGS[name];
-  if (isJson) return checkSetting(name, parseJson(text), text);
+  if (isJson) return checkSetting(name, parseTyped(text), text);
   const isCount = isNumber && /^\d{1,9}$/.test(text);
   const isSaid = isSwitch && (text === "true" || text === "false");
   return checkSetting(name, isCount ? Number(text) : isSaid ? text === "true" : text, text);

@@ -4,7 +4,8 @@
  */
 
 import * as v from "valibot";
-import { PkiError } from "../base/errors.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { OID } from "../x509/certificate.ts";
 import { isHost } from "../x509/general_names.ts";
@@ -151,12 +152,12 @@ function refuse(field: string, rule: string): PkiError {
   });
 }
 
-function parseJson(json: string): unknown {
+function parseText(json: string): unknown {
   if (json.length > LIMITS.fileBytesMax) throw refuse("the whole", "too long");
   try {
-    return JSON.parse(json);
+    return parseJson(json);
   } catch (cause) {
-    throw new PkiError("malformed", "cannot use the profiles: not JSON", {
+    throw new PkiError("malformed", `cannot use the profiles: ${messageOf(cause)}`, {
       cause,
       hint: "docs/profiles.md says how it is written",
     });
@@ -207,7 +208,7 @@ function freezeDeep<T extends object>(value: T): T {
  */
 export function parseProfiles(json: string | undefined, domain: string): Profiles {
   checkDomain(domain);
-  const result = v.safeParse(profilesSchema, json === undefined ? {} : parseJson(json));
+  const result = v.safeParse(profilesSchema, json === undefined ? {} : parseText(json));
   if (!result.success) {
     const [issue] = result.issues;
     throw refuse(v.getDotPath(issue) ?? "the whole", issue.message);

@@ -16,6 +16,7 @@ import {
   storageError,
   writeFileAtomic,
 } from "../base/files.ts";
+import { parseJson, RepeatedName } from "../base/json.ts";
 
 const CONFIG_FIELDS = v.strictObject({
   /** `host:port` of the server that the root belongs to. */
@@ -60,9 +61,10 @@ export class ConfigFile {
     const text = readTextIfThere(this.#path);
     if (text === undefined) return {};
     try {
-      return v.parse(CONFIG, JSON.parse(text));
+      return v.parse(CONFIG, parseJson(text));
     } catch (cause) {
-      throw new PkiError("malformed", `cannot read "${this.#path}": not as it should be`, {
+      const why = cause instanceof RepeatedName ? cause.message : "not as it should be";
+      throw new PkiError("malformed", `cannot read "${this.#path}": ${why}`, {
         cause,
         hint: "put a good copy in its place, or start over with another home folder (--home)",
       });

@@ -5,6 +5,7 @@ import { platform } from "node:os";
 import { join, relative, sep } from "node:path";
 import { PkiError, systemCodeOf } from "../base/errors.ts";
 import { storageError } from "../base/files.ts";
+import { parseJson } from "../base/json.ts";
 import { printable } from "../base/printable.ts";
 import { parseAddress } from "./address.ts";
 import type { Finding, Patient } from "./doctor_finding.ts";
@@ -240,7 +241,7 @@ export function checkEnvironment({ env, home, otherVariables }: Patient): readon
 /** What a piece of evidence is about. */
 function subjectOf(path: string): string {
   try {
-    const { what } = JSON.parse(fs.readFileSync(path, "utf8")) as { readonly what?: unknown };
+    const { what } = parseJson(fs.readFileSync(path, "utf8")) as { readonly what?: unknown };
     return typeof what === "string" ? printable(what) : "it does not say of what";
   } catch {
     return "it cannot be read";

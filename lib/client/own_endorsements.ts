@@ -12,6 +12,7 @@ import * as v from "valibot";
 import { type Bytes, encodeHex, isEqualBytes, sha256 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { readTextIfThere, writeFileAtomic } from "../base/files.ts";
+import { parseJson } from "../base/json.ts";
 import {
   type Endorsement,
   ENDORSEMENT_FIELDS,
@@ -54,7 +55,7 @@ export class OwnEndorsements {
     const text = readTextIfThere(this.#path);
     if (text === undefined) return [];
     try {
-      return v.parse(FILE, JSON.parse(text)).map(({ by, ...json }) => ({
+      return v.parse(FILE, parseJson(text)).map(({ by, ...json }) => ({
         by,
         endorsement: endorsementFromJson(json),
       }));

@@ -5,6 +5,7 @@
 
 import * as v from "valibot";
 import { readTextIfThere, writeFileAtomic } from "../base/files.ts";
+import { parseJson } from "../base/json.ts";
 import type { Home } from "./home.ts";
 import { join } from "node:path";
 
@@ -32,7 +33,7 @@ export class FolderMemory {
   /** A file that cannot be read as such is as none: what is sent again gets a new folder. */
   list(): readonly KnownFolder[] {
     try {
-      return v.parse(FOLDERS, JSON.parse(readTextIfThere(this.#path) ?? "[]"));
+      return v.parse(FOLDERS, parseJson(readTextIfThere(this.#path) ?? "[]"));
     } catch {
       return [];
     }

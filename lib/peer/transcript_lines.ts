@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { type Bytes, encodeHex, parseHex, parseUtf8, sha256, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { parseJson, RepeatedName } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { printableJson } from "../base/printable.ts";
 import { base64 } from "../protocol/fields.ts";
@@ -160,8 +161,9 @@ export function runningHashesOf(
 export function parseTranscriptLine(bytes: Uint8Array): TranscriptLine {
   let value: unknown;
   try {
-    value = JSON.parse(parseUtf8(bytes));
+    value = parseJson(parseUtf8(bytes));
   } catch (cause) {
+    if (cause instanceof RepeatedName) throw new PkiError("malformed", cause.message, { cause });
     throw new PkiError("malformed", "not JSON in UTF-8", { cause });
   }
   if (typeof value === "object" && value !== null && "line" in value) {

@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { isAscii, parseLatin1, parseUtf8, utf8 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError } from "../base/errors.ts";
+import { parseJson, RepeatedName } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { isId } from "../x509/names.ts";
 import { base64, isBase64 } from "./fields.ts";
@@ -304,17 +305,18 @@ const makeEnvelope = () =>
 
 let envelope: ReturnType<typeof makeEnvelope> | undefined;
 
-/** JSON of one frame: an object, in strict UTF-8. @throws {PkiError} `protocol` */
+/** JSON of one frame: an object, in strict UTF-8, no name twice. @throws {PkiError} `protocol` */
 export function parseObject(body: Uint8Array): Record<string, unknown> {
-  return parseJson(() => parseUtf8(body));
+  return readObject(() => parseUtf8(body));
 }
 
-function parseJson(read: () => string): Record<string, unknown> {
+function readObject(read: () => string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(read());
+    value = parseJson(read());
   } catch (cause) {
-    throw new PkiError("protocol", "cannot read message: it is not JSON in UTF-8", { cause });
+    const why = cause instanceof RepeatedName ? "has a name twice" : "is not JSON in UTF-8";
+    throw new PkiError("protocol", `cannot read message: it ${why}`, { cause });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new PkiError("protocol", "cannot read message: it is not an object");
@@ -364,7 +366,7 @@ export function parseRequest(body: Uint8Array): ParsedRequest {
 
 /** As {@link parseRequest}, of bytes in Latin-1. @throws {PkiError} `protocol` */
 export function parseRequestText(body: string): ParsedRequest {
-  return checkRequest(parseJson(() => isAscii(body) ? body : parseUtf8(parseLatin1(body))));
+  return checkRequest(readObject(() => isAscii(body) ? body : parseUtf8(parseLatin1(body))));
 }
 
 /**

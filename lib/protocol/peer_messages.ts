@@ -6,6 +6,7 @@
 import * as v from "valibot";
 import { type Bytes, parseUtf8, utf8 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError } from "../base/errors.ts";
+import { parseJson, RepeatedName } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { ENDORSEMENT_FIELDS, ENDORSEMENTS_MAX } from "./endorsement.ts";
 import { base64 } from "./fields.ts";
@@ -154,9 +155,13 @@ function isSkippable(value: unknown): boolean {
 export function parseControl(body: Uint8Array): Control | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(parseUtf8(body));
-  } catch {
-    throw broke("a control frame that is not JSON in UTF-8");
+    value = parseJson(parseUtf8(body));
+  } catch (cause) {
+    throw broke(
+      cause instanceof RepeatedName
+        ? "a control frame with a name twice"
+        : "a control frame that is not JSON in UTF-8",
+    );
   }
   if (isSkippable(value)) return undefined;
   const parsed = v.safeParse(CONTROL, value);

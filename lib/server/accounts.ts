@@ -7,6 +7,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { encodeHex, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
 import { OPAQUE_SUITE, type RequestBody } from "../protocol/messages.ts";
 import {
   answerLogin,
@@ -27,7 +28,7 @@ export interface PasswordSecrets {
 /** Reads what was decrypted, which may be damaged all the same. @throws {PkiError} `malformed` */
 export function parseSecrets(text: string, path: string): PasswordSecrets {
   try {
-    const { setup, unknown } = JSON.parse(text) as Partial<PasswordSecrets>;
+    const { setup, unknown } = parseJson(text) as Partial<PasswordSecrets>;
     if (/^[\w-]+$/.test(String(setup)) && /^[0-9a-f]{64}$/.test(String(unknown))) {
       return { setup: String(setup), unknown: String(unknown) };
     }

@@ -15,6 +15,7 @@ import * as v from "valibot";
 import { concatBytes, encodeHex, parseUtf8, utf8 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { SECRET_MODE, syncFolder } from "../base/files.ts";
+import { parseJson } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { type Member, readArchive, writeArchive } from "../store/archive.ts";
 import { encodeCheckpointFile, readNotes } from "../store/checkpoint_file.ts";
@@ -56,7 +57,7 @@ export type Manifest = v.InferOutput<typeof manifestSchema>;
 /** @throws {PkiError} `malformed` */
 function parseManifest(bytes: Uint8Array, what: string): Manifest {
   try {
-    return v.parse(manifestSchema, JSON.parse(parseUtf8(bytes)));
+    return v.parse(manifestSchema, parseJson(parseUtf8(bytes)));
   } catch (cause) {
     throw new PkiError("malformed", `${what}: its ${MANIFEST_NAME} is not one that pki wrote`, {
       hint: "a newer version of pki may be able to read it",

@@ -13,6 +13,7 @@ import * as v from "valibot";
 import { isEqualBytes } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { fileExists, PUBLIC_MODE, readText, writeFileAtomic } from "../base/files.ts";
+import { parseJson } from "../base/json.ts";
 import { prepareCertificate } from "../ca/issue.ts";
 import type { KeyType } from "../x509/algorithms.ts";
 import {
@@ -201,7 +202,7 @@ export async function completeSetUp(
 
 function readPending(path: string): { readonly domain: string } {
   try {
-    return v.parse(pendingSchema, JSON.parse(readText(path)));
+    return v.parse(pendingSchema, parseJson(readText(path)));
   } catch (cause) {
     if (cause instanceof PkiError) throw cause;
     throw new PkiError("storage", `cannot read "${path}": not as it should be`, { cause });

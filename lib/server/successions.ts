@@ -10,6 +10,7 @@ import * as v from "valibot";
 import { parseBase64 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
+import { parseJson } from "../base/json.ts";
 import { SUCCESSIONS_MAX, successionSchema } from "../protocol/messages.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import type { Succession } from "../x509/succession.ts";
@@ -39,7 +40,7 @@ function sinceWhen({ certificate }: Succession): number {
 
 function parseSuccession(path: string): Succession {
   try {
-    return v.parse(successionSchema(), JSON.parse(readText(path)));
+    return v.parse(successionSchema(), parseJson(readText(path)));
   } catch (cause) {
     if (cause instanceof PkiError) throw cause;
     throw new PkiError("storage", `cannot read "${path}": not as it should be`, { cause });

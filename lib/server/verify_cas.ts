@@ -7,6 +7,7 @@ import { basename, join } from "node:path";
 import * as v from "valibot";
 import { encodeHex, isEqualBytes, parseBase64 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { parseProfiles } from "../ca/profile_config.ts";
 import type { NoteKey } from "../log/note.ts";
@@ -185,7 +186,7 @@ async function checkSuccessions(
     const text = await options.readText(path);
     if (text === undefined || !root) continue;
     attempt(options, path, () => {
-      const succession = v.parse(successionSchema(), JSON.parse(text));
+      const succession = v.parse(successionSchema(), parseJson(text));
       const later = parseCertificate(parseBase64(succession.certificate));
       const isByOurs = succession.by === fingerprintOf(root.der) || known.has(succession.by);
       if (!isByOurs || !isVouched(succession, root)) {

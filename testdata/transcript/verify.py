@@ -16,6 +16,12 @@ import tempfile
 from datetime import datetime, timedelta, timezone
 
 
+def once(pairs):
+    """An object in which no name stands twice: another reader might go by the other one."""
+    assert len({name for name, _ in pairs}) == len(pairs), "a name twice"
+    return dict(pairs)
+
+
 def sha256(data):
     return hashlib.sha256(data).digest()
 
@@ -58,7 +64,7 @@ with open(sys.argv[1], "rb") as transcript:
         said, tail = re.fullmatch(rb'(.*),"line":"([0-9a-f]{64})"\}\n', raw).groups()
         before, running = running, sha256(running + said)
         assert tail.decode() == running.hex(), f"line {number}"
-        line = json.loads(raw)
+        line = json.loads(raw, object_pairs_hook=once)
         assert line["n"] == number
         kind = line["type"]
         if kind == "transcript":

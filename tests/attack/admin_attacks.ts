@@ -53,6 +53,7 @@ export const ADMIN_ATTACKS: readonly Attack[] = ([
   sent("arrays 10,000 deep", frame(bomb), /^(OK|MALFORMED), PROTOCOL, closed$/),
   sent("arrays that do not end", frame("[".repeat(60_000)), BROKEN),
   sent("no object", frame("[]"), BROKEN),
+  sent("two types", frame('{"seq":1,"type":"BACKUP","type":"STATUS"}'), BROKEN),
   sent("a seq of 400 digits", frame(`{"seq":${"9".repeat(400)},"type":"STATUS"}`), BROKEN),
   sent("constructor as a type", requestFrame(1, "constructor"), "MALFORMED, PROTOCOL, closed"),
   sent("__proto__ as a type", requestFrame(1, "__proto__"), "MALFORMED, PROTOCOL, closed"),

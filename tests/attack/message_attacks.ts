@@ -50,6 +50,10 @@ const FRAMES: readonly Attack[] = [0, 65_537, 0x7fff_ffff, 0x8000_0000, 0xffff_f
 const request = (fields: string) => `{"seq":2,${fields}}`;
 const deep = (depth: number, open = "[", close = "]") => open.repeat(depth) + close.repeat(depth);
 
+/** Wrong for two reasons; the name that stands twice is the first to be seen. */
+const twiceDeep = (depth: number) =>
+  `"type":"HELLO","x":${'{"y":'.repeat(depth)}{"z":1,"z":1}${"}".repeat(depth)}`;
+
 const JSON_BOMBS: readonly Attack[] = [
   greeted("nothing wrong", request('"type":"HELLO"'), `OK, ${GOES_ON}`),
   greeted("arrays 10,000 deep", request(`"type":"HELLO","x":${deep(10_000)}`), MALFORMED),
@@ -65,10 +69,16 @@ const JSON_BOMBS: readonly Attack[] = [
     request(`"type":"HELLO",${Array.from({ length: 6000 }, (_, at) => `"${at}":0`)}`),
     MALFORMED,
   ),
-  greeted("10,000 times one name", request(`"type":"HELLO"${',"x":0'.repeat(10_000)}`), MALFORMED),
-  // RFC 8259, section 4: the last one counts here, and nobody else reads the text.
-  greeted("two types", request('"type":"NONSENSE","type":"HELLO"'), `OK, ${GOES_ON}`),
-  greeted("two seqs, the second too low", '{"seq":9,"type":"HELLO","seq":1}', BROKEN),
+  greeted("10,000 times one name", request(`"type":"HELLO"${',"x":0'.repeat(10_000)}`), BROKEN),
+  greeted(
+    "5,000 names that hold colons",
+    request(`"type":"HELLO",${Array.from({ length: 5000 }, (_, at) => `"${at}:":":"`)}`),
+    MALFORMED,
+  ),
+  greeted("two types", request('"type":"NONSENSE","type":"HELLO"'), BROKEN),
+  greeted("two types, one escaped", request('"type":"HELLO","\\u0074ype":"HELLO"'), BROKEN),
+  greeted("two seqs", '{"seq":2,"type":"HELLO","seq":3}', BROKEN),
+  greeted("a name twice, 5,000 deep", request(twiceDeep(5000)), BROKEN),
   greeted("__proto__ with a type", request('"__proto__":{"type":"HELLO"}'), MALFORMED),
   greeted("__proto__ beside a type", request('"type":"HELLO","__proto__":{"x":1}'), MALFORMED),
   greeted("constructor as a type", request('"type":"constructor"'), MALFORMED),

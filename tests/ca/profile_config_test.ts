@@ -110,8 +110,9 @@ for (const { profiles, message } of CROSS) {
 
 for (
   const [json, message] of [
-    ["", "cannot use the profiles: not JSON"],
-    ["{", "cannot use the profiles: not JSON"],
+    ["", /^cannot use the profiles: not JSON: ./],
+    ["{", /^cannot use the profiles: not JSON: ./],
+    ['{"user":{"days":1,"days":9}}', "cannot use the profiles: user.days stands twice"],
     ["null", "cannot use the profiles: the whole: not an object"],
     ["[]", "cannot use the profiles: the whole: not an object"],
     [" ".repeat(262_145), "cannot use the profiles: the whole: too long"],

@@ -849,7 +849,7 @@ test("streams that are closed, full or slow are told by the exit code and crash 
     assert.deepEqual(files.filter((name) => name.endsWith(".tmp")), []);
   }));
 
-const DAMAGED_CONFIGS: readonly (readonly [does: string, content: string])[] = [
+const DAMAGED_CONFIGS: readonly (readonly [does: string, content: string, why?: string])[] = [
   ["empty", ""],
   ["not JSON", "server = localhost"],
   ["cut off", '{"server":"localh'],
@@ -857,6 +857,7 @@ const DAMAGED_CONFIGS: readonly (readonly [does: string, content: string])[] = [
   ["a list", "[]"],
   ["of another type", '{"server":7443}'],
   ["with an unknown key", '{"servers":["localhost"]}'],
+  ["with a key twice", '{"server":"localhost:1","server":"localhost:2"}', "server stands twice"],
 ];
 
 test("a damaged config.json is named, exit 3", () =>
@@ -864,9 +865,9 @@ test("a damaged config.json is named, exit 3", () =>
     await world.withUsers("alice");
     const path = join(world.home, "config.json");
     const good = fs.readFileSync(path, "utf8");
-    const error = `pki: error: cannot read "${path}": not as it should be\n` +
-      "pki: hint: put a good copy in its place, or start over with another home folder (--home)\n";
-    for (const [does, content] of DAMAGED_CONFIGS) {
+    for (const [does, content, why = "not as it should be"] of DAMAGED_CONFIGS) {
+      const error = `pki: error: cannot read "${path}": ${why}\n` +
+        "pki: hint: put a good copy in its place, or start over with another home folder (--home)\n";
       fs.writeFileSync(path, content);
       for (const args of [["request", "alice"], ["csr"], ["listen"], ["connect", "localhost:1"]]) {
         const { code, stderr, stdout } = await world.as("alice", args);

@@ -138,6 +138,12 @@ const MISBEHAVIOURS: readonly Misbehaviour[] = [
     says: /a control frame that is not JSON in UTF-8/,
   },
   {
+    name: "control with a name twice",
+    when: "greeting",
+    send: frame(TYPE.control, utf8('{"type":"ALIVE","type":"ALIVE"}')),
+    says: /a control frame with a name twice/,
+  },
+  {
     name: "control nested ten thousand deep",
     when: "greeting",
     send: frame(TYPE.control, utf8("[".repeat(10_000) + "]".repeat(10_000))),

@@ -123,3 +123,21 @@ export function mutateJson(
   }
   return text;
 }
+
+/**
+ * Whether an object in a good JSON text has a name twice: then the value has fewer members than were
+ * written. Counted in another way than `lib/base/json.ts` looks for it.
+ */
+export function hasNameTwice(json: string): boolean {
+  const written = json.replace(/"[^"\\]*(?:\\.[^"\\]*)*"/g, "").split(":").length - 1;
+  let members = 0;
+  const left: unknown[] = [JSON.parse(json)];
+  while (left.length > 0) {
+    const value = left.pop();
+    if (typeof value !== "object" || value === null) continue;
+    const inside = Object.values(value);
+    if (!Array.isArray(value)) members += inside.length;
+    for (const one of inside) left.push(one);
+  }
+  return members < written;
+}

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Bytes, concatBytes, copyBytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
+import { parseJson, RepeatedName } from "../../lib/base/json.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { encodeEntry, parseEntry } from "../../lib/log/entry.ts";
 import { encodeRecord, readRecords } from "../../lib/log/records.ts";
@@ -27,7 +28,7 @@ import {
   receiver,
   text,
 } from "../protocol/peer_frames.ts";
-import { type JsonMutation, jsonMutation, mutateJson } from "./json_text.ts";
+import { hasNameTwice, type JsonMutation, jsonMutation, mutateJson } from "./json_text.ts";
 import { onlyFails, type Target } from "./target.ts";
 
 type Message = Readonly<Record<string, unknown>>;
@@ -288,7 +289,34 @@ function readLog(input: Bytes): boolean {
   return isWhole;
 }
 
+/** Longer texts may be deeper than can be compared. */
+const COMPARED_MAX = 10_000;
+
+/** A text is refused for a name that stands twice, or for no JSON, or read as the engine reads it. */
+function readJson(input: Bytes): boolean {
+  const text = new TextDecoder().decode(input);
+  let engines: unknown;
+  try {
+    engines = JSON.parse(text);
+  } catch {
+    assert.throws(() => parseJson(text), SyntaxError);
+    return false;
+  }
+  const isRepeated = hasNameTwice(text);
+  if (isRepeated) assert.throws(() => parseJson(text), RepeatedName);
+  else if (text.length < COMPARED_MAX) assert.deepEqual(parseJson(text), engines);
+  else parseJson(text);
+  return !isRepeated;
+}
+
+/** A message within another, both changed: names stand twice at any depth. */
+const nestedJson: fc.Arbitrary<Bytes> = fc.tuple(
+  jsonOf([...REQUESTS, ...ANSWERS, ...PEER, ...ADMIN, ...AGENT]),
+  jsonOf(PEER),
+).map(([outer, inner]) => copyBytes(utf8(outer.replace("{", () => `{"in":[${inner}],`))));
+
 export const MESSAGE_TARGETS: readonly Target[] = [
+  { name: "JSON", inputs: nestedJson, run: readJson },
   {
     name: "client",
     inputs: clientStream,

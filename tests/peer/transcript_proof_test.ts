@@ -279,6 +279,7 @@ const ALTERED: readonly (readonly [
   ["nothing", "", "malformed", undefined, "there is nothing in it"],
   ["text", "hello\n", "malformed", 1, "line 1 is not one of a transcript: not JSON in UTF-8"],
   ["text without an end", "hello", "malformed", 1, "line 1 is not one of a transcript: not JSON in UTF-8"],
+  ["a name twice", '{"type":"message","text":"yes","text":"no"}\n', "malformed", 1, "line 1 is not one of a transcript: text stands twice"],
   ["JSON", "{}\n", "malformed", 1, /^line 1 is not one of a transcript: /],
   ["a list", "[]\n", "malformed", 1, /^line 1 is not one of a transcript: /],
   ["another version", rerun(change(1, { version: 2 })), "malformed", 1, 'line 1 is not one of a transcript: its "version" is wrong'],

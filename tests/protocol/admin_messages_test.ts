@@ -237,6 +237,11 @@ const BROKEN: readonly [string, string | Uint8Array, string][] = [
   ["not UTF-8", Uint8Array.of(0x22, 0xff, 0x22), "cannot read message: it is not JSON in UTF-8"],
   ["an array", "[]", "cannot read message: it is not an object"],
   ["null", "null", "cannot read message: it is not an object"],
+  [
+    "a name twice",
+    '{"seq":1,"type":"STATUS","type":"BACKUP"}',
+    "cannot read message: it has a name twice",
+  ],
   ...["", '"seq":0,', '"seq":1.5,', '"seq":"1",', '"seq":-1,'].map((seq): [
     string,
     string,

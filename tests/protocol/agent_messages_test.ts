@@ -50,6 +50,7 @@ const addWith = (fields: object) => JSON.stringify({ type: "ADD", ...ADD, ...fie
 const WRONG_ADD = "cannot read ADD: its fields are not as they should be";
 const NO_REQUESTS: readonly (readonly [string, string, string])[] = [
   ["no JSON", "alice", "cannot read message: it is not JSON in UTF-8"],
+  ["a name twice", '{"type":"LIST","type":"LOCK"}', "cannot read message: it has a name twice"],
   ["a list", "[]", "cannot read message: it is not an object"],
   ["no type", "{}", "cannot read message: its type is unknown"],
   ["an unknown type", '{"type":"SIGN"}', "cannot read message: its type is unknown"],

@@ -69,6 +69,7 @@ const NOT_JSON: Refusal = [
   "protocol",
   "cannot read message: it is not JSON in UTF-8",
 ];
+const NAME_TWICE: Refusal = [undefined, "protocol", "cannot read message: it has a name twice"];
 const NOT_OBJECT: Refusal = [undefined, "protocol", "cannot read message: it is not an object"];
 const BAD_SEQ: Refusal = [
   undefined,
@@ -177,7 +178,17 @@ const REFUSALS:
       `{"seq":7,"type":"HELLO","x":${"[".repeat(30_000)}${"]".repeat(30_000)}}`,
       tooMany("HELLO"),
     ],
-    ["a field twice, the last one counts", '{"type":"NO","seq":7,"type":"HELLO"}', undefined],
+
+    // A name twice: whoever reads the first one would see another request.
+    ["a type twice", '{"type":"NO","seq":7,"type":"HELLO"}', NAME_TWICE],
+    ["the same type twice", '{"type":"HELLO","seq":7,"type":"HELLO"}', NAME_TWICE],
+    ["a seq twice", '{"seq":7,"type":"HELLO","seq":7}', NAME_TWICE],
+    ["an id twice", '{"seq":7,"type":"CERTREQ","id":"bob","id":"alice"}', NAME_TWICE],
+    ["a name twice, escaped", '{"seq":7,"type":"CERTREQ","id":"bob","\\u0069d":"bob"}', NAME_TWICE],
+    ["a name twice, deep", '{"seq":7,"type":"HELLO","x":[{"y":{"z":1,"z":1}}]}', NAME_TWICE],
+    ["__proto__ twice", '{"seq":7,"type":"HELLO","__proto__":1,"__proto__":1}', NAME_TWICE],
+    ["names that differ in case", '{"seq":7,"type":"HELLO","Seq":7}', tooMany("HELLO")],
+    ["a name as a value too", '{"seq":7,"type":"CERTREQ","id":"id"}', undefined],
   ];
 
 for (const [what, body, refusal] of REFUSALS) {
@@ -520,6 +531,8 @@ const ANSWERS: readonly (readonly [body: string, refusal: string | undefined])[]
   ["[]", "cannot read message: it is not an object"],
   ["null", "cannot read message: it is not an object"],
   ["1", "cannot read message: it is not an object"],
+  ['{"seq":1,"type":"OK","type":"OK"}', "cannot read message: it has a name twice"],
+  ['{"seq":1,"type":"OK","log":{"key":"a","key":"b"}}', "cannot read message: it has a name twice"],
   ["{}", NOT_AN_ANSWER],
   ['{"type":"OK"}', NOT_AN_ANSWER],
   ['{"seq":1}', NOT_AN_ANSWER],

@@ -266,6 +266,7 @@ test("what a later version may send is skipped", () => {
 
 const UNKNOWN = "an unknown control frame";
 const NOT_JSON = "a control frame that is not JSON in UTF-8";
+const NAME_TWICE = "a control frame with a name twice";
 const UNFIT = "a confirmation that does not fit what was sent";
 const endorsement = { key: "AAAA", timeMs: 1, signature: "AAAA" };
 
@@ -273,6 +274,8 @@ const BAD_HELLOS: readonly (readonly [unknown, string])[] = [
   ["", NOT_JSON],
   ["HELLO", NOT_JSON],
   ['{"type":"HELLO"', NOT_JSON],
+  ['{"type":"HELLO","type":"HELLO"}', NAME_TWICE],
+  ['{"type":"later","x":{"y":1,"y":1}}', NAME_TWICE], // also what would be skipped
   ["null", UNKNOWN],
   [[], UNKNOWN],
   [1, UNKNOWN],
