@@ -9,7 +9,8 @@ import * as fs from "node:fs";
 import process from "node:process";
 import { connect } from "node:tls";
 import { TLS_OPTIONS } from "../lib/base/tls.ts";
-import { encodeRequest, PROTOCOL } from "../lib/protocol/messages.ts";
+import { PROTOCOL } from "../lib/protocol/message_fields.ts";
+import { encodeRequest } from "../lib/protocol/requests.ts";
 
 export interface ChurnOptions {
   readonly port: number;

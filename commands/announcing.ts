@@ -13,7 +13,7 @@ import type { PeerIdentity } from "../lib/peer/identity.ts";
 import type { Listening } from "../lib/peer/listener.ts";
 import { ownHosts } from "../lib/peer/own_addresses.ts";
 import { scheduleTimer } from "../lib/peer/own_status.ts";
-import { ANNOUNCED, isAnnounceable } from "../lib/protocol/messages.ts";
+import { ANNOUNCED, isAnnounceable } from "../lib/protocol/message_fields.ts";
 import type { Conversing } from "./converse.ts";
 import { DEFAULT_PEER_PORT, Surroundings, switchFlag, textFlag } from "./globals.ts";
 

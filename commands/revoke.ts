@@ -6,7 +6,7 @@ import { lookUp } from "../lib/client/operations.ts";
 import { type OwnCertificate, parseOwnCertificate } from "../lib/client/own_identity.ts";
 import { checkRevoked, type OwnerReason, revokeOwn } from "../lib/client/revocation.ts";
 import { ADMIN_REASONS } from "../lib/protocol/admin_messages.ts";
-import { OWNER_REASONS } from "../lib/protocol/messages.ts";
+import { OWNER_REASONS } from "../lib/protocol/message_fields.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
 import type { PkiContext } from "./context.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";

@@ -10,7 +10,7 @@ import { LIMITS } from "../lib/base/limits.ts";
 import { Log, LOG_FORMATS, LOG_LEVELS } from "../lib/server/log.ts";
 import type { MetricsPlace } from "../lib/server/metrics_address.ts";
 import { Supervisor } from "../lib/server/supervisor.ts";
-import { REGISTRATIONS } from "../lib/protocol/messages.ts";
+import { REGISTRATIONS } from "../lib/protocol/message_fields.ts";
 import { checkDomain, DEFAULT_DOMAIN } from "../lib/x509/names.ts";
 import type { PkiContext } from "./context.ts";
 import {

@@ -11,7 +11,7 @@ import { parseJson, RepeatedName } from "../lib/base/json.ts";
 import { printableJson } from "../lib/base/printable.ts";
 import type { GivenLimits } from "../lib/base/server_limits.ts";
 import { type Address, formatAddress, parseAddress } from "../lib/client/address.ts";
-import { type Registration, REGISTRATIONS } from "../lib/protocol/messages.ts";
+import { type Registration, REGISTRATIONS } from "../lib/protocol/message_fields.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../lib/server/log.ts";
 import { isDomain } from "../lib/x509/names.ts";
 import { DEFAULT_PORT } from "./globals.ts";

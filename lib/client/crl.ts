@@ -6,7 +6,7 @@
 import { type Bytes, concatBytes, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import type { AnswerOf } from "../protocol/messages.ts";
+import type { AnswerOf } from "../protocol/answers.ts";
 import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import { type Crl, isCrlSignedBy, parseCrl } from "../x509/crl.ts";
 import type { ServerConnection } from "./server_connection.ts";

@@ -9,7 +9,7 @@ import { PkiError } from "../base/errors.ts";
 import { type NoteKey, parseVerifierKey } from "../log/note.ts";
 import { parseOrigin } from "../log/origin.ts";
 import { printable } from "../base/printable.ts";
-import type { AnswerOf } from "../protocol/messages.ts";
+import type { AnswerOf } from "../protocol/answers.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import type { TrustAnchor } from "../x509/chain.ts";
 import { isLabelledSignatureValid, parsePublicKey } from "../x509/keys.ts";

@@ -9,7 +9,7 @@ import { parseLeaf } from "../log/entry.ts";
 import { type Checkpoint, openCheckpoint } from "../log/checkpoint.ts";
 import { checkConsistency, checkInclusion } from "../log/proof.ts";
 import { hashLeaf } from "../log/tree.ts";
-import type { AnswerOf } from "../protocol/messages.ts";
+import type { AnswerOf } from "../protocol/answers.ts";
 import { distrustLog, type LogKey } from "./log_key.ts";
 
 /** A certificate that the log must hold, and where the server says that it is. */

@@ -3,7 +3,7 @@
 import type { KeyObject } from "node:crypto";
 import { type Bytes, encodeBase64, isEqualBytes, parseBase64, sha256 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import type { AnswerOf } from "../protocol/messages.ts";
+import type { AnswerOf } from "../protocol/answers.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import { type JudgedUser, judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { signLabelled } from "../x509/keys.ts";

@@ -1,7 +1,7 @@
 /** Revoking certificates of one's own, and looking whether it has happened. */
 
 import { PkiError } from "../base/errors.ts";
-import type { RequestBody } from "../protocol/messages.ts";
+import type { RequestBody } from "../protocol/requests.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import type { ServerConnection } from "./server_connection.ts";
 import { fetchStatus } from "./status.ts";

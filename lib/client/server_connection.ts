@@ -11,15 +11,9 @@ import { LIMITS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 import { shownCertificates } from "../base/tls.ts";
 import { FrameReader } from "../protocol/frame.ts";
-import {
-  type AnswerOf,
-  encodeRequest,
-  parseAnswer,
-  parseAnswerBody,
-  PROTOCOL,
-  type RequestBody,
-  type RequestType,
-} from "../protocol/messages.ts";
+import { type AnswerOf, parseAnswer, parseAnswerBody } from "../protocol/answers.ts";
+import { PROTOCOL } from "../protocol/message_fields.ts";
+import { encodeRequest, type RequestBody, type RequestType } from "../protocol/requests.ts";
 import { type Certificate, fingerprintOf } from "../x509/certificate.ts";
 import { checkPinned, judgeServer, type TrustAnchor } from "../x509/chain.ts";
 import { isCrlSignedBy, parseCrl } from "../x509/crl.ts";

@@ -3,7 +3,7 @@
  * operation; each is checked, and each that does not end well throws.
  */
 
-import { parseAnswer, parseAnswerBody } from "../protocol/messages.ts";
+import { parseAnswer, parseAnswerBody } from "../protocol/answers.ts";
 import { bindLogin, loadOpaque, startLogin } from "../protocol/opaque.ts";
 import { encodeBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";

@@ -10,7 +10,7 @@ import { messageOf } from "../base/errors.ts";
 import { judgeProof } from "../client/log_proof.ts";
 import type { ServerConnection } from "../client/server_connection.ts";
 import type { Checkpoint } from "../log/checkpoint.ts";
-import { parseAnswer, parseAnswerBody } from "../protocol/messages.ts";
+import { parseAnswer, parseAnswerBody } from "../protocol/answers.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { FIELDS_AT, wrongAnswer } from "./wire.ts";
 

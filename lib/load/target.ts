@@ -10,7 +10,7 @@ import { shownCertificates } from "../base/tls.ts";
 import type { Address } from "../client/address.ts";
 import { attempt, type TlsIdentity } from "../client/attempt.ts";
 import { ServerConnection } from "../client/server_connection.ts";
-import { PROTOCOL } from "../protocol/messages.ts";
+import { PROTOCOL } from "../protocol/message_fields.ts";
 import { judgeServer, type TrustAnchor } from "../x509/chain.ts";
 import { serverDns } from "../x509/names.ts";
 

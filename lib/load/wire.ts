@@ -10,12 +10,8 @@ import { ERROR_KINDS, type ErrorKind, kindOfWireCode, PkiError } from "../base/e
 import { LIMITS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 import { FRAME_HEADER_BYTES } from "../protocol/frame.ts";
-import {
-  encodeRequest,
-  parseAnswer,
-  type RequestBody,
-  type RequestType,
-} from "../protocol/messages.ts";
+import { parseAnswer } from "../protocol/answers.ts";
+import { encodeRequest, type RequestBody, type RequestType } from "../protocol/requests.ts";
 
 const SECOND_MS = 1000;
 /** Sequence numbers of one number of digits, so that a frame is equally long with each of them. */

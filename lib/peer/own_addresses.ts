@@ -1,7 +1,7 @@
 /** Under which addresses of this machine a listener can be reached by others: what it announces. */
 
 import { isIPv4, isIPv6 } from "node:net";
-import { ANNOUNCED } from "../protocol/messages.ts";
+import { ANNOUNCED } from "../protocol/message_fields.ts";
 import { interleaveFamilies } from "../client/eyeballs.ts";
 
 /** What `networkInterfaces()` of `node:os` gives, as far as it matters. */

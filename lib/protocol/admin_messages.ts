@@ -15,7 +15,8 @@ import { isId } from "../x509/names.ts";
 import { base64 } from "./fields.ts";
 import { INVITATION_TOKEN_BYTES } from "./invitation.ts";
 import { measuredSchema } from "./measured.ts";
-import { parseObject, REGISTRATIONS } from "./messages.ts";
+import { parseObject } from "./json_object.ts";
+import { REGISTRATIONS } from "./message_fields.ts";
 
 export const ADMIN_SOCKET_NAME = "admin.sock";
 

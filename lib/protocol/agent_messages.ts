@@ -12,7 +12,7 @@ import { LIMITS } from "../base/limits.ts";
 import { isId } from "../x509/names.ts";
 import { base64 } from "./fields.ts";
 import { encodeFrame } from "./frame.ts";
-import { parseObject } from "./messages.ts";
+import { parseObject } from "./json_object.ts";
 
 export const AGENT_SOCKET_NAME = "agent.sock";
 

@@ -10,15 +10,14 @@ import { encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError, reportError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { FRAME_HEADER_BYTES, FrameReader, isOneFrame } from "./frame.ts";
+import { encodeAnswerText, encodeError } from "./answers.ts";
 import {
-  encodeAnswerText,
-  encodeError,
   type ParsedRequest,
   parseRequest,
   parseRequestText,
   type Request,
   type RequestType,
-} from "./messages.ts";
+} from "./requests.ts";
 
 /** `new` until HELLO, `greeted` after it, `open` once logged in. */
 export type SessionState = "new" | "greeted" | "registering" | "proving" | "open";

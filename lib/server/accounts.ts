@@ -8,7 +8,8 @@ import { createHmac, randomBytes } from "node:crypto";
 import { encodeHex, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
-import { OPAQUE_SUITE, type RequestBody } from "../protocol/messages.ts";
+import { OPAQUE_SUITE } from "../protocol/message_fields.ts";
+import type { RequestBody } from "../protocol/requests.ts";
 import {
   answerLogin,
   answerRegistration,

@@ -4,7 +4,8 @@
  */
 
 import { PkiError } from "../base/errors.ts";
-import type { AnswerOf, RequestBody } from "../protocol/messages.ts";
+import type { AnswerOf } from "../protocol/answers.ts";
+import type { RequestBody } from "../protocol/requests.ts";
 
 /** Users that announce at once; with the longest addresses that is 22 MB. */
 export const ANNOUNCEMENTS_MAX = 10_000;

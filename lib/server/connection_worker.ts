@@ -11,7 +11,7 @@ import { encodeLatin1 } from "../base/bytes.ts";
 import { kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
 import { causeFault, isFaultIn, keepTold } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
-import { encodeError } from "../protocol/messages.ts";
+import { encodeError } from "../protocol/answers.ts";
 import { type Outcome, ServerSession } from "../protocol/session.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { FromConnection, FromSession, SessionEnd, Settled, ToConnection } from "./ports.ts";

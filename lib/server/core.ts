@@ -18,7 +18,7 @@ import { holdsOnLoopback, resolveLimits } from "../base/server_limits.ts";
 import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
 import type { Measured } from "../protocol/measured.ts";
-import type { Registration } from "../protocol/messages.ts";
+import type { Registration } from "../protocol/message_fields.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
 import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";

@@ -13,7 +13,7 @@ import {
   LIST_ROWS_MAX,
   type ListedCertificate,
 } from "../protocol/admin_messages.ts";
-import { shortenIgnored } from "../protocol/messages.ts";
+import { shortenIgnored } from "../protocol/answers.ts";
 import { listCertificates } from "../store/certificate_list.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { parseCertificate } from "../x509/certificate.ts";

@@ -6,14 +6,9 @@
 import { encodeBase64, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { causeFault, isFaultIn } from "../base/faults.ts";
-import {
-  type Answer,
-  PROTOCOL,
-  type Request,
-  type RequestBody,
-  shortenIgnored,
-  WrittenFields,
-} from "../protocol/messages.ts";
+import { type Answer, shortenIgnored, WrittenFields } from "../protocol/answers.ts";
+import { PROTOCOL } from "../protocol/message_fields.ts";
+import type { Request, RequestBody } from "../protocol/requests.ts";
 import { certificateOf, type IssuedCertificate } from "../store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { judgeUser } from "../x509/chain.ts";

@@ -6,7 +6,7 @@
 import { parseBase64 } from "../base/bytes.ts";
 import { reportError } from "../base/errors.ts";
 import type { Entry, EntryType } from "../log/entry.ts";
-import type { Request, RequestType } from "../protocol/messages.ts";
+import type { Request, RequestType } from "../protocol/requests.ts";
 import { parseIssuedFacts } from "../x509/certificate.ts";
 import type { EventLog, LogEvent, LogFields } from "./log.ts";
 

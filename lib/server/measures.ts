@@ -5,7 +5,7 @@
 
 import { BATCH_BOUNDS, Histogram, SECONDS_BOUNDS } from "../base/histogram.ts";
 import type { DirectoryMeasured } from "../protocol/measured.ts";
-import { REQUEST_TYPES, type RequestType } from "../protocol/messages.ts";
+import { REQUEST_TYPES, type RequestType } from "../protocol/requests.ts";
 
 /** How a request that was answered is called that went well; others by the code of their error. */
 export const OK = "ok";

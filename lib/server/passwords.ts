@@ -6,7 +6,9 @@
 
 import { encodeHex, parseBase64, sha256 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import type { Answer, Registration, RequestBody } from "../protocol/messages.ts";
+import type { Answer } from "../protocol/answers.ts";
+import type { Registration } from "../protocol/message_fields.ts";
+import type { RequestBody } from "../protocol/requests.ts";
 import {
   findInvitation,
   findInvitationByNumber,

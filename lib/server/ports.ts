@@ -10,7 +10,7 @@ import type { ServerLimits } from "../base/server_limits.ts";
 import type { Certification } from "../ca/authority.ts";
 import type { AdminAnswer, AdminBody, AdminType } from "../protocol/admin_messages.ts";
 import type { DirectoryMeasured } from "../protocol/measured.ts";
-import type { Registration } from "../protocol/messages.ts";
+import type { Registration } from "../protocol/message_fields.ts";
 import type { OcspAnswer } from "../x509/ocsp.ts";
 import type { Segment } from "../store/log_index.ts";
 import type { LogEvent, LogLevel } from "./log.ts";

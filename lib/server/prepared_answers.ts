@@ -6,7 +6,7 @@
  */
 
 import { LIMITS } from "../base/limits.ts";
-import type { WrittenFields } from "../protocol/messages.ts";
+import type { WrittenFields } from "../protocol/answers.ts";
 
 /**
  * In two generations: what is asked for goes to the fresh one, and once that is full the other is

@@ -8,7 +8,7 @@ import { encodeLatin1 } from "../base/bytes.ts";
 import { ERROR_KINDS, kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
 import { causeFault, isFaultIn } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
-import { encodeError } from "../protocol/messages.ts";
+import { encodeError } from "../protocol/answers.ts";
 import type { FromConnection, ToConnection } from "./ports.ts";
 import type { ConnectionWorker } from "./worker_pool.ts";
 

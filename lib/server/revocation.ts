@@ -10,7 +10,8 @@
 import { encodeBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import type { Answer, RequestBody } from "../protocol/messages.ts";
+import type { Answer } from "../protocol/answers.ts";
+import type { RequestBody } from "../protocol/requests.ts";
 import type { IssuedCertificate } from "../store/state.ts";
 import { REVOCATION_REASONS, type RevocationReason } from "../x509/crl.ts";
 import {

@@ -8,7 +8,7 @@ import { encodeBase64 } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { fileExists, storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import type { AnswerOf } from "../protocol/messages.ts";
+import type { AnswerOf } from "../protocol/answers.ts";
 import { fingerprintOf } from "../x509/certificate.ts";
 import { parseCrl, parseCrlHead } from "../x509/crl.ts";
 import {

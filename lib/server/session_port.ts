@@ -7,13 +7,8 @@
 
 import { PkiError, reportError } from "../base/errors.ts";
 import { SERVER_LIMITS } from "../base/server_limits.ts";
-import {
-  type Answer,
-  checkRequest,
-  encodeFields,
-  type Request,
-  type WrittenFields,
-} from "../protocol/messages.ts";
+import { type Answer, encodeFields, type WrittenFields } from "../protocol/answers.ts";
+import { checkRequest, type Request } from "../protocol/requests.ts";
 import { type DirectoryMeasures, OK } from "./measures.ts";
 import type { FromSession, SessionEnd, Settled } from "./ports.ts";
 

@@ -11,7 +11,7 @@ import { parseBase64 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
 import { parseJson } from "../base/json.ts";
-import { SUCCESSIONS_MAX, successionSchema } from "../protocol/messages.ts";
+import { SUCCESSIONS_MAX, successionSchema } from "../protocol/message_fields.ts";
 import { parseCertificate } from "../x509/certificate.ts";
 import type { Succession } from "../x509/succession.ts";
 import type { ServerFiles } from "./files.ts";

@@ -11,7 +11,7 @@ import { parseJson } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { parseProfiles } from "../ca/profile_config.ts";
 import type { NoteKey } from "../log/note.ts";
-import { successionSchema } from "../protocol/messages.ts";
+import { successionSchema } from "../protocol/message_fields.ts";
 import { type Files, openIfThere, readBytes } from "../store/disk.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { checkRoot, domainOf } from "../x509/chain.ts";

@@ -10,7 +10,7 @@ import {
   sha256,
   utf8,
 } from "../../lib/base/bytes.ts";
-import { REQUEST_TYPES } from "../../lib/protocol/messages.ts";
+import { REQUEST_TYPES } from "../../lib/protocol/requests.ts";
 import { signLabelled } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { frame, header, type Message, requestFrame } from "../e2e/raw_client.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { encodeBase64, parseBase64, sha256 } from "../../lib/base/bytes.ts";
-import { REQUEST_TYPES } from "../../lib/protocol/messages.ts";
+import { REQUEST_TYPES } from "../../lib/protocol/requests.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { signLabelled } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";

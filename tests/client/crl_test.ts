@@ -4,12 +4,8 @@ import { type Bytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
 import { PkiError, reportError } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { checkCrl, fetchCrl } from "../../lib/client/crl.ts";
-import {
-  type Answer,
-  encodeAnswer,
-  encodeError,
-  type RequestBody,
-} from "../../lib/protocol/messages.ts";
+import { type Answer, encodeAnswer, encodeError } from "../../lib/protocol/answers.ts";
+import type { RequestBody } from "../../lib/protocol/requests.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { encodeCrlEntry, encodeTbsCrl, parseCrl, signCrl } from "../../lib/x509/crl.ts";
 import { type Holder, HOUR_MS, makeTestCa, makeUser, NOW_MS } from "../fakes/ca.ts";

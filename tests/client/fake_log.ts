@@ -11,14 +11,9 @@ import { encodeLeaf, type EntryType, type JsonObject } from "../../lib/log/entry
 import { encodeVerifierKey } from "../../lib/log/note.ts";
 import { formatOrigin } from "../../lib/log/origin.ts";
 import { hashLeaf, MerkleTree } from "../../lib/log/tree.ts";
-import {
-  type Answer,
-  encodeAnswer,
-  encodeError,
-  PROTOCOL,
-  type Request,
-  type RequestBody,
-} from "../../lib/protocol/messages.ts";
+import { type Answer, encodeAnswer, encodeError } from "../../lib/protocol/answers.ts";
+import { PROTOCOL } from "../../lib/protocol/message_fields.ts";
+import type { Request, RequestBody } from "../../lib/protocol/requests.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { signLabelled } from "../../lib/x509/keys.ts";
 import { DOMAIN, type Holder, NOW_MS } from "../fakes/ca.ts";

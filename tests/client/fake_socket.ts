@@ -5,12 +5,8 @@ import type { TLSSocket } from "node:tls";
 import { reportError } from "../../lib/base/errors.ts";
 import { ServerConnection } from "../../lib/client/server_connection.ts";
 import { FrameReader } from "../../lib/protocol/frame.ts";
-import {
-  encodeAnswer,
-  encodeError,
-  parseRequest,
-  type Request,
-} from "../../lib/protocol/messages.ts";
+import { encodeAnswer, encodeError } from "../../lib/protocol/answers.ts";
+import { parseRequest, type Request } from "../../lib/protocol/requests.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 
 export class FakeSocket extends EventEmitter {

@@ -24,7 +24,7 @@ import { checkRevoked, revokeOwn } from "../../lib/client/revocation.ts";
 import { logInByCertificate } from "../../lib/client/login.ts";
 import { isAnswer, type ServerConnection } from "../../lib/client/server_connection.ts";
 import { endorse, followEndorsements } from "../../lib/protocol/endorsement.ts";
-import { encodeAnswer } from "../../lib/protocol/messages.ts";
+import { encodeAnswer } from "../../lib/protocol/answers.ts";
 import {
   decryptPrivateKey,
   encodeSpki,

@@ -4,7 +4,8 @@ import { concatBytes, encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts
 import { logIn, register } from "../../lib/client/login.ts";
 import { makeNonce } from "../../lib/client/server_connection.ts";
 import { encodeFrame } from "../../lib/protocol/frame.ts";
-import { encodeAnswer, encodeError, OPAQUE_SUITE } from "../../lib/protocol/messages.ts";
+import { encodeAnswer, encodeError } from "../../lib/protocol/answers.ts";
+import { OPAQUE_SUITE } from "../../lib/protocol/message_fields.ts";
 import { assertFails, makeCa, makeDirectory } from "../fakes/directory.ts";
 import { connect, connectTo } from "./fake_socket.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64, parseBase64, utf8 } from "../../lib/base/bytes.ts";
 import { fetchStatus } from "../../lib/client/status.ts";
-import { encodeAnswer } from "../../lib/protocol/messages.ts";
+import { encodeAnswer } from "../../lib/protocol/answers.ts";
 import { keyIdOf } from "../../lib/x509/encode.ts";
 import {
   encodeOcspError,

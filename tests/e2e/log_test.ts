@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import { TLS_OPTIONS } from "../../lib/base/tls.ts";
 import { FrameReader } from "../../lib/protocol/frame.ts";
-import { PROTOCOL } from "../../lib/protocol/messages.ts";
+import { PROTOCOL } from "../../lib/protocol/message_fields.ts";
 import { decryptPrivateKey } from "../../lib/x509/keys.ts";
 import { type Finished, inWords, inWorld, type World } from "./harness.ts";
 import { frame, RawClient, withClient } from "./raw_client.ts";

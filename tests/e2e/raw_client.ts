@@ -13,7 +13,7 @@ import { type Bytes, concatBytes, encodeBase64, sha256, utf8 } from "../../lib/b
 import { shownCertificates, TLS_OPTIONS } from "../../lib/base/tls.ts";
 import { connectServer, type ServerConnection } from "../../lib/client/server_connection.ts";
 import { encodeFrame, FrameReader } from "../../lib/protocol/frame.ts";
-import { PROTOCOL } from "../../lib/protocol/messages.ts";
+import { PROTOCOL } from "../../lib/protocol/message_fields.ts";
 import { bindLogin, loadOpaque, startLogin, startRegistration } from "../../lib/protocol/opaque.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import type { TrustAnchor } from "../../lib/x509/chain.ts";

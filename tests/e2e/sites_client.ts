@@ -10,7 +10,7 @@ import { connect } from "node:tls";
 import { utf8 } from "../../lib/base/bytes.ts";
 import { TLS_OPTIONS } from "../../lib/base/tls.ts";
 import { encodeFrame, FrameReader } from "../../lib/protocol/frame.ts";
-import { PROTOCOL } from "../../lib/protocol/messages.ts";
+import { PROTOCOL } from "../../lib/protocol/message_fields.ts";
 
 export interface SitesOptions {
   readonly port: number;

@@ -15,12 +15,8 @@ import { encodeLeaf, type Entry, redactEntry } from "../../lib/log/entry.ts";
 import { encodeVerifierKey, type NoteKey, parseVerifierKey } from "../../lib/log/note.ts";
 import { formatOrigin } from "../../lib/log/origin.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
-import {
-  type Answer,
-  type RequestBody,
-  type RequestType,
-  WrittenFields,
-} from "../../lib/protocol/messages.ts";
+import { type Answer, WrittenFields } from "../../lib/protocol/answers.ts";
+import type { RequestBody, RequestType } from "../../lib/protocol/requests.ts";
 import { bindLogin, createServerSetup, loadOpaque } from "../../lib/protocol/opaque.ts";
 import { Directory } from "../../lib/server/directory.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";

@@ -11,12 +11,8 @@ import { parseAdminRequest } from "../../lib/protocol/admin_messages.ts";
 import { parseAgentRequest } from "../../lib/protocol/agent_messages.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
 import { encodeInvitation, parseInvitation } from "../../lib/protocol/invitation.ts";
-import {
-  parseAnswer,
-  parseAnswerBody,
-  type Request,
-  REQUEST_TYPES,
-} from "../../lib/protocol/messages.ts";
+import { parseAnswer, parseAnswerBody } from "../../lib/protocol/answers.ts";
+import { type Request, REQUEST_TYPES } from "../../lib/protocol/requests.ts";
 import { ServerSession } from "../../lib/protocol/session.ts";
 import {
   control,

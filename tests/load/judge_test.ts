@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { copyBytes, encodeBase64 } from "../../lib/base/bytes.ts";
 import { FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
-import { encodeAnswer } from "../../lib/protocol/messages.ts";
+import { encodeAnswer } from "../../lib/protocol/answers.ts";
 import { type Expected, Judge, JUDGED_EVERY } from "../../lib/load/judge.ts";
 import { codeOf } from "../../lib/load/wire.ts";
 import { makeTestCa, makeUser, NOW_MS } from "../fakes/ca.ts";

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { concatBytes, utf8 } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { encodeFrame } from "../../lib/protocol/frame.ts";
-import { encodeAnswer, encodeError } from "../../lib/protocol/messages.ts";
+import { encodeAnswer, encodeError } from "../../lib/protocol/answers.ts";
 import { codeOf, FAULTS, FIELDS_AT, prepareRequest, Wire } from "../../lib/load/wire.ts";
 import { FakeSocket } from "../client/fake_socket.ts";
 

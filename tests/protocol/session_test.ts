@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { concatBytes, encodeBase64, encodeLatin1, parseUtf8, utf8 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
-import { encodeRequest, REQUEST_TYPES, type RequestType } from "../../lib/protocol/messages.ts";
+import { encodeRequest, REQUEST_TYPES, type RequestType } from "../../lib/protocol/requests.ts";
 import {
   type Action,
   type Outcome,

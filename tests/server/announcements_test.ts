@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { PkiError } from "../../lib/base/errors.ts";
-import { parseAnswerBody } from "../../lib/protocol/messages.ts";
+import { parseAnswerBody } from "../../lib/protocol/answers.ts";
 import { Announcements, ANNOUNCEMENTS_MAX } from "../../lib/server/announcements.ts";
 import { carryOut } from "../../lib/server/directory_orders.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";

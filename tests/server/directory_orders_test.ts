@@ -10,7 +10,7 @@ import {
   encodeAdminAnswer,
   LIST_ROWS_MAX,
 } from "../../lib/protocol/admin_messages.ts";
-import { IGNORED_MAX } from "../../lib/protocol/messages.ts";
+import { IGNORED_MAX } from "../../lib/protocol/answers.ts";
 import { carryOut } from "../../lib/server/directory_orders.ts";
 import { keyIdHex } from "../../lib/server/issuers.ts";
 import type { DirectoryOrder, SessionEnd } from "../../lib/server/ports.ts";

@@ -10,12 +10,9 @@ import { encodeLeaf } from "../../lib/log/entry.ts";
 import { encodeVerifierKey } from "../../lib/log/note.ts";
 import { checkConsistency, checkInclusion } from "../../lib/log/proof.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
-import {
-  OPAQUE_SUITE,
-  parseAnswerBody,
-  type RequestBody,
-  type RequestType,
-} from "../../lib/protocol/messages.ts";
+import { parseAnswerBody } from "../../lib/protocol/answers.ts";
+import { OPAQUE_SUITE } from "../../lib/protocol/message_fields.ts";
+import type { RequestBody, RequestType } from "../../lib/protocol/requests.ts";
 import { startLogin } from "../../lib/protocol/opaque.ts";
 import { LoginDialogue } from "../../lib/server/accounts.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";

@@ -12,7 +12,7 @@ import fc from "fast-check";
 import { encodeBase64, parseBase64, sha256 } from "../../lib/base/bytes.ts";
 import type { Entry } from "../../lib/log/entry.ts";
 import { bindLogin } from "../../lib/protocol/opaque.ts";
-import type { Request, RequestType } from "../../lib/protocol/messages.ts";
+import type { Request, RequestType } from "../../lib/protocol/requests.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import { serveSession } from "../../lib/server/session_port.ts";
 import { State } from "../../lib/store/state.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
-import { parseAnswerBody } from "../../lib/protocol/messages.ts";
+import { parseAnswerBody } from "../../lib/protocol/answers.ts";
 import { startLogin, startRegistration } from "../../lib/protocol/opaque.ts";
 import { fingerprintOf } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { totalOf } from "../../lib/base/histogram.ts";
-import { REQUEST_TYPES, type RequestType } from "../../lib/protocol/messages.ts";
+import { REQUEST_TYPES, type RequestType } from "../../lib/protocol/requests.ts";
 import { DirectoryMeasures, OK } from "../../lib/server/measures.ts";
 
 test("DirectoryMeasures.answered() counts by type and result, and how long it took", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeFields, WrittenFields } from "../../lib/protocol/messages.ts";
+import { encodeFields, WrittenFields } from "../../lib/protocol/answers.ts";
 import { PreparedAnswers } from "../../lib/server/prepared_answers.ts";
 
 /** Ten characters of JSON. */

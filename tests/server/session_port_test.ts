@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { SERVER_LIMITS } from "../../lib/base/server_limits.ts";
 import { PkiError } from "../../lib/base/errors.ts";
-import type { Answer, Request } from "../../lib/protocol/messages.ts";
+import type { Answer } from "../../lib/protocol/answers.ts";
+import type { Request } from "../../lib/protocol/requests.ts";
 import { serveSession } from "../../lib/server/session_port.ts";
 import { FakePort, settled } from "../fakes/session_port.ts";
 
