@@ -5,31 +5,17 @@
 
 import { encodeBase64, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import { causeFault, isFaultIn } from "../base/faults.ts";
-import { type Answer, shortenIgnored, WrittenFields } from "../protocol/answers.ts";
+import { type Answer, shortenIgnored, type WrittenFields } from "../protocol/answers.ts";
 import { PROTOCOL } from "../protocol/message_fields.ts";
 import type { Request, RequestBody } from "../protocol/requests.ts";
-import { certificateOf, type IssuedCertificate } from "../store/state.ts";
-import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
-import { judgeUser } from "../x509/chain.ts";
-import { isIssuedBy } from "../x509/path.ts";
+import { fingerprintOf } from "../x509/certificate.ts";
 import { checkEnabled, LoginDialogue } from "./accounts.ts";
 import type { Directory } from "./directory.ts";
-import { allIssuers, domainIssuers, keyIdHex } from "./issuers.ts";
 import { SessionEvents } from "./log_events.ts";
 import type { SessionEnd, Visitor } from "./ports.ts";
 import { Publications } from "./publications.ts";
-
-/** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
-declare const PKI_FAULTS: boolean | undefined;
-
-/** The certificate that a client showed in TLS, judged. */
-interface ShownCertificate {
-  readonly id: string;
-  readonly serial: string;
-  /** Of the CA that has issued it. */
-  readonly issuerSerial: string;
-}
+import { findPublished, lookUp } from "./published.ts";
+import { judgeShown, type ShownCertificate } from "./shown_certificate.ts";
 
 /** What one connection may do; its state is the proof of who it belongs to. */
 export class DirectorySession {
@@ -39,6 +25,7 @@ export class DirectorySession {
   readonly #publications: Publications;
   readonly #onEnd: (end: SessionEnd) => void;
   readonly events: SessionEvents;
+  /** The certificate that the client showed, once it was judged. */
   #shown: ShownCertificate | undefined;
   #user: string | undefined;
   #isByPassword = false;
@@ -198,7 +185,7 @@ export class DirectorySession {
         return await this.#publications.finish(this.#writer(), request);
       case "CERTREQ":
         this.#loggedIn();
-        return this.#lookUp(request);
+        return lookUp(this.#directory, request.id);
       case "REVOKE":
         return await this.#directory.revocation.revokeOwn(this.#loggedIn(), request);
       case "ANNOUNCE":
@@ -206,7 +193,10 @@ export class DirectorySession {
         return {};
       case "LOCATE":
         this.#loggedIn(); // of who announces nothing it says no more than CERTREQ does
-        return this.#directory.announcements.locate(request.id, (id) => this.#findPublished(id));
+        return this.#directory.announcements.locate(
+          request.id,
+          (id) => findPublished(this.#directory, id),
+        );
     }
   }
 
@@ -246,7 +236,8 @@ export class DirectorySession {
   #hello(): Answer {
     const { root, domain, logStatement } = this.#directory.options;
     // A client need not show a certificate. One that does, and cannot be trusted, hears so at once.
-    this.#shown = this.#visitor.shown.length > 0 ? this.#judgeShown() : undefined;
+    const { shown } = this.#visitor;
+    this.#shown = shown.length > 0 ? judgeShown(this.#directory, shown) : undefined;
     return {
       root: encodeBase64(root.der),
       domain,
@@ -258,57 +249,13 @@ export class DirectorySession {
     };
   }
 
-  /** @throws {PkiError} `untrusted` */
-  #judgeShown(): ShownCertificate {
-    const { root, domain } = this.#directory.options;
-    const own = domainIssuers(this.#directory.issuers);
-    // Under a root of one's own other CAs may use our names: only what ours have signed counts.
-    const issuers = new Set(own.map(({ der }) => fingerprintOf(der)));
-    const [shownLeaf = new Uint8Array()] = this.#visitor.shown;
-    // Only so many are looked at beside a leaf, and there may be more of them.
-    const { id, leaf, issuing } = judgeUser([shownLeaf, ...this.#issuersOf(shownLeaf)], {
-      anchor: { root, domain, issuers },
-      nowMs: this.#directory.nowMs,
-    });
-    this.#checkOnRecord(leaf);
-    return { id, serial: leaf.serial, issuerSerial: issuing.serial };
-  }
-
-  /** The CA that a leaf names as its issuer, if it is one of ours. */
-  #issuersOf(leaf: Uint8Array): readonly Uint8Array[] {
-    const issuers = domainIssuers(this.#directory.issuers);
-    // Mostly there is one, and it is asked of it anyway whether the leaf is its own.
-    if (issuers.length === 1) return issuers.map(({ der }) => der);
-    let certificate: Certificate;
-    try {
-      certificate = parseCertificate(leaf);
-    } catch (error) {
-      if (error instanceof PkiError && error.kind === "malformed") return []; // judged as what it is
-      throw error;
-    }
-    return issuers
-      .filter((issuer) => isIssuedBy(certificate, issuer))
-      .map(({ der }) => der);
-  }
-
-  /** After a loss there may be certificates that nobody could revoke any more: they do not count. */
-  #checkOnRecord({ serial, der }: Certificate): void {
-    const { state, log } = this.#directory.options;
-    const issued = state.issued(serial);
-    if (!issued || certificateOf(log.read(issued.entry)) !== encodeBase64(der)) {
-      throw new PkiError("untrusted", "cannot trust the certificate: it is not in the log");
-    }
-    if (issued.revokedMs !== null) {
-      throw new PkiError("untrusted", "cannot trust the certificate: it is revoked");
-    }
-  }
-
   /** Whose certificate the client has shown; judged anew, since it may have ended or been revoked. */
   #idShown(): string {
-    if (this.#visitor.shown.length === 0) {
+    const { shown } = this.#visitor;
+    if (shown.length === 0) {
       throw new PkiError("refused", "cannot log in: no certificate was shown");
     }
-    this.#shown = this.#judgeShown();
+    this.#shown = judgeShown(this.#directory, shown);
     const { id } = this.#shown;
     checkEnabled(id, this.#directory.options.state.account(id));
     this.#directory.guesses.remember(id, this.#visitor.address);
@@ -379,44 +326,5 @@ export class DirectorySession {
       index,
       ignored: shortenIgnored(ignored),
     };
-  }
-
-  #lookUp({ id }: RequestBody<"CERTREQ">): WrittenFields {
-    if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) {
-      causeFault("directory", id);
-      if (isFaultIn("authority", id)) {
-        const { authority } = this.#directory.options;
-        const asked = authority.certify({ profile: "user", id, csr: new Uint8Array() });
-        asked.catch(() => {}); // the request is none; what matters is what the authority does at it
-      }
-    }
-    const { log } = this.#directory.options;
-    const published = this.#findPublished(id);
-    return this.#directory.lookups.get(published.entry, () =>
-      new WrittenFields({
-        certificate: certificateOf(log.read(published.entry)),
-        issuing: encodeBase64(this.#issuerOf(published)),
-        index: published.entry,
-      }));
-  }
-
-  /** @throws {PkiError} `not-found`, in the same words whether there is such an id or not */
-  #findPublished(id: string): IssuedCertificate {
-    const { state } = this.#directory.options;
-    const published = state.published(id);
-    const isGivenOut = published?.revokedMs === null && state.account(id)?.disabledMs === null;
-    if (!published || !isGivenOut) {
-      throw new PkiError(
-        "not-found",
-        `cannot find "${id}": nobody has published a certificate under this id`,
-      );
-    }
-    return published;
-  }
-
-  #issuerOf({ issuerKeyId }: IssuedCertificate): Uint8Array {
-    const issuer = allIssuers(this.#directory.issuers).find((one) => keyIdHex(one) === issuerKeyId);
-    if (!issuer) throw new PkiError("storage", "cannot find the CA that signed a certificate");
-    return issuer.der;
   }
 }
