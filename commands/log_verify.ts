@@ -43,7 +43,7 @@ async function verifyData(
 }
 
 async function verifyFile(surroundings: Surroundings, path: string): Promise<Verified> {
-  const { verifyBackup } = await import("../lib/server/backup.ts");
+  const { verifyBackup } = await import("../lib/server/backup_reader.ts");
   const total = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   const { verified } = await withProgress(
     surroundings,

@@ -4,22 +4,19 @@
  * opened first, then the server says how far the log is durable, and the log is read to there. Where
  * entries were redacted meanwhile it is read again.
  *
- * The first member, `MANIFEST`, says what the backup is. The passphrase is never in it.
+ * The first member, `MANIFEST`, says what the backup is (`backup_manifest.ts`). The passphrase is never
+ * in it. `backup_reader.ts` reads one.
  */
 
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
-import { open } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import * as v from "valibot";
-import { concatBytes, encodeHex, parseUtf8, utf8 } from "../base/bytes.ts";
+import { encodeHex, utf8 } from "../base/bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "../base/errors.ts";
 import { SECRET_MODE, syncFolder } from "../base/files.ts";
-import { parseJson } from "../base/json.ts";
-import { LIMITS } from "../base/limits.ts";
-import { type Member, readArchive, writeArchive } from "../store/archive.ts";
+import { type Member, writeArchive } from "../store/archive.ts";
 import { encodeCheckpointFile, readNotes } from "../store/checkpoint_file.ts";
-import { diskFiles, type Files, type LogFile, openIfThere, readBytes } from "../store/disk.ts";
+import { diskFiles, type LogFile, openIfThere, readBytes } from "../store/disk.ts";
 import { checkSeal } from "../store/snapshot.ts";
 import { checkpointPath } from "../store/open_state.ts";
 import {
@@ -30,76 +27,23 @@ import {
 } from "../store/redaction_file.ts";
 import { listSegments, segmentName } from "../store/segments.ts";
 import { openOwn } from "../store/signed_log.ts";
+import {
+  FORMAT,
+  ISSUER_FILE,
+  type Manifest,
+  MANIFEST_NAME,
+  NEEDED,
+  OPTIONAL,
+} from "./backup_manifest.ts";
+import { verifyBackup } from "./backup_reader.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
 import { loadLogStatement, loadRoot } from "./log_key.ts";
 import type { DurableLog } from "./ports.ts";
-import { hasErrors, type Verified, verifyFolder } from "./verify.ts";
+import { hasErrors, type Verified } from "./verify.ts";
 
-export const MANIFEST_NAME = "MANIFEST";
-const FORMAT = 1;
-const MANIFEST_BYTES_MAX = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 /** How often the log is read anew because it was redacted meanwhile. */
 const ATTEMPTS_MAX = 3;
-
-const manifestSchema = v.object({
-  format: v.literal(FORMAT),
-  version: v.string(),
-  timeMs: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  /** The newest checkpoint, as a note; empty if there never was one. */
-  checkpoint: v.pipe(v.string(), v.maxLength(LIMITS.checkpointBytesMax)),
-  /** Every other member, in order; their digests are in `SHA256SUMS`. */
-  files: v.array(v.object({ name: v.string(), bytes: v.number() })),
-});
-
-export type Manifest = v.InferOutput<typeof manifestSchema>;
-
-/** @throws {PkiError} `malformed` */
-function parseManifest(bytes: Uint8Array, what: string): Manifest {
-  try {
-    return v.parse(manifestSchema, parseJson(parseUtf8(bytes)));
-  } catch (cause) {
-    throw new PkiError("malformed", `${what}: its ${MANIFEST_NAME} is not one that pki wrote`, {
-      hint: "a newer version of pki may be able to read it",
-      cause,
-    });
-  }
-}
-
-/** Without which a data folder is none. */
-const NEEDED = [
-  "root.crt",
-  "issuing.crt",
-  "issuing.key",
-  "server.key",
-  "opaque.key",
-  "log.key",
-  "log.pub",
-] as const;
-const OPTIONAL = [
-  "root.key",
-  "root.crl",
-  "server.crt",
-  "issuing.crl",
-  "profiles.json",
-  "pki.json",
-] as const;
-/** Of each CA that is not the current one; and what an outside root has yet to sign. */
-const ISSUER_FILE = /^(?:[0-9a-f]{16}\.(?:crt|key|crl|succession)|next\.(?:key|csr))$/;
-const ALLOWED: ReadonlySet<string> = new Set([
-  ...NEEDED,
-  ...OPTIONAL,
-  MANIFEST_NAME,
-  "state.db",
-  "log/checkpoint",
-]);
-
-/** Whether a backup may hold a member of this name. */
-export function isBackupName(name: string): boolean {
-  const [folder, file = "", ...more] = name.split("/");
-  if (folder === "issuers" && more.length === 0) return ISSUER_FILE.test(file);
-  return ALLOWED.has(name) || /^log\/\d{12}\.log$/.test(name);
-}
 
 export interface BackupOptions {
   readonly folder: string;
@@ -361,129 +305,4 @@ async function* portions(file: LogFile, bytes: number): AsyncGenerator<Uint8Arra
     at += count;
     await Promise.resolve();
   }
-}
-
-export interface VerifiedBackup {
-  readonly verified: Verified;
-  readonly manifest: Manifest;
-}
-
-/**
- * Verifies a backup where it is: every digest, then all that {@link verifyFolder} looks at.
- * @param onMember may take the content of a member elsewhere while it passes
- * @throws {PkiError} `malformed` where it is no backup, or not as it was written
- */
-export async function verifyBackup(
-  path: string,
-  { onBytes, onMember }: {
-    readonly onBytes?: (done: number) => void;
-    readonly onMember?: TakeMember;
-  } = {},
-): Promise<VerifiedBackup> {
-  const { manifest, places } = await readBackup(path, onMember);
-  const archive = await open(path, "r");
-  try {
-    const verified = await verifyFolder({
-      files: archiveFiles(path, { descriptor: archive.fd, places }),
-      paths: serverFiles(path),
-      hasCopies: false,
-      ...(manifest.checkpoint === ""
-        ? {}
-        : { notes: new Map([[join(path, MANIFEST_NAME), manifest.checkpoint]]) }),
-      ...(onBytes ? { onBytes } : {}),
-    });
-    return { verified, manifest };
-  } finally {
-    await archive.close();
-  }
-}
-
-/** Where the content of a member is in the archive. */
-interface Place {
-  readonly at: number;
-  readonly bytes: number;
-}
-
-export type TakeMember = (name: string, content: AsyncIterable<Uint8Array>) => Promise<void>;
-
-/** Reads a backup whole: its digests fit, and its manifest lists what is in it. */
-export async function readBackup(path: string, onMember?: TakeMember): Promise<{
-  readonly manifest: Manifest;
-  readonly places: ReadonlyMap<string, Place>;
-}> {
-  const what = `cannot read "${path}"`;
-  const places = new Map<string, Place>();
-  const manifestBytes: Uint8Array[] = [];
-  let next = 0;
-  await readArchive(path, async (name, bytes, content) => {
-    places.set(name, { at: next + TAR_BLOCK_BYTES, bytes });
-    next += TAR_BLOCK_BYTES + Math.ceil(bytes / TAR_BLOCK_BYTES) * TAR_BLOCK_BYTES;
-    if (name !== MANIFEST_NAME) {
-      if (onMember) await onMember(name, content);
-      return;
-    }
-    if (bytes > MANIFEST_BYTES_MAX) {
-      throw new PkiError("malformed", `${what}: its manifest is too long`);
-    }
-    for await (const chunk of content) manifestBytes.push(new Uint8Array(chunk));
-  }, { isAllowed: isBackupName });
-  if (!places.has(MANIFEST_NAME)) {
-    throw new PkiError("malformed", `${what}: it is not a backup of pki`, {
-      hint: "name a file that pki backup has written",
-    });
-  }
-  const manifest = parseManifest(concatBytes(...manifestBytes), what);
-  const found = [...places].filter(([name]) => name !== MANIFEST_NAME)
-    .map(([name, { bytes }]) => ({ name, bytes }));
-  if (JSON.stringify(found) !== JSON.stringify(manifest.files)) {
-    throw new PkiError("malformed", `${what}: its ${MANIFEST_NAME} does not list what is in it`);
-  }
-  const missing = NEEDED.find((name) => !places.has(name));
-  if (missing !== undefined) throw new PkiError("malformed", `${what}: it lacks "${missing}"`);
-  return { manifest, places };
-}
-
-const TAR_BLOCK_BYTES = 512;
-
-/** The members of an archive as files below its own path, to be read only. */
-function archiveFiles(
-  path: string,
-  { descriptor, places }: {
-    readonly descriptor: number;
-    readonly places: ReadonlyMap<string, Place>;
-  },
-): Files {
-  const refuse = () => Promise.reject(new Error("a backup is only read"));
-  const nameOf = (file: string) => relative(path, file).replaceAll("\\", "/");
-  return {
-    makeFolder: refuse,
-    rename: refuse,
-    remove: refuse,
-    syncFolder: refuse,
-    list: (folder) => {
-      const prefix = `${nameOf(folder)}/`;
-      const names = [...places.keys()].filter((name) => name.startsWith(prefix));
-      return Promise.resolve(names.map((name) => name.slice(prefix.length)));
-    },
-    open: (file) => {
-      const place = places.get(nameOf(file));
-      if (!place) {
-        return Promise.reject(Object.assign(new Error("it is not there"), { code: "ENOENT" }));
-      }
-      return Promise.resolve({
-        size: () => Promise.resolve(place.bytes),
-        read: (into, position) => {
-          const length = Math.max(0, Math.min(into.length, place.bytes - position));
-          return length === 0 ? 0 : fs.readSync(descriptor, into, 0, length, place.at + position);
-        },
-        write: refuse,
-        writeNow: () => {
-          throw new Error("a backup is only read");
-        },
-        truncate: refuse,
-        sync: refuse,
-        close: () => Promise.resolve(),
-      });
-    },
-  };
 }

@@ -22,7 +22,8 @@ import { diskFiles } from "../store/disk.ts";
 import { isLaterGeneration } from "../store/open_state.ts";
 import { lossOf, openOwn } from "../store/signed_log.ts";
 import { isId } from "../x509/names.ts";
-import { type Manifest, MANIFEST_NAME, readBackup } from "./backup.ts";
+import { type Manifest, MANIFEST_NAME } from "./backup_manifest.ts";
+import { readBackup } from "./backup_reader.ts";
 import { certificateCopy, serverFiles } from "./files.ts";
 import { hasErrors, type Verified, verifyFolder } from "./verify.ts";
 
