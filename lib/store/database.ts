@@ -11,9 +11,7 @@
 
 import { Buffer } from "node:buffer";
 import { Connection } from "./sqlite_connection.ts";
-import { constants } from "./sqlite_constants.ts";
 import { type Changes, Cursor } from "./sqlite_cursor.ts";
-import { SQLiteError } from "./sqlite_error.ts";
 import { fileControl } from "./sqlite_file_control.ts";
 import {
   type AggregateOptions,
@@ -21,14 +19,16 @@ import {
   Functions,
   type SQLFunction,
 } from "./sqlite_functions.ts";
+import { checkAnonymous, type DatabaseOptions, flagsOf } from "./sqlite_options.ts";
 import { makeTransaction, type Transaction } from "./sqlite_transaction.ts";
-import { UNSUPPORTED, unsupported } from "./sqlite_unsupported.ts";
+import { unsupported } from "./sqlite_unsupported.ts";
 import { type SQLQueryBindings, Statement } from "./statement.ts";
 
 export { constants } from "./sqlite_constants.ts";
 export { SQLiteError } from "./sqlite_error.ts";
 export type { AggregateOptions, FunctionOptions, SQLFunctionResult } from "./sqlite_functions.ts";
 export { loadSqlite } from "./sqlite_module.ts";
+export type { DatabaseOptions } from "./sqlite_options.ts";
 export type { Transaction } from "./sqlite_transaction.ts";
 export {
   type Changes,
@@ -38,19 +38,6 @@ export {
   Statement,
 } from "./statement.ts";
 export { Database as default };
-
-const CANNOT_OPEN = 14;
-
-export interface DatabaseOptions {
-  /** Only for a database that comes from bytes. */
-  readonly readonly?: boolean | undefined;
-  readonly create?: boolean | undefined;
-  readonly readwrite?: boolean | undefined;
-  /** Named parameters need no prefix, and each must be given. */
-  readonly strict?: boolean | undefined;
-  /** Integers are read as `bigint`. */
-  readonly safeIntegers?: boolean | undefined;
-}
 
 /** What is called after a row has changed; `this` is the database too. */
 export type UpdateHook = (
@@ -392,31 +379,4 @@ function bytesOfBuffer(serialized: unknown): Uint8Array {
   throw new TypeError(
     `Expected 'serialized' to be a TypedArray or ArrayBuffer, got '${typeof serialized}'`,
   );
-}
-
-function flagsOf(options: DatabaseOptions): number {
-  if ("readOnly" in options) {
-    throw new TypeError('Misspelled option "readOnly" should be "readonly"');
-  }
-  const { readonly, create, readwrite } = options;
-  if (!readonly && readwrite !== false) return constants.SQLITE_OPEN_READWRITE;
-  if (create || readwrite) {
-    throw new TypeError(
-      'A read-only database ("readonly: true" or "readwrite: false") ' +
-        'cannot have "create: true" or "readwrite: true"',
-    );
-  }
-  return constants.SQLITE_OPEN_READONLY;
-}
-
-function checkAnonymous(filename: string, flags: number): void {
-  if (filename !== "" && filename !== ":memory:") {
-    throw new SQLiteError(
-      `cannot open "${filename}": ${UNSUPPORTED["new Database(file)"]}`,
-      CANNOT_OPEN,
-    );
-  }
-  if ((flags & constants.SQLITE_OPEN_READONLY) !== 0) {
-    throw new Error("Cannot open an anonymous database in read-only mode.");
-  }
 }
