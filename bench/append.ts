@@ -15,7 +15,7 @@ import type { Entry } from "../lib/log/entry.ts";
 import { encodeVerifierKey, parseVerifierKey } from "../lib/log/note.ts";
 import { CheckpointFile } from "../lib/store/checkpoint_file.ts";
 import { diskFiles } from "../lib/store/disk.ts";
-import { startJournal } from "../lib/store/journal.ts";
+import { startJournal } from "../lib/store/start_journal.ts";
 import { LogIndex } from "../lib/store/log_index.ts";
 import { readLog } from "../lib/store/segments.ts";
 import { SignedLog } from "../lib/store/signed_log.ts";

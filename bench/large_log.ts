@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { encodeBase64, encodeHex, parseBase64 } from "../lib/base/bytes.ts";
 import type { Entry } from "../lib/log/entry.ts";
 import { diskFiles } from "../lib/store/disk.ts";
-import { startJournal } from "../lib/store/journal.ts";
+import { startJournal } from "../lib/store/start_journal.ts";
 import { LogIndex } from "../lib/store/log_index.ts";
 import { readLog } from "../lib/store/segments.ts";
 import { certificateOf } from "../lib/store/state.ts";

@@ -9,34 +9,21 @@
  * call the next sync a success; every append is refused until a restart has read what is there.
  *
  * The journal does not lock its folder: the caller sees to it that nobody else appends.
- * Start reading at {@link startJournal}; the format is in `lib/log/records.ts` and `docs/log.md`.
+ * `start_journal.ts` begins one; the format is in `lib/log/records.ts` and `docs/log.md`.
  */
 
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type Bytes, isEqualBytes } from "../base/bytes.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { StoredEntry } from "../log/entry.ts";
-import {
-  encodeFileHeader,
-  encodeRecord,
-  leafOf,
-  markFollowing,
-  parseRecord,
-} from "../log/records.ts";
+import { encodeRecord, leafOf, markFollowing, parseRecord } from "../log/records.ts";
 import { hashLeaf } from "../log/tree.ts";
 import { diskError, type Files, type LogFile, writeBytes, writeBytesNow } from "./disk.ts";
 import type { LogIndex } from "./log_index.ts";
-import { carryOutRedaction, removeRedaction } from "./redaction_file.ts";
+import { createSegment } from "./new_segment.ts";
 import { Redactor } from "./redactor.ts";
-import {
-  closeAll,
-  listSegments,
-  type LogLocation,
-  type LogReading,
-  readRecordAt,
-  segmentName,
-} from "./segments.ts";
+import { closeAll, listSegments, type LogLocation, readRecordAt, segmentName } from "./segments.ts";
 
 /** Where an entry went. */
 export interface Appended {
@@ -57,62 +44,6 @@ export interface JournalOptions extends LogLocation {
   readonly segmentBytesMax?: number;
   /** So much space is written ahead, with zeros; none without it. */
   readonly reserveBytes?: number;
-}
-
-/**
- * The journal of a log that was read: from here on it may be changed. Cuts a torn tail and finishes
- * a redaction; makes the first segment, and the folder if its parent is there.
- * @throws {PkiError} `storage`
- */
-export async function startJournal(
-  { handles, tornBytes, reservedBytes, redaction }: LogReading,
-  options: JournalOptions,
-): Promise<Journal> {
-  const { files, folder, index } = options;
-  try {
-    if (handles.size === 0) {
-      await files.makeFolder(folder);
-      // Also when it was there: a start that made it may have died before this line.
-      await files.syncFolder(dirname(folder));
-      handles.set(0, await createSegment(options, 0));
-      index.startSegment();
-    } else {
-      const last = index.segments.at(-1);
-      const file = last && handles.get(last.first);
-      if (!last || !file) throw new PkiError("internal", "the log was not read to its end");
-      if (tornBytes + reservedBytes > 0) await file.truncate(last.bytes);
-      // Also without a cut, and also the name: whoever died before us may have written and not
-      // synced, and from now on what is there counts as part of the log.
-      await file.sync();
-      if (redaction.length > 0) {
-        await carryOutRedaction(redaction, handles);
-        await removeRedaction({ files, folder });
-      }
-    }
-    await files.syncFolder(folder);
-    return new Journal(handles, options);
-  } catch (error) {
-    await closeAll(handles);
-    throw diskError(`cannot open log "${folder}"`, error);
-  }
-}
-
-/**
- * Makes an empty segment. It gets its name, which the caller makes durable, only once it is whole: a
- * segment without a header is therefore damaged and not new.
- */
-async function createSegment({ files, folder }: LogLocation, first: number): Promise<LogFile> {
-  const path = join(folder, segmentName(first));
-  const file = await files.open(`${path}.new`, "create");
-  try {
-    await writeBytes(file, encodeFileHeader(first), 0);
-    await file.sync();
-    await files.rename(`${path}.new`, path);
-    return file;
-  } catch (error) {
-    await file.close().catch(() => {}); // The first failure is the one to tell.
-    throw error;
-  }
 }
 
 /** An append that has not been acknowledged. */
@@ -155,7 +86,7 @@ export class Journal {
   #poison: PkiError | undefined;
   #closed: Promise<void> | undefined;
 
-  /** For {@link startJournal}: the index knows all of the log, and all of it is synced. */
+  /** For `startJournal`: the index knows all of the log, and all of it is synced. */
   constructor(handles: Map<number, LogFile>, options: JournalOptions) {
     this.#handles = handles;
     this.#files = options.files;
@@ -207,9 +138,9 @@ export class Journal {
   }
 
   /**
-   * Changes whenever entries are redacted, when that begins and when it ends. Who has read files of the log between two equal
-   * numbers, of one running server, has not read both of a record, or one record of a batch redacted
-   * and another not.
+   * Changes whenever entries are redacted, when that begins and when it ends. Who has read files of the
+   * log between two equal numbers, of one running server, has not read both of a record, or one record
+   * of a batch redacted and another not.
    */
   get redactions(): number {
     return this.#redactor.count;

@@ -6,7 +6,7 @@
 import { messageOf } from "../base/errors.ts";
 import { CheckpointFile } from "./checkpoint_file.ts";
 import { diskError, type Files } from "./disk.ts";
-import { startJournal } from "./journal.ts";
+import { startJournal } from "./start_journal.ts";
 import { checkpointPath, type OpenedState, type StatePaths } from "./open_state.ts";
 import { type LogSigner, SignedLog } from "./signed_log.ts";
 

@@ -7,7 +7,8 @@ import { encodeLeaf, type Entry, type StoredEntry } from "../../lib/log/entry.ts
 import { encodeFileHeader, encodeRecord } from "../../lib/log/records.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
 import type { Files } from "../../lib/store/disk.ts";
-import { type Journal, startJournal } from "../../lib/store/journal.ts";
+import type { Journal } from "../../lib/store/journal.ts";
+import { startJournal } from "../../lib/store/start_journal.ts";
 import { LogIndex } from "../../lib/store/log_index.ts";
 import { readLog, segmentName } from "../../lib/store/segments.ts";
 import { FakeFiles } from "../fakes/files.ts";
