@@ -8,8 +8,8 @@
  */
 
 import { join } from "node:path";
-import { encodeBase64, encodeHex, parseBase64, parseUtf8, sha256, utf8 } from "../base/bytes.ts";
-import { messageOf, systemCodeOf } from "../base/errors.ts";
+import { encodeBase64, parseBase64, parseUtf8 } from "../base/bytes.ts";
+import { messageOf } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import type { StoredEntry } from "../log/entry.ts";
 import type { NoteKey } from "../log/note.ts";
@@ -26,6 +26,7 @@ import { encodeCertificatesPem, parsePem, parsePemBlock } from "../x509/pem.ts";
 import type { ServerFiles } from "./files.ts";
 import type { DurableLog } from "./ports.ts";
 import { type VerifiedCas, verifyCas } from "./verify_cas.ts";
+import { Copies } from "./verify_copies.ts";
 import { type LogFacts, walkLog } from "./verify_log.ts";
 
 /** How often all is read anew because entries were redacted meanwhile. */
@@ -102,18 +103,10 @@ export async function verifyFolder(options: VerifyOptions): Promise<Verified> {
   }
 }
 
-/** A copy of a certificate: what it is, and what the log has said of it so far. */
-interface Copy {
-  readonly hash: string;
-  seen: "never" | "newest" | "older";
-}
-
 class Verification {
   readonly #options: VerifyOptions;
   readonly #findings: Finding[] = [];
-  readonly #copies = new Map<string, Copy>();
-  readonly #certified = new Set<string>();
-  readonly #deleted = new Set<string>();
+  readonly #copies: Copies;
   #cas: VerifiedCas | undefined;
   #verifier: NoteKey | undefined;
   #serverLeaf: string | undefined;
@@ -124,6 +117,13 @@ class Verification {
 
   constructor(options: VerifyOptions) {
     this.#options = options;
+    const { files, paths, hasCopies = true } = options;
+    this.#copies = new Copies({
+      files,
+      folder: hasCopies ? paths.certificates : undefined,
+      error: (where, what) => this.#error(where, what),
+      note: (where, what) => this.#note(where, what),
+    });
   }
 
   #error(where: string, what: string): void {
@@ -139,7 +139,7 @@ class Verification {
     await this.#readCas();
     await this.#readKeys();
     const remembered = await this.#readCheckpoints();
-    await this.#readCopies();
+    await this.#copies.read();
     const snapshot = await this.#readSnapshot();
     const durable = await askDurable?.();
     this.redactions = durable?.redactions;
@@ -162,7 +162,7 @@ class Verification {
       snapshot?.state.close();
     }
     this.#checkNotes(notes, log);
-    this.#checkCopies(durable !== undefined);
+    this.#copies.check({ isLive: durable !== undefined });
     if (this.#serverLeaf !== undefined && !this.#isServerLeafLogged && log.isWhole) {
       this.#error(paths.serverCertificate, "the log does not have this certificate");
     }
@@ -326,82 +326,16 @@ class Verification {
     if (base64 === this.#serverLeaf) this.#isServerLeafLogged = true;
     const id = entry.public["id"];
     if (typeof id !== "string") return;
-    this.#certified.add(id);
     const pem = encodeCertificatesPem([certificate.der]) +
       (this.#cas?.issuerPemOf(certificate) ?? "");
     onIssued?.(id, pem);
-    const copy = this.#copies.get(id);
-    if (!copy) return;
-    if (hashOf(utf8(pem)) === copy.hash) copy.seen = "newest";
-    else if (copy.seen === "newest") copy.seen = "older";
+    this.#copies.issued(id, pem);
   }
 
   #takeDeleted({ private: hidden }: StoredEntry): void {
     const id = hidden === "redacted" ? undefined : hidden?.["id"];
     if (typeof id !== "string") return;
-    this.#deleted.add(id);
+    this.#copies.deleted(id);
     this.#options.onDeleted?.(id);
   }
-
-  async #readCopies(): Promise<void> {
-    const { files, paths, hasCopies = true } = this.#options;
-    if (!hasCopies) return;
-    let names: readonly string[];
-    try {
-      names = await files.list(paths.certificates);
-    } catch (error) {
-      if (systemCodeOf(error) !== "ENOENT") this.#error(paths.certificates, messageOf(error));
-      return;
-    }
-    for (const name of names) {
-      const path = join(paths.certificates, name);
-      if (name.startsWith(".")) {
-        this.#note(path, "a crash has left it; it can be removed");
-        continue;
-      }
-      if (!name.endsWith(".pem")) {
-        this.#error(path, "it does not belong here");
-        continue;
-      }
-      try {
-        const file = await openIfThere(files, path, "read");
-        if (!file) continue; // replaced this moment
-        const content = await readBytes(file).finally(() => file.close());
-        this.#copies.set(name.slice(0, -".pem".length), { hash: hashOf(content), seen: "never" });
-      } catch (error) {
-        this.#error(path, messageOf(error));
-      }
-    }
-  }
-
-  /** Copies are written after the log, and behind it for a moment. */
-  #checkCopies(isLive: boolean): void {
-    const { paths, hasCopies = true } = this.#options;
-    if (!hasCopies) return;
-    for (const [id, { seen }] of this.#copies) {
-      const path = join(paths.certificates, `${id}.pem`);
-      if (!this.#certified.has(id)) {
-        this.#error(path, "the log has no certificate of this id");
-      } else if (this.#deleted.has(id)) {
-        this.#note(path, "its account was deleted; it can be removed");
-      } else if (seen === "never") {
-        this.#error(path, "the log does not have this certificate");
-      } else if (seen === "older" && !isLive) {
-        this.#note(path, "it is not the newest certificate; the log has that");
-      }
-    }
-    const missing = isLive
-      ? []
-      : [...this.#certified].filter((id) => !this.#copies.has(id) && !this.#deleted.has(id));
-    for (const id of missing) {
-      this.#note(
-        join(paths.certificates, `${id}.pem`),
-        "it is missing; the log has the certificate",
-      );
-    }
-  }
-}
-
-function hashOf(bytes: Uint8Array): string {
-  return encodeHex(sha256(bytes));
 }
