@@ -5,12 +5,12 @@
  * Run by bun, the engine of the executable; takes JSON as its argument, prints a line of JSON each time.
  */
 
-import * as fs from "node:fs";
 import process from "node:process";
 import { connect } from "node:tls";
 import { TLS_OPTIONS } from "../lib/base/tls.ts";
 import { PROTOCOL } from "../lib/protocol/message_fields.ts";
 import { encodeRequest } from "../lib/protocol/requests.ts";
+import { usageOf } from "./cpu.ts";
 
 export interface ChurnOptions {
   readonly port: number;
@@ -46,13 +46,12 @@ function visit(): Promise<void> {
 }
 
 function read(done: number): ChurnReading {
-  const status = fs.readFileSync(`/proc/${pid}/status`, "utf8");
-  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
+  const { residentBytes, descriptors, threads } = usageOf(pid);
   return {
     visits: done,
-    residentMiB: Math.round(field("VmRSS") / 1024),
-    files: fs.readdirSync(`/proc/${pid}/fd`).length,
-    threads: field("Threads"),
+    residentMiB: Math.round(residentBytes / 2 ** 20),
+    files: descriptors,
+    threads,
   };
 }
 

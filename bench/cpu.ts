@@ -1,7 +1,14 @@
-/** CPU time of a process by its threads (Linux). */
+/** What a process uses: memory, and CPU time by its threads (Linux). */
 
 import * as fs from "node:fs";
-import { cpuSeconds } from "./server.ts";
+import { type ProcessUsage, readProcess } from "../lib/load/process_usage.ts";
+
+/** @throws {Error} where that cannot be read */
+export function usageOf(pid: number | undefined): ProcessUsage {
+  const usage = pid === undefined ? undefined : readProcess(pid);
+  if (!usage) throw new Error(`nothing is known of process ${pid}`);
+  return usage;
+}
 
 interface CpuTime {
   readonly name: string;
@@ -22,7 +29,7 @@ export function cpuTimes(pid: number): { threads: Map<string, CpuTime>; microsec
       // It ended while we looked.
     }
   }
-  return { threads, microseconds: cpuSeconds(pid) * 1e6 };
+  return { threads, microseconds: usageOf(pid).cpuSeconds * 1e6 };
 }
 
 /** What a process has used since then for each of so many operations, by the names of its threads. */

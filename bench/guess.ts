@@ -5,7 +5,8 @@ import { LIMITS } from "../lib/base/limits.ts";
 import { connectServer } from "../lib/client/server_connection.ts";
 import { loadOpaque, startLogin } from "../lib/protocol/opaque.ts";
 import { fingerprintOf } from "../lib/x509/certificate.ts";
-import { cpuSeconds, startBenchServer } from "./server.ts";
+import { usageOf } from "./cpu.ts";
+import { startBenchServer } from "./server.ts";
 
 /** An address has so many; some are left for what comes before measuring. */
 const ANSWERED = LIMITS.addressGuessesAtOnce - 20;
@@ -32,13 +33,13 @@ export async function benchGuess(show: (what: string, figures: string) => void):
       }
     };
     const measure = async (count: number, wanted: "answered" | "refused") => {
-      const before = cpuSeconds(pid);
+      const before = usageOf(pid).cpuSeconds;
       for (let i = 0; i < count; i++) {
         // Another name each time: what refuses is the address.
         const outcome = await guess(`${wanted}-${i}`);
         if (outcome !== wanted) throw new Error(`a guess was ${outcome}`);
       }
-      return (cpuSeconds(pid) - before) / count * 1000;
+      return (usageOf(pid).cpuSeconds - before) / count * 1000;
     };
     for (let i = 0; i < 10; i++) await guess(`before-${i}`); // the engine compiles what runs
     const answeredMs = await measure(ANSWERED, "answered");

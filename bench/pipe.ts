@@ -14,7 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { Readable } from "node:stream";
-import { cpuSeconds, PKI, startBenchServer } from "./server.ts";
+import { usageOf } from "./cpu.ts";
+import { PKI, startBenchServer } from "./server.ts";
 
 const GIB = 1024 ** 3;
 const COUNT = Number(process.env["PKI_BENCH_GIB"] ?? "1");
@@ -160,7 +161,7 @@ class Watch {
           [];
       if (peak === undefined) return;
       this.memory = Number(peak) / 1024;
-      this.cpu = cpuSeconds(pid);
+      this.cpu = usageOf(pid).cpuSeconds;
     } catch {
       // not there yet, or not any more
     }

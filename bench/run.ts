@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { logIn } from "../lib/client/login.ts";
 import { connectServer } from "../lib/client/server_connection.ts";
-import { cpuSince, cpuTimes } from "./cpu.ts";
+import { cpuSince, cpuTimes, usageOf } from "./cpu.ts";
 import { findBun } from "./engine.ts";
 import { benchChurn } from "./churn.ts";
 import { benchFirst } from "./first.ts";
@@ -20,7 +20,7 @@ import { benchMeans } from "./means.ts";
 import { benchFiles } from "./files.ts";
 import { benchPipe } from "./pipe.ts";
 import { benchRevoke } from "./revoke.ts";
-import { type BenchServer, cpuSeconds, PKI, startBenchServer } from "./server.ts";
+import { type BenchServer, PKI, startBenchServer } from "./server.ts";
 import { measureStart } from "./startup.ts";
 import { benchHeld, benchVisits } from "./visits.ts";
 
@@ -70,10 +70,10 @@ const benchLogin = () =>
     };
     for (let i = 0; i < 5; i++) await logInOnce(); // the engine compiles what runs
     const before = cpuTimes(pid);
-    const beganSeconds = cpuSeconds(pid);
+    const beganSeconds = usageOf(pid).cpuSeconds;
     for (let i = 0; i < logins; i++) await logInOnce();
     const threads = cpuSince(pid, before, logins * 1000);
-    const each = (cpuSeconds(pid) - beganSeconds) / logins * 1000;
+    const each = (usageOf(pid).cpuSeconds - beganSeconds) / logins * 1000;
     show("connection, worker and login", `${each.toFixed(1)} ms of server CPU`);
     show(
       "  of it",

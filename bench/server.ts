@@ -66,10 +66,3 @@ export async function startBenchServer(args: readonly string[] = []): Promise<Be
     },
   };
 }
-
-/** CPU seconds that a process has used, of all its threads (Linux). */
-export function cpuSeconds(pid: number): number {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
-  const ticksPerSecond = 100;
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}

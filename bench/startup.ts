@@ -18,6 +18,7 @@ import { generatePrivateKey } from "../lib/x509/keys.ts";
 import { makeCsr } from "../lib/x509/make_csr.ts";
 import { parsePemBlock } from "../lib/x509/pem.ts";
 import { growLog } from "./large_log.ts";
+import { usageOf } from "./cpu.ts";
 import { PKI } from "./server.ts";
 
 /** Lookups that come first, for the engine to compile what they need. */
@@ -57,12 +58,6 @@ export async function startServer(home: string): Promise<Started> {
       await ended;
     },
   };
-}
-
-/** Resident memory of a process in MB (Linux). */
-function memoryMegabytes(pid: number | undefined): number {
-  const [, kilobytes] = /VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kilobytes) / 1024;
 }
 
 function sizeOf(path: string): number {
@@ -106,7 +101,7 @@ export async function measureStart(certificates: number): Promise<StartFigures> 
       : { longestMs: NaN, seconds: NaN };
     await fromLog.stop();
     const fromSnapshot = await startServer(home);
-    const memory = memoryMegabytes(fromSnapshot.child.pid);
+    const memory = usageOf(fromSnapshot.child.pid).residentBytes / 2 ** 20;
     let rounds = 0;
     const before = await longestLookup(folder, fromSnapshot.port, () => ++rounds > 2000);
     await fromSnapshot.stop();

@@ -1,30 +1,25 @@
 /**
  * Short visits to a server: connect, log in by certificate, look one certificate up, leave; so many at a
  * time, each as soon as the one before is over. And visits that stay: so many connections that are held
- * while others come and go. Made to cost little, as in `load.ts`: answers are looked at as bytes, and
- * the certificate that the server shows is judged once and then compared.
+ * while others come and go. They cost less than those of `lib/load`: all have one TLS context, and the
+ * certificate that the server shows is judged once and then compared.
  *
  * Run by bun, the engine of the executable; takes JSON as its argument, prints JSON.
  */
 
-import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import process from "node:process";
-import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
-import { encodeBase64, parseBase64 } from "../lib/base/bytes.ts";
+import { connect, createSecureContext, type TLSSocket } from "node:tls";
+import { PkiError } from "../lib/base/errors.ts";
 import { TLS_OPTIONS } from "../lib/base/tls.ts";
-import { logIn, register } from "../lib/client/login.ts";
-import { publish } from "../lib/client/operations.ts";
-import { connectServer } from "../lib/client/server_connection.ts";
-import { FRAME_HEADER_BYTES } from "../lib/protocol/frame.ts";
+import { makeAccount } from "../lib/load/account.ts";
+import { Connector } from "../lib/load/target.ts";
+import { prepareRequest, Wire } from "../lib/load/wire.ts";
 import { PROTOCOL } from "../lib/protocol/message_fields.ts";
-import { encodeRequest } from "../lib/protocol/requests.ts";
 import { checkRoot } from "../lib/x509/chain.ts";
-import { generatePrivateKey } from "../lib/x509/keys.ts";
-import { makeCsr } from "../lib/x509/make_csr.ts";
 import { serverDns } from "../lib/x509/names.ts";
-import { encodeCertificatesPem, parsePemBlock } from "../lib/x509/pem.ts";
-import { cpuSince, cpuTimes } from "./cpu.ts";
+import { parsePemBlock } from "../lib/x509/pem.ts";
+import { cpuSince, cpuTimes, usageOf } from "./cpu.ts";
 
 export interface VisitOptions {
   readonly port: number;
@@ -71,34 +66,19 @@ const root = checkRoot(
   parsePemBlock(fs.readFileSync(options.rootPath, "utf8"), ["CERTIFICATE"], options.rootPath),
   Date.now(),
 );
-const anchor = { root, domain: options.domain };
-const REQUESTS = [
-  encodeRequest(1, "HELLO", {}),
-  encodeRequest(2, "LOGIN_CERTIFICATE", {}),
-  encodeRequest(3, "CERTREQ", { id: "visitor" }),
-].map((bytes) => Buffer.from(bytes));
-
-/** A user with a published certificate: what to show in TLS, and what the server shows. */
-async function enroll(): Promise<{ context: SecureContext; serverDer: Buffer }> {
-  const connection = await connectServer({ host: "127.0.0.1", port }, anchor, {
-    nowMs: Date.now(),
-  });
-  const credentials = { id: "visitor", password: "a password of the visitor", rootDer: root.der };
-  await register(connection, credentials);
-  await logIn(connection, credentials);
-  const key = await generatePrivateKey("p256");
-  const csr = encodeBase64(await makeCsr(key, "visitor"));
-  const { certificate, issuing } = await connection.request("CSR", { csr });
-  await publish(connection, { certificate: parseBase64(certificate), key });
-  connection.close();
-  const context = createSecureContext({
-    key: key.export({ format: "pem", type: "pkcs8" }),
-    cert: encodeCertificatesPem([parseBase64(certificate), parseBase64(issuing)]),
-  });
-  return { context, serverDer: Buffer.from(connection.leafDer) };
-}
-
-const { context, serverDer } = await enroll();
+const connector = new Connector({
+  place: { host: "127.0.0.1", port },
+  anchor: { root, domain: options.domain },
+  signal: new AbortController().signal,
+  now: Date.now,
+});
+const HELLO = prepareRequest("HELLO", {});
+const LOGIN_CERTIFICATE = prepareRequest("LOGIN_CERTIFICATE", {});
+const visitor = await makeAccount(connector, "visitor", undefined);
+const context = createSecureContext(visitor.identity);
+const judged = await connector.connect();
+const serverDer = judged.getPeerCertificate().raw;
+judged.destroy();
 
 /** A connection whose handshake is done. */
 function open(): Promise<TLSSocket> {
@@ -117,38 +97,21 @@ function open(): Promise<TLSSocket> {
   });
 }
 
-/** The next whole frame as text. */
-function answer(socket: TLSSocket): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let held: Buffer = Buffer.alloc(0);
-    const onClose = () => reject(new Error("the server closed the connection"));
-    socket.once("close", onClose);
-    socket.on("data", (chunk: Buffer) => {
-      held = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
-      if (held.length < FRAME_HEADER_BYTES) return;
-      if (held.length < FRAME_HEADER_BYTES + held.readUInt32BE(0)) return;
-      socket.removeAllListeners("data");
-      socket.removeListener("close", onClose);
-      resolve(held.toString("latin1", FRAME_HEADER_BYTES));
-    });
-  });
-}
-
-async function ask(socket: TLSSocket, at: number): Promise<void> {
-  const answered = answer(socket);
-  socket.write(REQUESTS[at] ?? "");
-  const text = await answered;
-  if (!text.startsWith(`{"seq":${at + 1},"type":"OK"`)) throw new Error(`unexpected: ${text}`);
-}
-
 /** A session that is open. */
-async function logInOnce(): Promise<{ socket: TLSSocket; readyMs: number }> {
+interface Session {
+  readonly socket: TLSSocket;
+  readonly wire: Wire;
+  readonly readyMs: number;
+}
+
+async function logInOnce(): Promise<Session> {
   const beganMs = performance.now();
   const socket = await open();
-  await ask(socket, 0);
+  const wire = new Wire(socket);
+  await wire.ask(HELLO);
   const readyMs = performance.now() - beganMs;
-  await ask(socket, 1);
-  return { socket, readyMs };
+  await wire.ask(LOGIN_CERTIFICATE);
+  return { socket, wire, readyMs };
 }
 
 interface Visit {
@@ -158,13 +121,13 @@ interface Visit {
 
 async function visit(): Promise<Visit> {
   const beganMs = performance.now();
-  const { socket, readyMs } = await logInOnce();
-  await ask(socket, 2);
+  const { socket, wire, readyMs } = await logInOnce();
+  await wire.ask(visitor.lookUp);
   const ms = performance.now() - beganMs;
   await new Promise((resolve) => {
     socket.once("close", resolve);
     socket.end();
-    socket.destroy();
+    wire.close();
   });
   return { ms, readyMs };
 }
@@ -179,39 +142,39 @@ async function keepVisiting(fromMs: number, toMs: number): Promise<Visit[]> {
   return visits;
 }
 
-function megabytes(): number {
-  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-  return Number(kib) * 1024 / 1e6;
-}
-
-const threadCount = () => fs.readdirSync(`/proc/${pid}/task`).length;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Opens connections, some at a time, and keeps them. */
-async function hold(count: number): Promise<TLSSocket[]> {
-  const sockets: TLSSocket[] = [];
+async function hold(count: number): Promise<readonly Wire[]> {
+  const wires: Wire[] = [];
   let left = count;
   await Promise.all(Array.from({ length: 8 }, async () => {
-    while (left-- > 0) sockets.push((await logInOnce()).socket);
+    while (left-- > 0) wires.push((await logInOnce()).wire);
   }));
-  return sockets;
+  return wires;
 }
 
 /** What one more hears that is not served. */
 async function hearBusy(): Promise<{ message: string; ms: number }> {
   const beganMs = performance.now();
-  const socket = await open();
-  const { code, message } = JSON.parse(await answer(socket)) as Record<string, string>;
+  const wire = new Wire(await open());
+  const error = await wire.ask(HELLO).then(() => undefined, (error: unknown) => error);
   const ms = performance.now() - beganMs;
-  socket.destroy();
-  if (code !== "BUSY" || message === undefined) throw new Error(`not busy, but ${code}`);
-  return { message, ms };
+  wire.close();
+  if (error instanceof PkiError && error.kind === "busy") return { message: error.message, ms };
+  throw new Error("not busy", { cause: error });
+}
+
+/** Memory in MB, and threads. */
+function look(): { readonly memory: number; readonly threads: number } {
+  const { residentBytes, threads } = usageOf(pid);
+  return { memory: residentBytes / 1e6, threads };
 }
 
 await visit(); // so that memory and threads are those of a server that has been at work
-const before = { memory: megabytes(), threads: threadCount() };
+const before = look();
 const holdMs = performance.now();
-const sockets = await hold(options.held);
+const wires = await hold(options.held);
 const heldAfterMs = performance.now() - holdMs;
 const fromMs = performance.now() + options.warmUpSeconds * 1000;
 const toMs = fromMs + options.seconds * 1000;
@@ -224,12 +187,13 @@ const cpuBefore = cpuTimes(pid);
 const all = (await Promise.all(visiting)).flat();
 const { user: userUs, system: systemUs } = process.cpuUsage(ownBefore);
 const serverMicroseconds = cpuSince(pid, cpuBefore, all.length);
-const held = { memory: megabytes(), threads: threadCount() };
+const held = look();
 const busy = options.isFull ? await hearBusy() : undefined;
-for (const socket of sockets) socket.destroy();
+for (const wire of wires) wire.close();
 // Until its threads are as many as before, with the spare ones that are ended one by one, or for long enough.
-for (let i = 0; i < 300 && threadCount() > before.threads; i++) await pause(100);
+for (let i = 0; i < 300 && look().threads > before.threads; i++) await pause(100);
 await pause(1000);
+const after = look();
 const quantile = (of: (visit: Visit) => number, q: number) =>
   all.map(of).sort((a, b) => a - b)[Math.floor(all.length * q)] ?? NaN;
 const result: VisitResult = {
@@ -241,8 +205,8 @@ const result: VisitResult = {
   readyP99Ms: quantile(({ readyMs }) => readyMs, 0.99),
   ownMicroseconds: (userUs + systemUs) / all.length,
   serverMicroseconds,
-  memoryMb: { before: before.memory, held: held.memory, after: megabytes() },
-  threads: { before: before.threads, held: held.threads, after: threadCount() },
+  memoryMb: { before: before.memory, held: held.memory, after: after.memory },
+  threads: { before: before.threads, held: held.threads, after: after.threads },
   heldAfterMs,
   ...(busy ? { busy } : {}),
 };

@@ -1,18 +1,11 @@
 /** Attacks inside a good TLS connection: frames, JSON, and what is asked out of order or for others. */
 
 import assert from "node:assert/strict";
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import {
-  concatAll,
-  concatBytes,
-  encodeBase64,
-  parseBase64,
-  sha256,
-  utf8,
-} from "../../lib/base/bytes.ts";
+import { generateKeyPairSync } from "node:crypto";
+import { concatAll, concatBytes, encodeBase64, utf8 } from "../../lib/base/bytes.ts";
 import { REQUEST_TYPES } from "../../lib/protocol/requests.ts";
-import { signLabelled } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
+import { prove } from "../e2e/publish.ts";
 import { frame, header, type Message, requestFrame } from "../e2e/raw_client.ts";
 import type { Attack, Scene } from "./scene.ts";
 import { Speaker, speaking } from "./speaker.ts";
@@ -198,28 +191,6 @@ async function startPublishing(speaker: Speaker, id: string) {
     certificate: String(certificate),
     nonce: String(nonce),
   });
-}
-
-function prove(
-  { leafHash }: Speaker,
-  { key, certificate, nonce }: {
-    readonly key: KeyObject;
-    readonly certificate: string;
-    readonly nonce: string;
-  },
-) {
-  const clientNonce = new Uint8Array(32);
-  const signature = signLabelled(
-    key,
-    "pki/1 CERTUP",
-    parseBase64(nonce),
-    clientNonce,
-    sha256(parseBase64(certificate)),
-    leafHash,
-  );
-  return {
-    ...{ nonce, clientNonce: encodeBase64(clientNonce), signature: encodeBase64(signature) },
-  };
 }
 
 const both = (scene: Scene, work: (one: Speaker, other: Speaker) => Promise<string>) => {

@@ -1,4 +1,4 @@
-/** Publishing with a {@link RawClient}, and numbers that can be had again. */
+/** Publishing with a {@link RawClient}. */
 
 import type { KeyObject } from "node:crypto";
 import { encodeBase64, parseBase64, sha256 } from "../../lib/base/bytes.ts";
@@ -14,6 +14,19 @@ export async function publish(
   const started = await client.ask("CERTUP", { certificate });
   if (started.type !== "OK") return started.code ?? "";
   const nonce = String(started["nonce"]);
+  const ended = await client.ask("CERTUP_FINISH", prove(client, { key, certificate, nonce }));
+  return ended.code ?? "OK";
+}
+
+/** What `CERTUP_FINISH` carries for a certificate (base64 of DER), its key, and a nonce of the server. */
+export function prove(
+  { leafHash }: { readonly leafHash: Uint8Array },
+  { key, certificate, nonce }: {
+    readonly key: KeyObject;
+    readonly certificate: string;
+    readonly nonce: string;
+  },
+): { readonly nonce: string; readonly clientNonce: string; readonly signature: string } {
   const clientNonce = new Uint8Array(32);
   const signature = signLabelled(
     key,
@@ -21,23 +34,7 @@ export async function publish(
     parseBase64(nonce),
     clientNonce,
     sha256(parseBase64(certificate)),
-    client.leafHash,
+    leafHash,
   );
-  const ended = await client.ask("CERTUP_FINISH", {
-    nonce,
-    clientNonce: encodeBase64(clientNonce),
-    signature: encodeBase64(signature),
-  });
-  return ended.code ?? "OK";
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-export function seededRandom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = state + 0x6d2b79f5 | 0;
-    let mixed = Math.imul(state ^ state >>> 15, 1 | state);
-    mixed = mixed + Math.imul(mixed ^ mixed >>> 7, 61 | mixed) ^ mixed;
-    return Math.floor(((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32 * below);
-  };
+  return { nonce, clientNonce: encodeBase64(clientNonce), signature: encodeBase64(signature) };
 }

@@ -18,8 +18,9 @@ import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { logInCheaply, registerCheaply } from "../e2e/cheap_account.ts";
 import { inWorld, type World } from "../e2e/harness.ts";
-import { publish, seededRandom } from "../e2e/publish.ts";
+import { publish } from "../e2e/publish.ts";
 import { RawClient } from "../e2e/raw_client.ts";
+import { seededRandom } from "./seeded_random.ts";
 
 const ROUNDS = Number(process.env["PKI_KILL_ROUNDS"] ?? 30);
 const SEED = Number(process.env["PKI_KILL_SEED"] ?? Date.now() % 2 ** 31);

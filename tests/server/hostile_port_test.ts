@@ -12,7 +12,7 @@ import fc from "fast-check";
 import { encodeBase64, parseBase64, sha256 } from "../../lib/base/bytes.ts";
 import type { Entry } from "../../lib/log/entry.ts";
 import { bindLogin } from "../../lib/protocol/opaque.ts";
-import type { Request, RequestType } from "../../lib/protocol/requests.ts";
+import { type Request, REQUEST_TYPES, type RequestType } from "../../lib/protocol/requests.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import { serveSession } from "../../lib/server/session_port.ts";
 import { State } from "../../lib/store/state.ts";
@@ -485,27 +485,6 @@ function nameOf({ type, public: open, private: hidden }: Entry): string {
   return `${type} ${what}`;
 }
 
-const REQUESTS = [
-  "HELLO",
-  "REGISTER",
-  "REGISTER_FINISH",
-  "LOGIN",
-  "LOGIN_FINISH",
-  "LOGIN_CERTIFICATE",
-  "PASSWD",
-  "PASSWD_FINISH",
-  "CSR",
-  "CERTUP",
-  "CERTUP_FINISH",
-  "CERTREQ",
-  "PROOF",
-  "STATUS",
-  "CRL",
-  "REVOKE",
-  "ANNOUNCE",
-  "LOCATE",
-] as const satisfies readonly RequestType[];
-
 const by = fc.constantFrom<(0 | 1)[]>(0, 1);
 const stepOf = (what: fc.Arbitrary<Step["what"]>) =>
   fc.record<Step>({
@@ -518,7 +497,7 @@ const stepOf = (what: fc.Arbitrary<Step["what"]>) =>
     garbage: fc.anything({ withBigInt: true, withMap: true, withTypedArray: true }),
   });
 const anyStep = fc.oneof(
-  { weight: 20, arbitrary: stepOf(fc.constantFrom(...REQUESTS)) },
+  { weight: 20, arbitrary: stepOf(fc.constantFrom(...REQUEST_TYPES)) },
   { weight: 3, arbitrary: stepOf(fc.constant("replay")) },
   { weight: 1, arbitrary: stepOf(fc.constantFrom("garbage", "altered", "close")) },
 );
