@@ -5,8 +5,13 @@
 
 import { encodeBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import { OPAQUE_SUITE } from "../protocol/message_fields.ts";
-import { bindLogin, loadOpaque, startLogin, startRegistration } from "../protocol/opaque.ts";
+import {
+  bindLogin,
+  loadOpaque,
+  OPAQUE_SUITE,
+  startLogin,
+  startRegistration,
+} from "../protocol/opaque.ts";
 import { fingerprintOf } from "../x509/certificate.ts";
 import type { ServerConnection } from "./server_connection.ts";
 

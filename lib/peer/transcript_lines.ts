@@ -10,10 +10,9 @@ import { PkiError } from "../base/errors.ts";
 import { parseJson, RepeatedName } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { printableJson } from "../base/printable.ts";
-import { base64 } from "../protocol/fields.ts";
-import { TIME_MS_MAX } from "../protocol/peer_text.ts";
-import { PEER_ROLES } from "../protocol/transcript.ts";
-import { isDomain, isId } from "../x509/names.ts";
+import { count, id, signature, TIME_MS_MAX } from "../protocol/fields.ts";
+import { PEER_ROLES } from "../protocol/safety_words.ts";
+import { isDomain } from "../x509/names.ts";
 
 export const TRANSCRIPT_VERSION = 1;
 
@@ -21,14 +20,10 @@ export const TRANSCRIPT_VERSION = 1;
 const PEM_CHARACTERS_MAX = 2 * Math.ceil(LIMITS.derBytesMax * 4 / 3 * 65 / 64) + 1024;
 /** Of why a talk broke off. */
 const WHY_CHARACTERS_MAX = 1024;
-/** DER of an ECDSA signature has 70 to 104 bytes; RSA of 8,192 bits 1,024. */
-const SIGNATURE_BYTES_MAX = 1024;
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const place = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const role = v.picklist(PEER_ROLES);
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "not 64 digits of hex"));
-const signature = base64(1, SIGNATURE_BYTES_MAX);
 /** As `Date` writes it, so that each time has one form. */
 const time = v.pipe(
   v.string(),
@@ -40,7 +35,7 @@ const time = v.pipe(
 const spokenTime = v.pipe(time, v.check((text) => Date.parse(text) >= 0, "not a time"));
 const name = v.pipe(v.string(), v.check((text) => text.isWellFormed(), "not a name"));
 const party = v.strictObject({
-  id: v.pipe(v.string(), v.check(isId, "not an id")),
+  id: id(),
   /** The 32 bytes that this side has committed to and revealed, from which the session is derived. */
   nonce: hash,
   /** Whether this side was willing to sign. */
@@ -48,7 +43,7 @@ const party = v.strictObject({
   /** PEM of the leaf, then of its issuing CA. */
   certificates: v.pipe(v.string(), v.maxLength(PEM_CHARACTERS_MAX)),
 });
-const chainEnd = v.strictObject({ entries: count, hash });
+const chainEnd = v.strictObject({ entries: count(), hash });
 
 const LINE = v.variant("type", [
   v.strictObject({
@@ -72,7 +67,7 @@ const LINE = v.variant("type", [
     number: place,
     /** By the sender's clock. */
     time: spokenTime,
-    seen: count,
+    seen: count(),
     /** By the keeper's clock. */
     noted: time,
     text: v.pipe(v.string(), v.check((text) => text.isWellFormed(), "not text")),
@@ -85,12 +80,18 @@ const LINE = v.variant("type", [
     from: role,
     number: place,
     path: v.pipe(v.array(name), v.minLength(1), v.maxLength(64)),
-    size: count,
+    size: count(),
     sha256: hash,
     noted: time,
     hash,
   }),
-  v.strictObject({ n: place, type: v.literal("signature"), by: role, noted: time, signature }),
+  v.strictObject({
+    n: place,
+    type: v.literal("signature"),
+    by: role,
+    noted: time,
+    signature: signature(),
+  }),
   v.strictObject({
     n: place,
     type: v.literal("end"),
@@ -102,7 +103,7 @@ const LINE = v.variant("type", [
     listener: chainEnd,
   }),
   /** The keeper's signature over all lines before. */
-  v.strictObject({ n: place, type: v.literal("seal"), by: role, signature }),
+  v.strictObject({ n: place, type: v.literal("seal"), by: role, signature: signature() }),
 ]);
 
 /** What a line says, without its running hash. */

@@ -8,8 +8,8 @@ import { type Bytes, encodeHex, isEqualBytes, parseBase64, parseHex } from "../b
 import { ByteLines } from "../base/byte_lines.ts";
 import { PkiError } from "../base/errors.ts";
 import { encodeMessage } from "../protocol/peer_text.ts";
-import type { PeerRole } from "../protocol/safety_words.ts";
-import { encodeFileEntry, PEER_ROLES, TranscriptChains } from "../protocol/transcript.ts";
+import { PEER_ROLES, type PeerRole } from "../protocol/safety_words.ts";
+import { encodeFileEntry, TranscriptChains } from "../protocol/transcript.ts";
 import { fingerprintOf } from "../x509/certificate.ts";
 import type { JudgedUser } from "../x509/chain.ts";
 import { isLabelledSignatureValid, parsePublicKey, type SignatureLabel } from "../x509/keys.ts";

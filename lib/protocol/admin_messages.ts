@@ -1,21 +1,18 @@
 /**
  * The messages of the administration socket (`admin.sock` in the data folder): frames and JSON as on
- * the wire (`messages.ts`), one request at a time. Whoever can connect owns the folder, so an error
+ * the wire (`json_object.ts`), one request at a time. Whoever can connect owns the folder, so an error
  * is told with all its detail.
  *
  * A new request is a new row of {@link MESSAGES}.
  */
 
 import * as v from "valibot";
-import { utf8 } from "../base/bytes.ts";
 import { LIMITS } from "../base/limits.ts";
 import { ERROR_KINDS, kindOfWireCode, packError, PkiError } from "../base/errors.ts";
-import { encodeFrame } from "./frame.ts";
-import { isId } from "../x509/names.ts";
-import { base64 } from "./fields.ts";
+import { base64, count, id, serial } from "./fields.ts";
 import { INVITATION_TOKEN_BYTES } from "./invitation.ts";
+import { encodeObject, parseObject } from "./json_object.ts";
 import { measuredSchema } from "./measured.ts";
-import { parseObject } from "./json_object.ts";
 import { REGISTRATIONS } from "./message_fields.ts";
 
 export const ADMIN_SOCKET_NAME = "admin.sock";
@@ -44,14 +41,13 @@ export const LIST_ROWS_MAX = 150;
 /** Names in one certificate. */
 const NAMES_MAX = 100;
 
-const serial = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/));
 const names = v.pipe(v.array(v.pipe(v.string(), v.maxLength(253))), v.maxLength(NAMES_MAX));
 const der = v.pipe(v.string(), v.maxLength(Math.ceil(LIMITS.derBytesMax / 3) * 4));
-const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const milliseconds = count();
+const index = count();
 const row = v.object({
   entry: index,
-  serial,
+  serial: serial(),
   profile: v.string(),
   id: v.nullable(v.string()),
   /** Whom or what it is for, where that is no user. */
@@ -65,12 +61,11 @@ const row = v.object({
 /** Where the next page of a list begins. */
 const place = v.strictObject({ notAfterMs: milliseconds, entry: index });
 
-const id = v.pipe(v.string(), v.check(isId, "not a possible id"));
 /** `host:port`, as an invitation carries it. */
 const ADDRESS_CHARACTERS_MAX = 255;
 
 const accountRow = v.object({
-  id,
+  id: id(),
   registeredMs: v.nullable(milliseconds),
   disabledMs: v.nullable(milliseconds),
   deletedMs: v.nullable(milliseconds),
@@ -79,7 +74,7 @@ const accountRow = v.object({
 });
 const invitationRow = v.object({
   number: index,
-  id: v.nullable(id),
+  id: v.nullable(id()),
   isReset: v.boolean(),
   uses: index,
   usesLeft: index,
@@ -119,7 +114,7 @@ const MESSAGES = {
   LIST: {
     body: v.strictObject({
       id: v.optional(v.pipe(v.string(), v.maxLength(63))),
-      serial: v.optional(serial),
+      serial: v.optional(serial()),
       profile: v.optional(v.pipe(v.string(), v.maxLength(32))),
       state: v.optional(v.picklist(["valid", "expired", "revoked"])),
       endsBeforeMs: v.optional(milliseconds),
@@ -131,7 +126,7 @@ const MESSAGES = {
   /** Revokes a certificate, or all of a user. */
   REVOKE: {
     body: v.strictObject({
-      serial: v.optional(serial),
+      serial: v.optional(serial()),
       id: v.optional(v.pipe(v.string(), v.maxLength(63))),
       reason: v.picklist(ADMIN_REASONS),
     }),
@@ -141,7 +136,7 @@ const MESSAGES = {
   INVITE: {
     body: v.strictObject({
       /** The only id that may be registered with it. */
-      id: v.optional(id),
+      id: v.optional(id()),
       /** For somebody who has an account, and no password any more. */
       isReset: v.optional(v.boolean(), false),
       /** How long it can be used. */
@@ -170,16 +165,16 @@ const MESSAGES = {
   /** A page of accounts. */
   USERS: {
     body: v.strictObject({
-      id: v.optional(id),
+      id: v.optional(id()),
       state: v.optional(v.picklist(["active", "disabled", "deleted"])),
-      after: v.optional(id),
+      after: v.optional(id()),
       limit: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
     }),
-    answer: v.object({ users: v.array(accountRow), next: v.optional(id) }),
+    answer: v.object({ users: v.array(accountRow), next: v.optional(id()) }),
   },
   /** Changes what an account may do. */
   USER: {
-    body: v.strictObject({ id, action: v.picklist(["disable", "enable", "delete"]) }),
+    body: v.strictObject({ id: id(), action: v.picklist(["disable", "enable", "delete"]) }),
     answer: v.object({
       user: accountRow,
       /** Certificates that were revoked with it, and entries of the log that were redacted. */
@@ -234,13 +229,9 @@ export function parseAdminRequest(frame: Uint8Array): ParsedAdminRequest {
   return refuse(`cannot read ${type}: ${JSON.stringify(field)} is not as it should be`);
 }
 
-function encodeMessage(message: Readonly<Record<string, unknown>>): Uint8Array<ArrayBuffer> {
-  return encodeFrame(utf8(JSON.stringify(message)));
-}
-
 export function encodeAdminRequest(request: AdminRequest): Uint8Array<ArrayBuffer> {
   const { seq, type, body } = request;
-  return encodeMessage({ ...body, seq, type });
+  return encodeObject({ ...body, seq, type });
 }
 
 /** @throws {PkiError} `internal` if it does not fit into a frame */
@@ -248,7 +239,7 @@ export function encodeAdminAnswer(
   seq: number,
   answer: Readonly<Record<string, unknown>>,
 ): Uint8Array<ArrayBuffer> {
-  return encodeMessage({ ...answer, seq, type: "OK" });
+  return encodeObject({ ...answer, seq, type: "OK" });
 }
 
 /** How far a request is that takes long: parts of `total`, in a unit of its own. */
@@ -261,13 +252,13 @@ export function encodeAdminProgress(
   seq: number,
   { done, total }: AdminProgress,
 ): Uint8Array<ArrayBuffer> {
-  return encodeMessage({ seq, type: "PROGRESS", done, total });
+  return encodeObject({ seq, type: "PROGRESS", done, total });
 }
 
 /** `seq` is 0 where the error is not the answer to a request. */
 export function encodeAdminError(seq: number, error: unknown): Uint8Array<ArrayBuffer> {
   const { kind, message, hint } = packError(error);
-  return encodeMessage({
+  return encodeObject({
     seq,
     type: "ERROR",
     code: ERROR_KINDS[kind].wireCode,
@@ -276,12 +267,11 @@ export function encodeAdminError(seq: number, error: unknown): Uint8Array<ArrayB
   });
 }
 
-const answeredSeq = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const answeredSeq = count();
 const text = v.pipe(v.string(), v.maxLength(MESSAGE_CHARACTERS_MAX));
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const RESPONSE = v.variant("type", [
   v.looseObject({ seq: answeredSeq, type: v.literal("OK") }),
-  v.object({ seq: answeredSeq, type: v.literal("PROGRESS"), done: count, total: count }),
+  v.object({ seq: answeredSeq, type: v.literal("PROGRESS"), done: count(), total: count() }),
   v.object({
     seq: answeredSeq,
     type: v.literal("ERROR"),

@@ -6,21 +6,18 @@
  */
 
 import * as v from "valibot";
-import { type Bytes, utf8 } from "../base/bytes.ts";
+import type { Bytes } from "../base/bytes.ts";
 import { ERROR_KINDS, kindOfWireCode, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { isId } from "../x509/names.ts";
-import { base64 } from "./fields.ts";
-import { encodeFrame } from "./frame.ts";
-import { parseObject } from "./json_object.ts";
+import { base64, count, id } from "./fields.ts";
+import { encodeObject, parseObject } from "./json_object.ts";
 
 export const AGENT_SOCKET_NAME = "agent.sock";
 
 /** Any sentence of ours. */
 const MESSAGE_CHARACTERS_MAX = 1024;
 
-const id = v.pipe(v.string(), v.check(isId, "not an id"));
-const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const milliseconds = count();
 /** SHA-256 of the key's file: the key counts as long as the file stays what it is. */
 const pemHash = base64(32, 32);
 /** PKCS #8, not encrypted. */
@@ -31,7 +28,7 @@ const MESSAGES = {
   /** Keep a key for a while; the one that was there is replaced. */
   ADD: {
     body: v.strictObject({
-      id,
+      id: id(),
       key,
       pemHash,
       forMs: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(LIMITS.unlockMsMax)),
@@ -39,22 +36,22 @@ const MESSAGES = {
     answer: v.object({ untilMs: milliseconds }),
   },
   KEY: {
-    body: v.strictObject({ id }),
+    body: v.strictObject({ id: id() }),
     answer: v.object({ key, pemHash, untilMs: milliseconds }),
   },
   LIST: {
     body: v.strictObject({}),
     answer: v.object({
       kept: v.pipe(
-        v.array(v.object({ id, untilMs: milliseconds })),
+        v.array(v.object({ id: id(), untilMs: milliseconds })),
         v.maxLength(LIMITS.unlockedKeysMax),
       ),
     }),
   },
   /** Forget a key, or all. */
   LOCK: {
-    body: v.strictObject({ id: v.optional(id) }),
-    answer: v.object({ forgotten: v.pipe(v.array(id), v.maxLength(LIMITS.unlockedKeysMax)) }),
+    body: v.strictObject({ id: v.optional(id()) }),
+    answer: v.object({ forgotten: v.pipe(v.array(id()), v.maxLength(LIMITS.unlockedKeysMax)) }),
   },
 } as const;
 
@@ -66,12 +63,8 @@ export type AgentRequest = {
   readonly [T in AgentType]: { readonly type: T; readonly body: AgentBody<T> };
 }[AgentType];
 
-function encodeMessage(message: Readonly<Record<string, unknown>>): Bytes {
-  return encodeFrame(utf8(JSON.stringify(message)));
-}
-
 export function encodeAgentRequest({ type, body }: AgentRequest): Bytes {
-  return encodeMessage({ ...body, type });
+  return encodeObject({ ...body, type });
 }
 
 /** @throws {PkiError} `protocol` */
@@ -86,11 +79,11 @@ export function parseAgentRequest(frame: Uint8Array): AgentRequest {
 }
 
 export function encodeAgentAnswer(answer: Readonly<Record<string, unknown>>): Bytes {
-  return encodeMessage({ ...answer, type: "OK" });
+  return encodeObject({ ...answer, type: "OK" });
 }
 
 export function encodeAgentError({ kind, message }: PkiError): Bytes {
-  return encodeMessage({
+  return encodeObject({
     type: "ERROR",
     code: ERROR_KINDS[kind].wireCode,
     message: message.slice(0, MESSAGE_CHARACTERS_MAX),

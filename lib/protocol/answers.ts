@@ -4,22 +4,19 @@
  */
 
 import * as v from "valibot";
-import { parseLatin1, utf8 } from "../base/bytes.ts";
+import { parseLatin1 } from "../base/bytes.ts";
 import { type ErrorReport, PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
-import { base64 } from "./fields.ts";
-import { encodeFrame, encodeFrameText } from "./frame.ts";
-import { parseObject } from "./json_object.ts";
+import { base64, count, id, serial, signature } from "./fields.ts";
+import { encodeFrameText } from "./frame.ts";
+import { encodeObject, parseObject } from "./json_object.ts";
 import {
   announced,
   bytes32,
-  count,
   crlNumber,
   der,
-  id,
   note,
   opaque,
-  serial,
   SUCCESSIONS_MAX,
   successionSchema,
   time,
@@ -61,7 +58,7 @@ const ANSWERS = {
       time: time(),
       log: v.object({
         key: v.pipe(v.string(), v.minLength(1), v.maxLength(VERIFIER_KEY_CHARACTERS_MAX)),
-        signature: base64(1, 1024),
+        signature: signature(),
         /** The issuing CA whose signature it is; absent where it is the root's. */
         issuer: v.optional(der()),
       }),
@@ -158,7 +155,7 @@ export function encodeAnswerText(seqNumber: number, fields: string): string {
 
 /** `seq` is 0 where the error is not the answer to a request (busy, timeout). */
 export function encodeError(seqNumber: number, report: ErrorReport): Uint8Array<ArrayBuffer> {
-  return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type: "ERROR", ...report })));
+  return encodeObject({ seq: seqNumber, type: "ERROR", ...report });
 }
 
 /** What a client receives, before it is known which request it answers. */

@@ -25,16 +25,12 @@ import {
   signLabelled,
 } from "../x509/keys.ts";
 import { readPublicKey } from "../x509/public_key.ts";
-import { base64 } from "./fields.ts";
+import { base64, count, signature, TIME_MS_MAX } from "./fields.ts";
 
 /** Who verifies checks so many signatures at most; nobody changes keys more often between two talks. */
 export const ENDORSEMENTS_MAX = 8;
 /** DER of a SubjectPublicKeyInfo: RSA of 8,192 bits, the longest that is certified, takes 1,062 bytes. */
 const KEY_BYTES_MAX = 1200;
-/** RSA of 8,192 bits. */
-const SIGNATURE_BYTES_MAX = 1024;
-/** The last moment that a `Date` can be, in the year 275760: later times cannot be shown. */
-const TIME_MS_MAX = 8.64e15;
 
 const LABEL = "pki/1 endorsement";
 
@@ -51,8 +47,8 @@ export interface Endorsement {
 /** An endorsement in JSON: in a peer's `HELLO`, and in the home. */
 export const ENDORSEMENT_FIELDS = {
   key: base64(1, KEY_BYTES_MAX),
-  timeMs: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(TIME_MS_MAX)),
-  signature: base64(1, SIGNATURE_BYTES_MAX),
+  timeMs: v.pipe(count(), v.maxValue(TIME_MS_MAX)),
+  signature: signature(),
 };
 
 export interface EndorsementJson {

@@ -5,7 +5,7 @@
  */
 
 import { PkiError } from "../base/errors.ts";
-import type { FileControl } from "./peer_messages.ts";
+import { broke, type FileControl } from "./peer_messages.ts";
 import { type FileDescription, SMALL_FILE_BYTES_MAX } from "./outgoing_files.ts";
 
 export type IncomingState =
@@ -59,10 +59,6 @@ export type SenderMessage = Extract<
   { type: "OFFER" | "FILE" | "FROM" | "FILE_END" | "DONE" | "CANCEL" }
 >;
 
-function broken(what: string): PkiError {
-  return new PkiError("protocol", `the peer broke the protocol: ${what}`);
-}
-
 export class IncomingFiles {
   #state: IncomingState = "idle";
   #transfer = 0;
@@ -111,10 +107,10 @@ export class IncomingFiles {
         return this.#ended(message);
       case "DONE":
         if (this.#state !== "between" && this.#state !== "dropped") {
-          throw broken("DONE came at the wrong time");
+          throw broke("DONE came at the wrong time");
         }
         if (message.transfer !== this.#transfer) {
-          throw broken(`DONE of transfer ${message.transfer}`);
+          throw broke(`DONE of transfer ${message.transfer}`);
         }
         this.#state = "done";
         this.#settle();
@@ -130,10 +126,10 @@ export class IncomingFiles {
     if (this.#state === "skipping") return false;
     if (this.#state === "dropped" && file === this.#file) return false;
     if (this.#state !== "inside" || file !== this.#file) {
-      throw broken(`bytes of file ${file}, which is not open`);
+      throw broke(`bytes of file ${file}, which is not open`);
     }
     const size = this.#current?.size ?? 0;
-    if (count > size - this.#position) throw broken(`more than the ${size} bytes of file ${file}`);
+    if (count > size - this.#position) throw broke(`more than the ${size} bytes of file ${file}`);
     this.#position += count;
     return true;
   }
@@ -186,9 +182,9 @@ export class IncomingFiles {
 
   #offered({ transfer, name, files, bytes }: Extract<SenderMessage, { type: "OFFER" }>) {
     if (this.#state !== "idle" && this.#state !== "skipping") {
-      throw broken("OFFER before the last transfer was over");
+      throw broke("OFFER before the last transfer was over");
     }
-    if (transfer !== this.#transfer + 1) throw broken(`OFFER of transfer ${transfer}`);
+    if (transfer !== this.#transfer + 1) throw broke(`OFFER of transfer ${transfer}`);
     this.#state = "offered";
     this.#transfer = transfer;
     this.#filesOffered = files;
@@ -203,8 +199,8 @@ export class IncomingFiles {
   #cancelled(
     { transfer, side, message }: Extract<SenderMessage, { type: "CANCEL" }>,
   ): IncomingEvent | undefined {
-    if (side !== "sender") throw broken("CANCEL by the receiver of what we receive");
-    if (transfer > this.#transfer) throw broken(`CANCEL of transfer ${transfer}`);
+    if (side !== "sender") throw broke("CANCEL by the receiver of what we receive");
+    if (transfer > this.#transfer) throw broke(`CANCEL of transfer ${transfer}`);
     // Both have ended it at once, or it was over before the sender knew.
     const isOver = this.#state === "idle" || this.#state === "skipping";
     if (transfer < this.#transfer || isOver) return undefined;
@@ -215,20 +211,20 @@ export class IncomingFiles {
 
   #begun({ type: _, file, ...description }: Extract<SenderMessage, { type: "FILE" }>) {
     if (this.#state !== "between" && this.#state !== "dropped") {
-      throw broken("FILE came at the wrong time");
+      throw broke("FILE came at the wrong time");
     }
-    if (file !== this.#file + 1) throw broken(`file ${file} follows file ${this.#file}`);
+    if (file !== this.#file + 1) throw broke(`file ${file} follows file ${this.#file}`);
     if (file > this.#filesOffered) {
-      throw broken(`more than the ${this.#filesOffered} files offered`);
+      throw broke(`more than the ${this.#filesOffered} files offered`);
     }
     // Somebody has been asked about this name.
     const { path } = description;
     if (this.#filesOffered === 1 && (path.length > 1 || path[0] !== this.#nameOffered)) {
-      throw broken("another file than the one offered");
+      throw broke("another file than the one offered");
     }
     const isFolder = description.kind === "folder";
     const size = isFolder ? 0 : description.size;
-    if (size > this.#bytesLeft) throw broken("more bytes than were offered");
+    if (size > this.#bytesLeft) throw broke("more bytes than were offered");
     this.#bytesLeft -= size;
     this.#file = file;
     this.#unanswered.add(file);
@@ -243,9 +239,9 @@ export class IncomingFiles {
     { file, offset }: Extract<SenderMessage, { type: "FROM" }>,
   ): IncomingEvent | undefined {
     if (this.#state === "dropped" && file === this.#file) return undefined;
-    if (this.#state !== "told" || file !== this.#file) throw broken(`FROM of file ${file}`);
+    if (this.#state !== "told" || file !== this.#file) throw broke(`FROM of file ${file}`);
     if (offset !== 0 && offset !== this.#bytesHad) {
-      throw broken(`file ${file} begins at ${offset}, where we have ${this.#bytesHad} bytes`);
+      throw broke(`file ${file} begins at ${offset}, where we have ${this.#bytesHad} bytes`);
     }
     this.#state = "inside";
     this.#position = offset;
@@ -256,13 +252,13 @@ export class IncomingFiles {
     { file, path, size, sha256 }: Extract<SenderMessage, { type: "FILE_END" }>,
   ): IncomingEvent | undefined {
     if (this.#state === "dropped" && file === this.#file) return undefined;
-    if (this.#state !== "inside" || file !== this.#file) throw broken(`FILE_END of file ${file}`);
+    if (this.#state !== "inside" || file !== this.#file) throw broke(`FILE_END of file ${file}`);
     const description = this.#current;
     if (size !== this.#position) {
-      throw broken(`file ${file} ends at ${size}, after ${this.#position} bytes`);
+      throw broke(`file ${file} ends at ${size}, after ${this.#position} bytes`);
     }
     if (!description || description.path.join("\0") !== path.join("\0")) {
-      throw broken(`file ${file} ends under another name`);
+      throw broke(`file ${file} ends under another name`);
     }
     this.#state = "between";
     return { type: "ended", file, sha256, isWhole: size === description.size };

@@ -1,8 +1,14 @@
 /** The JSON of one frame, whatever protocol it belongs to: an object, in which each name stands once. */
 
-import { isAscii, parseLatin1, parseUtf8 } from "../base/bytes.ts";
+import { type Bytes, isAscii, parseLatin1, parseUtf8, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { parseJson, RepeatedName } from "../base/json.ts";
+import { encodeFrame } from "./frame.ts";
+
+/** A frame. @throws {PkiError} `internal` if it is too long for one */
+export function encodeObject(value: Readonly<Record<string, unknown>>): Bytes {
+  return encodeFrame(utf8(JSON.stringify(value)));
+}
 
 /** Reads a body in strict UTF-8. @throws {PkiError} `protocol` */
 export function parseObject(body: Uint8Array): Record<string, unknown> {

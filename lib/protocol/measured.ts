@@ -73,7 +73,8 @@ const directory = v.object({
   delay: histogram,
 });
 
-const measured = v.object({
+/** For the answer to `STATUS`. */
+export const measuredSchema = v.object({
   version: v.pipe(v.string(), v.maxLength(64)),
   commit: v.pipe(v.string(), v.maxLength(64)),
   domain: v.pipe(v.string(), v.maxLength(253)),
@@ -99,8 +100,6 @@ const measured = v.object({
   directory,
 });
 
-/** For the answer to `STATUS`. */
-export const measuredSchema = measured;
-export type Measured = v.InferOutput<typeof measured>;
+export type Measured = v.InferOutput<typeof measuredSchema>;
 export type DirectoryMeasured = v.InferOutput<typeof directory>;
 export type Census = NonNullable<DirectoryMeasured["census"]>;

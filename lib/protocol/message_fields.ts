@@ -6,13 +6,9 @@
 
 import * as v from "valibot";
 import { LIMITS } from "../base/limits.ts";
-import { isId } from "../x509/names.ts";
-import { base64 } from "./fields.ts";
+import { base64, signature } from "./fields.ts";
 
 export const PROTOCOL = "pki/1";
-
-/** The one OPAQUE configuration that both sides accept (RFC 9807, section 7; RFC 9106 for Argon2id). */
-export const OPAQUE_SUITE = "opaque-3dh ristretto255 sha512 argon2id-t3-m65536-p4";
 
 /** Who may register: anybody, whoever has an invitation, nobody. */
 export const REGISTRATIONS = ["open", "invite", "closed"] as const;
@@ -24,16 +20,12 @@ const NOTE_CHARACTERS_MAX = 2048;
 export const SUCCESSIONS_MAX = 8;
 
 export const seq = () => v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-export const id = () => v.pipe(v.string(), v.check(isId, "not a possible id"));
 
 export const der = () => base64(1, LIMITS.derBytesMax);
 export const bytes32 = () => base64(32, 32);
 /** OPAQUE messages travel as their library makes them: base64url without padding. */
 export const opaque = () =>
   v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
-/** A serial number's content bytes in hex (RFC 5280, section 4.1.2.2). */
-export const serial = () =>
-  v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){1,20}$/, "not a serial number in hex"));
 /** SHA-256 in hex: of a CA's certificate. */
 export const fingerprint = () => v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "not a fingerprint"));
 export const time = () => v.pipe(v.string(), v.isoTimestamp());
@@ -47,8 +39,6 @@ export const OWNER_REASONS = [
   "cessationOfOperation",
 ] as const;
 
-/** The size of the log, or the index of an entry. */
-export const count = () => v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 /** A CRL's number in decimal: up to 20 bytes (RFC 5280, section 5.2.3). */
 export const crlNumber = () => v.pipe(v.string(), v.regex(/^\d{1,49}$/, "not a number"));
 export const note = () => v.pipe(v.string(), v.minLength(1), v.maxLength(NOTE_CHARACTERS_MAX));
@@ -67,7 +57,7 @@ export const successionSchema = () =>
     by: fingerprint(),
     /** That certificate; absent where it is the root. */
     issuer: v.optional(der()),
-    signature: base64(1, 1024),
+    signature: signature(),
   });
 
 /** What a user may announce: so many addresses of so many characters, for so long. */

@@ -9,6 +9,9 @@ import * as opaque from "@serenity-kit/opaque";
 import { type Bytes, copyBytes, isEqualBytes, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 
+/** The one OPAQUE configuration that both sides accept (RFC 9807, section 7; RFC 9106 for Argon2id). */
+export const OPAQUE_SUITE = "opaque-3dh ristretto255 sha512 argon2id-t3-m65536-p4";
+
 const ARGON2ID = { "argon2id-custom": { iterations: 3, memory: 65_536, parallelism: 4 } } as const;
 /** The least that Argon2 can do: for a password that nobody can guess there is nothing to stretch. */
 const UNSTRETCHED = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } } as const;
@@ -125,9 +128,8 @@ export function checkRecord(setup: string, record: string): void {
 
 /** What `LOGIN_FINISH` carries: proof that the login was meant for the server with this leaf. */
 export function bindLogin(sessionKey: string, leafHash: Uint8Array): Bytes {
-  const key = new TextEncoder().encode(sessionKey);
   return copyBytes(
-    createHmac("sha256", key).update(utf8("pki/1 login\0")).update(leafHash).digest(),
+    createHmac("sha256", utf8(sessionKey)).update(utf8("pki/1 login\0")).update(leafHash).digest(),
   );
 }
 

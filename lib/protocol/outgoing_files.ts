@@ -5,7 +5,7 @@
  */
 
 import { PkiError } from "../base/errors.ts";
-import type { FileControl } from "./peer_messages.ts";
+import { broke, type FileControl } from "./peer_messages.ts";
 
 /** A file of at most so many bytes is sent without asking what the receiver has of it. */
 export const SMALL_FILE_BYTES_MAX = 65_536;
@@ -56,10 +56,6 @@ export type ReceiverMessage = Extract<
   FileControl,
   { type: "ACCEPT" | "DECLINE" | "HAVE" | "STORED" | "FAILED" | "CANCEL" }
 >;
-
-function broken(what: string): PkiError {
-  return new PkiError("protocol", `the peer broke the protocol: ${what}`);
-}
 
 export class OutgoingFiles {
   #state: OutgoingState = "idle";
@@ -192,7 +188,7 @@ export class OutgoingFiles {
         return this.#have(message);
       case "STORED":
         if (message.file === this.#file && this.#isInFile()) {
-          throw broken(`file ${message.file} was stored before it was sent`);
+          throw broke(`file ${message.file} was stored before it was sent`);
         }
         this.#answered(message);
         return { type: "stored", file: message.file };
@@ -206,16 +202,16 @@ export class OutgoingFiles {
           message: message.message,
         };
       case "CANCEL":
-        if (this.#state === "idle") throw broken("CANCEL of no transfer");
+        if (this.#state === "idle") throw broke("CANCEL of no transfer");
         this.#state = "idle";
         return { type: "cancelled", message: message.message };
     }
   }
 
   #have({ file, bytes, sha256 }: Extract<ReceiverMessage, { type: "HAVE" }>) {
-    if (this.#state !== "asking" || file !== this.#file) throw broken(`HAVE of file ${file}`);
+    if (this.#state !== "asking" || file !== this.#file) throw broke(`HAVE of file ${file}`);
     const size = this.#current?.size ?? 0;
-    if (bytes > size) throw broken(`it has ${bytes} bytes of a file of ${size}`);
+    if (bytes > size) throw broke(`it has ${bytes} bytes of a file of ${size}`);
     this.#state = "told";
     this.#bytesHad = bytes;
     return { type: "have", file, bytes, sha256 } as const;
@@ -228,11 +224,11 @@ export class OutgoingFiles {
   /** Whether the other side said this before it had heard that we cancelled, or cancelled it too. */
   #isStale(message: ReceiverMessage): boolean {
     if (message.type === "CANCEL" && message.side !== "receiver") {
-      throw broken("CANCEL by the sender of what we send");
+      throw broke("CANCEL by the sender of what we send");
     }
     if ("transfer" in message) {
       if (message.transfer > this.#transfer || message.transfer < 1) {
-        throw broken(`${message.type} of transfer ${message.transfer}, which there is not`);
+        throw broke(`${message.type} of transfer ${message.transfer}, which there is not`);
       }
       if (message.transfer < this.#transfer) return true;
       // A transfer that both sides end at once, or one ends while the other says its last word.
@@ -243,13 +239,13 @@ export class OutgoingFiles {
 
   #answered({ type, file }: { readonly type: string; readonly file: number }): void {
     if (!this.#unanswered.delete(file)) {
-      throw broken(`${type} of file ${file}, of which that was not open`);
+      throw broke(`${type} of file ${file}, of which that was not open`);
     }
     if (this.#state === "done" && this.#unanswered.size === 0) this.#state = "idle";
   }
 
   #expect({ type }: ReceiverMessage, state: OutgoingState): void {
-    if (this.#state !== state) throw broken(`${type} came at the wrong time`);
+    if (this.#state !== state) throw broke(`${type} came at the wrong time`);
   }
 
   #demand(state: OutgoingState): void {

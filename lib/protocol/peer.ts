@@ -12,6 +12,7 @@ import { FRAME_HEADER_BYTES, FrameReader } from "./frame.ts";
 import {
   broke,
   type Control,
+  FILE_HEAD_BYTES,
   type FileControl,
   FRAME_TYPE,
   hasFiles,
@@ -24,9 +25,6 @@ import {
 } from "./peer_messages.ts";
 import { type Message, MessageJoiner, parseMessage } from "./peer_text.ts";
 import { isCommittedTo, otherRole, type PeerRole } from "./safety_words.ts";
-
-/** The type of a piece of a file, and the number of the file. */
-const FILE_HEAD_BYTES = 5;
 
 /** What a peer says of itself; nobody has judged any of it. */
 export interface PeerHello {

@@ -9,7 +9,7 @@ import { type ErrorReport, PkiError } from "../base/errors.ts";
 import { parseJson, RepeatedName } from "../base/json.ts";
 import { LIMITS } from "../base/limits.ts";
 import { ENDORSEMENT_FIELDS, ENDORSEMENTS_MAX } from "./endorsement.ts";
-import { base64 } from "./fields.ts";
+import { base64, count, signature } from "./fields.ts";
 import { encodeFrame } from "./frame.ts";
 import { NONCE_BYTES } from "./safety_words.ts";
 
@@ -28,15 +28,16 @@ export function hasFiles(mode: LineMode): boolean {
   return mode !== "pipe";
 }
 
+/** What stands before the bytes in a frame of a file: its type, and the number of the file. */
+export const FILE_HEAD_BYTES = 5;
+
 /** What a part of a message begins with. */
 export const PART = { last: 0, more: 1 } as const;
 
 const SHA256_BYTES = 32;
-/** A key or a signature of the largest kind that we know takes 550 bytes. */
-const KEY_BYTES_MAX = 1024;
 const NUMBER_MAX = 0xffff_ffff;
-const NAME_BYTES_MAX = 255;
-const PATH_NAMES_MAX = 64;
+export const NAME_BYTES_MAX = 255;
+export const PATH_NAMES_MAX = 64;
 const PERMISSIONS_MAX = 0o777;
 const CODE_CHARACTERS_MAX = 64;
 export const MESSAGE_CHARACTERS_MAX = 1024;
@@ -44,7 +45,6 @@ export const MESSAGE_CHARACTERS_MAX = 1024;
 /** What a side hears that is refused and shall not learn why. */
 export const NO_REASON: ErrorReport = { code: "REFUSED", message: "no reason is given" };
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const number = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(NUMBER_MAX));
 const sha256 = base64(SHA256_BYTES, SHA256_BYTES);
 const code = v.pipe(v.string(), v.maxLength(CODE_CHARACTERS_MAX));
@@ -78,7 +78,7 @@ const HELLO = v.object({
 });
 
 const FILE_CONTROLS = [
-  v.object({ type: v.literal("OFFER"), transfer: number, name, files: number, bytes: count }),
+  v.object({ type: v.literal("OFFER"), transfer: number, name, files: number, bytes: count() }),
   v.object({ type: v.literal("ACCEPT"), transfer: number }),
   v.object({ type: v.literal("DECLINE"), transfer: number, code, message }),
   v.object({
@@ -86,13 +86,13 @@ const FILE_CONTROLS = [
     file: number,
     path,
     kind: v.picklist(["file", "folder"]),
-    size: count,
-    permissions: v.pipe(count, v.maxValue(PERMISSIONS_MAX)),
+    size: count(),
+    permissions: v.pipe(count(), v.maxValue(PERMISSIONS_MAX)),
     modified: v.pipe(v.number(), v.safeInteger()),
   }),
-  v.object({ type: v.literal("HAVE"), file: number, bytes: count, sha256 }),
-  v.object({ type: v.literal("FROM"), file: number, offset: count }),
-  v.object({ type: v.literal("FILE_END"), file: number, path, size: count, sha256 }),
+  v.object({ type: v.literal("HAVE"), file: number, bytes: count(), sha256 }),
+  v.object({ type: v.literal("FROM"), file: number, offset: count() }),
+  v.object({ type: v.literal("FILE_END"), file: number, path, size: count(), sha256 }),
   v.object({ type: v.literal("STORED"), file: number }),
   v.object({ type: v.literal("FAILED"), file: number, code, message }),
   v.object({ type: v.literal("DONE"), transfer: number }),
@@ -112,9 +112,9 @@ const CONTROL = v.variant("type", [
   v.object({ type: v.literal("WAIT"), reason: v.picklist(["asked", "busy"]) }),
   v.object({ type: v.literal("READY"), signs: v.boolean() }),
   v.object({ type: v.literal("REFUSED"), code, message }),
-  v.object({ type: v.literal("DELIVERED"), messages: count }),
-  v.object({ type: v.literal("RECEIVED"), bytes: count }),
-  v.object({ type: v.literal("SIGNATURE"), signature: base64(1, KEY_BYTES_MAX) }),
+  v.object({ type: v.literal("DELIVERED"), messages: count() }),
+  v.object({ type: v.literal("RECEIVED"), bytes: count() }),
+  v.object({ type: v.literal("SIGNATURE"), signature: signature() }),
   v.object({ type: v.literal("ALIVE") }),
   v.object({ type: v.literal("LEAVING"), code, message }),
   ...FILE_CONTROLS,

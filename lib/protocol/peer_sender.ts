@@ -11,6 +11,7 @@ import { encodeFrame, FRAME_HEADER_BYTES } from "./frame.ts";
 import {
   type Control,
   encodeControl,
+  FILE_HEAD_BYTES,
   type FileControl,
   FRAME_TYPE,
   type Hello,
@@ -120,11 +121,12 @@ export class PeerSender {
   /** A piece of a file, as frames of bounded size. */
   sendFile(file: number, bytes: Uint8Array): Bytes {
     this.#checkMaySend();
-    const head = new Uint8Array(5);
+    const head = new Uint8Array(FILE_HEAD_BYTES);
     head[0] = FRAME_TYPE.file;
     new DataView(head.buffer).setUint32(1, file);
     const frames = encodeFrames(head, bytes);
-    this.#sentBytes += bytes.length + 4 * framesFor(head, bytes);
+    // What counts is behind the type byte: the number of the file counts as well.
+    this.#sentBytes += bytes.length + (FILE_HEAD_BYTES - 1) * framesFor(head, bytes);
     return frames;
   }
 

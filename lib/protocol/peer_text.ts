@@ -5,15 +5,13 @@
 import { type Bytes, concatAll, concatBytes, parseUtf8, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
+import { TIME_MS_MAX } from "./fields.ts";
 import { encodeFrame } from "./frame.ts";
 import { broke, FRAME_TYPE, PART } from "./peer_messages.ts";
 
 const HEADER_BYTES = 16;
 /** Type and part byte take two of a frame. */
 const PART_BYTES_MAX = LIMITS.frameBytesMax - 2;
-
-/** The largest time that a date can say, in milliseconds since 1970. */
-export const TIME_MS_MAX = 8_640_000_000_000_000;
 
 /** What a person, or a program, said in one go. */
 export interface Message {

@@ -6,29 +6,24 @@
  */
 
 import * as v from "valibot";
-import { utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { LIMITS } from "../base/limits.ts";
 import { isId } from "../x509/names.ts";
-import { base64, isBase64 } from "./fields.ts";
-import { encodeFrame } from "./frame.ts";
+import { base64, count, id, isBase64, serial, signature } from "./fields.ts";
 import { INVITATION_TOKEN_BYTES } from "./invitation.ts";
-import { parseObject, parseObjectText } from "./json_object.ts";
+import { encodeObject, parseObject, parseObjectText } from "./json_object.ts";
 import {
   ANNOUNCED,
   announced,
   bytes32,
-  count,
   crlNumber,
   der,
   fingerprint,
-  id,
   isNote,
   note,
   opaque,
   OWNER_REASONS,
   seq,
-  serial,
 } from "./message_fields.ts";
 import { cached } from "./schema_cache.ts";
 
@@ -72,7 +67,7 @@ const REQUESTS = {
       type: v.literal("CERTUP_FINISH"),
       nonce: bytes32(),
       clientNonce: bytes32(),
-      signature: base64(1, 1024),
+      signature: signature(),
     }),
   CERTREQ: () => v.strictObject({ seq: seq(), type: v.literal("CERTREQ"), id: id() }),
   PROOF: () =>
@@ -206,5 +201,5 @@ export function encodeRequest<T extends RequestType>(
   type: T,
   body: RequestBody<T>,
 ): Uint8Array {
-  return encodeFrame(utf8(JSON.stringify({ seq: seqNumber, type, ...body })));
+  return encodeObject({ seq: seqNumber, type, ...body });
 }

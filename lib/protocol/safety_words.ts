@@ -4,26 +4,24 @@
  * certificates that give the same words on two lines. See "Safety words" in `docs/protocol.md`.
  */
 
-import { createHash, hkdfSync } from "node:crypto";
+import { hkdfSync } from "node:crypto";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
-import { type Bytes, concatBytes, isEqualBytes, utf8 } from "../base/bytes.ts";
+import { type Bytes, concatBytes, isEqualBytes, sha256, utf8 } from "../base/bytes.ts";
 
-/** Who called, and who listened: their bytes in what is hashed and signed. */
-export type PeerRole = "caller" | "listener";
+/** Who called, and who listened. */
+export const PEER_ROLES = ["caller", "listener"] as const;
+export type PeerRole = (typeof PEER_ROLES)[number];
 
+/** In what is hashed and signed. */
 const ROLE_BYTE: Readonly<Record<PeerRole, number>> = { caller: 1, listener: 2 };
 
 export const NONCE_BYTES = 32;
 const COMMITMENT_LABEL = "pki/1 safety words\0";
-const SESSION_BYTES = 32;
+export const SESSION_BYTES = 32;
 /** A guess at five words is right once in 2^55 times, and there is one guess. */
 const WORDS = 5;
 const BITS_PER_WORD = 11n;
 const WORD_BYTES = 8;
-
-function sha256(bytes: Uint8Array): Bytes {
-  return new Uint8Array(createHash("sha256").update(bytes).digest());
-}
 
 export function roleByte(role: PeerRole): Bytes {
   return Uint8Array.of(ROLE_BYTE[role]);
@@ -38,7 +36,7 @@ export function otherRole(role: PeerRole): PeerRole {
  * @param nonce 32 bytes
  */
 export function commitTo(nonce: Uint8Array, role: PeerRole): Bytes {
-  return sha256(concatBytes(utf8(COMMITMENT_LABEL), roleByte(role), nonce));
+  return sha256(utf8(COMMITMENT_LABEL), roleByte(role), nonce);
 }
 
 /** Whether the nonce is the one that was committed to by a side in this role. */

@@ -6,18 +6,14 @@
 
 import { type Bytes, concatBytes, sha256, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
-import { type PeerRole, roleByte } from "./safety_words.ts";
-
-export const PEER_ROLES = ["caller", "listener"] as const satisfies PeerRole[];
+import { NAME_BYTES_MAX, PATH_NAMES_MAX } from "./peer_messages.ts";
+import { type PeerRole, roleByte, SESSION_BYTES } from "./safety_words.ts";
 
 const KIND_BYTE = { message: 1, file: 2 } as const;
 
 export type EntryKind = keyof typeof KIND_BYTE;
 
-export const SESSION_BYTES = 32;
 export const HASH_BYTES = 32;
-const PATH_NAMES_MAX = 64;
-const NAME_BYTES_MAX = 255;
 
 /** A file as the chain has it: that it was sent whole, and which bytes. */
 export interface TranscriptFile {

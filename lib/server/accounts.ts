@@ -8,13 +8,13 @@ import { createHmac, randomBytes } from "node:crypto";
 import { encodeHex, parseBase64 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
-import { OPAQUE_SUITE } from "../protocol/message_fields.ts";
 import type { RequestBody } from "../protocol/requests.ts";
 import {
   answerLogin,
   answerRegistration,
   checkRecord,
   isLoginFinished,
+  OPAQUE_SUITE,
 } from "../protocol/opaque.ts";
 import type { Account } from "../store/accounts.ts";
 

@@ -5,7 +5,7 @@ import { logIn, register } from "../../lib/client/login.ts";
 import { makeNonce } from "../../lib/client/server_connection.ts";
 import { encodeFrame } from "../../lib/protocol/frame.ts";
 import { encodeAnswer, encodeError } from "../../lib/protocol/answers.ts";
-import { OPAQUE_SUITE } from "../../lib/protocol/message_fields.ts";
+import { OPAQUE_SUITE } from "../../lib/protocol/opaque.ts";
 import { assertFails, makeCa, makeDirectory } from "../fakes/directory.ts";
 import { connect, connectTo } from "./fake_socket.ts";
 

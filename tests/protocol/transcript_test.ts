@@ -5,11 +5,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { encodeHex, parseHex, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { encodeMessage, type Message } from "../../lib/protocol/peer_text.ts";
-import type { PeerRole } from "../../lib/protocol/safety_words.ts";
+import { PEER_ROLES, type PeerRole } from "../../lib/protocol/safety_words.ts";
 import {
   encodeFileEntry,
   type EntryKind,
-  PEER_ROLES,
   TranscriptChains,
   type TranscriptFile,
 } from "../../lib/protocol/transcript.ts";
