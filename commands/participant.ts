@@ -16,7 +16,8 @@ import {
   type PeerIdentity,
   unlockIdentity,
 } from "../lib/peer/identity.ts";
-import type { Greeting, LineHandlers } from "../lib/peer/line.ts";
+import type { Greeting } from "../lib/peer/greeting.ts";
+import type { LineHandlers } from "../lib/peer/line.ts";
 import { OwnStatus, scheduleTimer } from "../lib/peer/own_status.ts";
 import type { Endorsement } from "../lib/protocol/endorsement.ts";
 import { parseDuration } from "./duration.ts";

@@ -6,7 +6,8 @@ import { type Address, formatAddress } from "../client/address.ts";
 import { dialAny } from "../client/dial.ts";
 import { type LineMode, PEER_PROTOCOL } from "../protocol/peer_messages.ts";
 import { type PeerIdentity, startOf } from "./identity.ts";
-import { type Greeting, Line, type LineHandlers } from "./line.ts";
+import type { Greeting } from "./greeting.ts";
+import { Line, type LineHandlers } from "./line.ts";
 
 /** Where somebody may be. */
 export interface Destination {

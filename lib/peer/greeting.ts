@@ -7,6 +7,9 @@ import type { PeerSender } from "../protocol/peer_sender.ts";
 import { commitTo } from "../protocol/safety_words.ts";
 import type { ConversationStart } from "./ports.ts";
 
+/** Of what the worker starts with, what the line does not make itself. */
+export type LineStart = Omit<ConversationStart, "nonce" | "wait" | "isStapled">;
+
 /** What this side says of itself in its HELLO, beside its mode. */
 export interface Greeting {
   /** An OCSP response about our certificate. */

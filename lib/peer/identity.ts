@@ -8,7 +8,7 @@ import { tlsIdentityOf } from "../client/own_identity.ts";
 import type { Certificate } from "../x509/certificate.ts";
 import { judgeUser, type TrustAnchor } from "../x509/chain.ts";
 import { parseCertificatesPem } from "../x509/pem.ts";
-import type { LineStart } from "./line.ts";
+import type { LineStart } from "./greeting.ts";
 
 export interface PeerIdentity {
   readonly id: string;

@@ -14,30 +14,18 @@ import { startWorker } from "../base/worker.ts";
 import type { FileControl, WaitReason } from "../protocol/peer_messages.ts";
 import { PeerSender } from "../protocol/peer_sender.ts";
 import { NONCE_BYTES } from "../protocol/safety_words.ts";
+import { Confirmation } from "./confirmation.ts";
 import { cutError, deadError, deliveryError, reportLeaving } from "./cut_error.ts";
-import { greet, type Greeting } from "./greeting.ts";
-import type { LineHandlers, NumberedMessage } from "./line_handlers.ts";
-import type { ConversationStart, FromConversation, Peer, ToConversation } from "./ports.ts";
+import { Deliveries } from "./deliveries.ts";
+import { greet, type Greeting, type LineStart } from "./greeting.ts";
+import type { Amounts, LineHandlers, NumberedMessage } from "./line_handlers.ts";
+import { Outlet } from "./outlet.ts";
+import { Patience } from "./patience.ts";
+import type { FromConversation, Peer, ToConversation } from "./ports.ts";
 import { CLOCK, SignsOfLife } from "./signs_of_life.ts";
 import type { AskedStatus } from "./status.ts";
 
-export type { Greeting } from "./greeting.ts";
-export type { Admission, LineHandlers, NumberedMessage } from "./line_handlers.ts";
-
-/** Of what the worker starts with, what the line does not make itself. */
-export type LineStart = Omit<ConversationStart, "nonce" | "wait" | "isStapled">;
-
-/** What one side of a conversation knows of how much arrived, in bytes of text, data and files. */
-export interface Amounts {
-  readonly sentBytes: number;
-  /** Whether the peer has said that it has all of that. */
-  readonly isConfirmed: boolean;
-  /** What is where it belongs. */
-  readonly receivedBytes: number;
-}
-
-/** What a delivery that waits costs besides its bytes: frames may be empty, and many. */
-const DELIVERY_BYTES = 256;
+export type { Admission, Amounts, LineHandlers, NumberedMessage } from "./line_handlers.ts";
 
 export class Line {
   readonly #socket: TLSSocket;
@@ -48,32 +36,39 @@ export class Line {
   readonly #over = Promise.withResolvers<void>();
   /** Bytes given to the worker that it has not worked on. */
   #bytesAhead = 0;
-  /** Deliveries under way, in order. */
-  #deliveries: Promise<void> = Promise.resolve();
-  #undelivered = 0;
-  #deliveredBytes = 0;
+  readonly #deliveries = new Deliveries({
+    isOver: () => this.#isOver,
+    onDelivered: () => this.#flow(),
+    onFailed: (error) => this.destroy(deliveryError(error)),
+  });
   #isConfirmed = false;
   #textsAhead = 0;
   #deliveredTexts = 0;
-  #waitingForRoom: (() => void)[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #outlet: Outlet;
+  readonly #patience = new Patience(
+    () => this.#fail(new PkiError("timeout", "the peer does not answer")),
+  );
   readonly #silenceMs: number;
   #signsOfLife: SignsOfLife | undefined;
   #peer: Peer | undefined;
-  /** What the peer has asked patience for. */
-  readonly #waited = new Set<WaitReason>();
   /** We have said READY. */
   #isReady = false;
-  #signs = false;
-  /** How much the peer sent, once it has ended and all of it was delivered. */
-  #peerEndedBytes: number | undefined;
-  #isConfirming = false;
+  readonly #confirmation: Confirmation;
   #isOver = false;
   #isCut = false;
 
   constructor(socket: TLSSocket, start: LineStart, greeting: Greeting, handlers: LineHandlers) {
     this.#socket = socket;
+    this.#outlet = new Outlet(socket);
     this.#handlers = handlers;
+    this.#confirmation = new Confirmation({
+      sender: this.#sender,
+      sign: () => handlers.sign?.(),
+      send: (frames) => this.#send(frames),
+      isOver: () => this.#isOver,
+      onConfirmed: () => this.#tell({ type: "received" }),
+      onFailed: (error) => this.#fail(error),
+    });
     this.#worker = startWorker("conversation");
     this.#worker.on("message", (message: FromConversation) => this.#fromWorker(message));
     this.#worker.on("error", (error) => this.#fail(new PkiError("internal", messageOf(error))));
@@ -85,7 +80,7 @@ export class Line {
     socket.on("error", () => {}); // "close" follows
     socket.on("end", () => this.#cut());
     socket.on("close", () => this.#cut());
-    this.#limit(LIMITS.peerJudgedMs);
+    this.#patience.limit(LIMITS.peerJudgedMs);
     const { status, wait = false, silenceMs = LIMITS.silenceMs } = greeting;
     this.#silenceMs = silenceMs;
     const isStapled = status !== undefined;
@@ -117,7 +112,7 @@ export class Line {
     return {
       sentBytes: this.#sender.sentBytes,
       isConfirmed: this.#isConfirmed,
-      receivedBytes: this.#deliveredBytes,
+      receivedBytes: this.#deliveries.deliveredBytes,
     };
   }
 
@@ -139,14 +134,14 @@ export class Line {
 
   /** Whether more may be sent without waiting. */
   get hasRoom(): boolean {
-    return this.#hasRoom();
+    return this.#outlet.hasRoom;
   }
 
   /** Sends a piece of a stream; resolves when there is room for more. */
   async sendData(chunk: Uint8Array): Promise<void> {
     if (this.#isOver) return;
     this.#send(this.#sender.sendData(chunk));
-    await this.#room();
+    await this.#outlet.room();
   }
 
   /**
@@ -157,7 +152,7 @@ export class Line {
     if (this.#isOver) return;
     this.#checkNotEnded();
     this.#send(this.#sender.sendFile(file, chunk));
-    await this.#room();
+    await this.#outlet.room();
   }
 
   /** @throws {PkiError} as {@link sendFile}, for the end of a file */
@@ -183,7 +178,7 @@ export class Line {
     this.#send(this.#sender.sayWait(reason));
     if (reason === "busy") return;
     const late = new PkiError("timeout", "nobody was there to be asked");
-    this.#limit(LIMITS.peerAskedMs, () => this.#turnAway(late));
+    this.#patience.limit(LIMITS.peerAskedMs, () => this.#turnAway(late));
   }
 
   /** Says that we send nothing more. */
@@ -191,7 +186,7 @@ export class Line {
     if (this.#isOver || !this.#sender.isOpen) return;
     this.#tell({ type: "ended", bytes: this.#sender.sentBytes });
     this.#send(this.#sender.sendEnd());
-    void this.#confirm();
+    void this.#confirmation.look();
   }
 
   /** Ends it within a bounded time, whatever the peer does; with a goodbye if it ever began. */
@@ -200,7 +195,7 @@ export class Line {
       return this.#fail(new PkiError("interrupted", "the call was ended"));
     }
     this.end();
-    this.#limit(LIMITS.hangUpMs);
+    this.#patience.limit(LIMITS.hangUpMs);
   }
 
   /** Ends it now, before everything was said; the peer hears why. */
@@ -221,16 +216,6 @@ export class Line {
     if (this.#socket.destroyed || frames.length === 0) return;
     this.#socket.write(frames);
     this.#signsOfLife?.said();
-  }
-
-  async #room(): Promise<void> {
-    if (this.#hasRoom()) return;
-    await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve));
-  }
-
-  #limit(ms: number, onLate = () => this.#failSilent()): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(onLate, ms);
   }
 
   #fromSocket(chunk: Uint8Array): void {
@@ -254,56 +239,56 @@ export class Line {
         this.#watch(message.silenceMs);
         return this.#send(this.#sender.reveal(this.#nonce));
       case "status-wanted":
-        this.#limit(LIMITS.peerJudgedMs); // it is us who make the peer wait
+        this.#patience.limit(LIMITS.peerJudgedMs); // it is us who make the peer wait
         return void this.#askStatus(message.request);
       case "judged":
-        clearTimeout(this.#timer); // for as long as we make up our mind
+        this.#patience.stop(); // for as long as we make up our mind
         this.#peer = message.peer;
         return void this.#admit(message.peer);
       case "untrusted":
-        return this.#limit(LIMITS.hangUpMs);
+        return this.#patience.limit(LIMITS.hangUpMs);
       case "refusing":
         return this.#turnAway(unpackError(message.error));
       case "wait":
-        return this.#beWaiting(message.reason);
+        if (this.#patience.grant(message.reason)) handlers.onWait?.(message.reason);
+        return;
       case "open":
         return this.#open(message.signs);
       case "text": {
         const { number, message: said, bytes } = message;
         this.#textsAhead++;
-        return this.#deliver(bytes.length, async () => {
+        return this.#deliveries.add(bytes.length, async () => {
           await handlers.onText({ ...said, number, bytes });
           this.#textDelivered();
         });
       }
       case "delivered":
-        return this.#deliver(0, () => handlers.onDelivered?.(message.messages));
+        return this.#deliveries.add(0, () => handlers.onDelivered?.(message.messages));
       case "data":
-        return this.#deliver(message.bytes.length, () => handlers.onData(message.bytes));
+        return this.#deliveries.add(message.bytes.length, () => handlers.onData(message.bytes));
       case "file":
-        return this.#deliver(
+        return this.#deliveries.add(
           message.bytes.length,
           () => handlers.onFile?.(message.file, message.bytes),
         );
       case "file-control":
-        return this.#deliver(0, () => handlers.onFileControl?.(message.control));
+        return this.#deliveries.add(0, () => handlers.onFileControl?.(message.control));
       case "peer-end":
-        return this.#deliver(0, async () => {
+        return this.#deliveries.add(0, async () => {
           await handlers.onPeerEnd();
-          this.#peerEndedBytes = message.bytes;
-          await this.#confirm();
+          await this.#confirmation.peerEnded(message.bytes);
         });
       case "signature":
-        return this.#deliver(0, () => handlers.onSignature?.(message.signature));
+        return this.#deliveries.add(0, () => handlers.onSignature?.(message.signature));
       case "confirmed":
         this.#isConfirmed = true;
         return;
       case "complete":
-        return void this.#deliveries.then(() => this.#finish(undefined));
+        return this.#deliveries.after(() => this.#finish(undefined));
       case "left":
-        return void this.#deliveries.then(() => this.#fail(unpackError(message.error)));
+        return this.#deliveries.after(() => this.#fail(unpackError(message.error)));
       case "cut":
-        return void this.#deliveries.then(() => this.#failCut());
+        return this.#deliveries.after(() => this.#failCut());
       case "failed":
         return this.#finish(unpackError(message.error));
     }
@@ -340,7 +325,7 @@ export class Line {
       return this.#turnAway(error);
     }
     if (this.#isOver || !this.#sender.isGreeting) return;
-    this.#limitPatience();
+    this.#patience.limitReady();
     this.#isReady = true;
     this.#send(this.#sender.sayReady(signs));
     this.#tell({ type: "ready", signs });
@@ -354,24 +339,10 @@ export class Line {
     this.#tell({ type: "refused", error: packError(error) });
   }
 
-  /** How long the peer may take to be ready: longer if it asks its user, for good if we wait for it. */
-  #limitPatience(): void {
-    if (this.#waited.has("busy")) clearTimeout(this.#timer);
-    else this.#limit(this.#waited.has("asked") ? LIMITS.peerAskedMs : LIMITS.peerReadyMs);
-  }
-
-  /** The peer asks for patience. */
-  #beWaiting(reason: WaitReason): void {
-    if (this.#waited.has(reason)) return; // saying it again gives no more time
-    this.#waited.add(reason);
-    this.#limitPatience();
-    this.#handlers.onWait?.(reason);
-  }
-
   #open(signs: boolean): void {
-    clearTimeout(this.#timer);
+    this.#patience.stop();
     this.#sender.open();
-    this.#signs = signs;
+    if (signs) this.#confirmation.demandSignature();
     if (!this.#peer) return;
     try {
       this.#handlers.onOpen(this.#peer, { signs });
@@ -388,50 +359,11 @@ export class Line {
     this.#send(this.#sender.sayDelivered(this.#deliveredTexts));
   }
 
-  /** Confirms the peer's end; where a transcript is signed only when both have ended. */
-  async #confirm(): Promise<void> {
-    const bytes = this.#peerEndedBytes;
-    if (bytes === undefined || this.#isConfirming || this.#isOver) return;
-    if (this.#signs && !this.#sender.hasEnded) return;
-    this.#isConfirming = true;
-    try {
-      if (this.#signs) await this.#sign();
-    } catch (error) {
-      return this.#fail(new PkiError("internal", `cannot sign: ${messageOf(error)}`));
-    }
-    if (this.#isOver) return;
-    this.#send(this.#sender.sayReceived(bytes));
-    this.#tell({ type: "received" });
-  }
-
-  async #sign(): Promise<void> {
-    const signature = await this.#handlers.sign?.();
-    if (!signature) throw new PkiError("internal", "nobody signs the transcript");
-    this.#send(this.#sender.sign(signature));
-  }
-
-  /**
-   * Keeps deliveries in order and the socket paused while they are behind. What is left of them when
-   * the line is over is dropped: it would come among what the next peer sends.
-   */
-  #deliver(size: number, work: () => void | Promise<void>): void {
-    const cost = size + DELIVERY_BYTES;
-    this.#undelivered += cost;
-    this.#deliveries = this.#deliveries.then(() => this.#isOver ? undefined : work()).then(() => {
-      this.#undelivered -= cost;
-      this.#deliveredBytes += size;
-      this.#flow();
-    }, (error) => this.destroy(deliveryError(error)));
-  }
-
-  #hasRoom(): boolean {
-    return this.#socket.destroyed || this.#socket.writableLength < LIMITS.unreadBytesMax;
-  }
-
   #flow(): void {
-    if (this.#bytesAhead + this.#undelivered >= LIMITS.unreadBytesMax) this.#socket.pause();
+    const heldBytes = this.#bytesAhead + this.#deliveries.waitingBytes;
+    if (heldBytes >= LIMITS.unreadBytesMax) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
-    if (this.#hasRoom()) { for (const resolve of this.#waitingForRoom.splice(0)) resolve(); }
+    this.#outlet.look();
   }
 
   /**
@@ -446,10 +378,6 @@ export class Line {
     this.over.then(() => clearTimeout(patience), () => clearTimeout(patience));
   }
 
-  #failSilent(): void {
-    this.#fail(new PkiError("timeout", "the peer does not answer"));
-  }
-
   #failCut(): void {
     this.#fail(cutError("the line was cut before everything was confirmed"));
   }
@@ -461,24 +389,14 @@ export class Line {
   #finish(error: PkiError | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#timer);
+    this.#patience.stop();
     this.#signsOfLife?.stop();
-    for (const resolve of this.#waitingForRoom.splice(0)) resolve();
+    this.#outlet.release();
     this.#worker.removeAllListeners();
     this.#worker.on("error", () => {}); // it is being ended; what it throws now matters to nobody
     void this.#worker.terminate();
-    this.#closeSocket();
+    this.#outlet.close();
     if (error) this.#over.reject(error);
     else this.#over.resolve();
-  }
-
-  /** Lets the last frames out, and reads on until the peer closes, so that they are not lost to a reset. */
-  #closeSocket(): void {
-    if (this.#socket.destroyed) return;
-    this.#socket.end();
-    this.#socket.resume();
-    const timer = setTimeout(() => this.#socket.destroy(), LIMITS.hangUpMs);
-    this.#socket.once("close", () => clearTimeout(timer));
-    this.#socket.once("end", () => this.#socket.destroy());
   }
 }

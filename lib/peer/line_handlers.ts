@@ -17,6 +17,15 @@ export interface NumberedMessage extends Message {
   readonly bytes: Bytes;
 }
 
+/** What one side of a conversation knows of how much arrived, in bytes of text, data and files. */
+export interface Amounts {
+  readonly sentBytes: number;
+  /** Whether the peer has said that it has all of that. */
+  readonly isConfirmed: boolean;
+  /** What is where it belongs. */
+  readonly receivedBytes: number;
+}
+
 export interface LineHandlers {
   /**
    * Asks the server for the status of the peer's certificate, which did not come with it, within a

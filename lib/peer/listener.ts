@@ -13,7 +13,8 @@ import { commitTo, NONCE_BYTES } from "../protocol/safety_words.ts";
 import { Callers } from "./callers.ts";
 import { Handshakes } from "./handshakes.ts";
 import { type PeerIdentity, startOf } from "./identity.ts";
-import { type Greeting, Line, type LineHandlers } from "./line.ts";
+import type { Greeting } from "./greeting.ts";
+import { Line, type LineHandlers } from "./line.ts";
 
 export interface ListenOptions {
   readonly host: string;
