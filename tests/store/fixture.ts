@@ -11,7 +11,7 @@ import type { Journal } from "../../lib/store/journal.ts";
 import { startJournal } from "../../lib/store/start_journal.ts";
 import { LogIndex } from "../../lib/store/log_index.ts";
 import { readLog, segmentName } from "../../lib/store/segments.ts";
-import { FakeFiles } from "../fakes/files.ts";
+import { type Call, type CallName, FakeFiles, type Fault } from "../fakes/files.ts";
 import { naiveRoot } from "../log/naive_tree.ts";
 
 export const FOLDER = "/data/log";
@@ -125,4 +125,38 @@ export function crashesOf(files: FakeFiles): FakeFiles[] {
     for (let steps = 0; steps <= most.steps; steps++) disks.push(files.crash({ names, steps }));
   }
   return disks;
+}
+
+/** Plans a fault for the nth call of a name, counted from now. */
+export function failNth(
+  files: FakeFiles,
+  name: CallName,
+  options: { n?: number; fault: Fault },
+): void {
+  let left = options.n ?? 0;
+  files.fault = (call: Call) => call.name === name && left-- === 0 ? options.fault : undefined;
+}
+
+/** Segments that are soon full. */
+export const SMALL = { segmentBytesMax: 200 } as const;
+
+/** What happened to one run of a journal. */
+export interface Run {
+  readonly sent: Entry[];
+  /** By index in the log. */
+  readonly acknowledged: Map<number, Entry>;
+}
+
+/** Appends groups of entries, each group in one turn; goes on after refusals. */
+export async function run(journal: Journal, { groups, into }: { groups: number[]; into: Run }) {
+  for (const size of groups) {
+    const group = Array.from({ length: size }, (_, i) => entryOf(into.sent.length + i));
+    into.sent.push(...group);
+    await Promise.all(group.map((entry) =>
+      journal.append(entry).then(
+        ({ index }) => into.acknowledged.set(index, entry),
+        (error) => assert.equal(error.kind, "storage"),
+      )
+    ));
+  }
 }

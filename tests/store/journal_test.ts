@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { platform } from "node:process";
 import { test } from "node:test";
 import fc from "fast-check";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { PkiError } from "../../lib/base/errors.ts";
 import { encodeLeaf, type Entry } from "../../lib/log/entry.ts";
-import { encodeFileHeader } from "../../lib/log/records.ts";
 import { hashLeaf } from "../../lib/log/tree.ts";
-import { diskFiles } from "../../lib/store/disk.ts";
-import type { Appended, Journal } from "../../lib/store/journal.ts";
-import { type Call, type CallName, FakeFiles, type Fault } from "../fakes/files.ts";
+import type { Appended } from "../../lib/store/journal.ts";
+import { type CallName, FakeFiles, type Fault } from "../fakes/files.ts";
 import {
   crashesOf,
   diskOf,
@@ -20,6 +14,7 @@ import {
   entriesFrom,
   entriesTo,
   entryOf,
+  failNth,
   FILE,
   FOLDER,
   logOf,
@@ -27,148 +22,14 @@ import {
   pathOf,
   refusalOf,
   rootOf,
+  type Run,
+  run,
   segmentOf,
   segmentsOn,
+  SMALL,
 } from "./fixture.ts";
 
-/** Plans a fault for the nth call of a name, counted from now. */
-function failNth(files: FakeFiles, name: CallName, options: { n?: number; fault: Fault }): void {
-  let left = options.n ?? 0;
-  files.fault = (call: Call) => call.name === name && left-- === 0 ? options.fault : undefined;
-}
-
 const delay = () => new Promise((resolve) => setTimeout(resolve));
-
-// Opening
-
-test("startJournal() makes an empty log, durable before it returns", async () => {
-  const files = new FakeFiles();
-  const opened = await openLog(FOLDER, { files });
-  assert.equal(opened.isNew, true);
-  assert.equal(opened.tornBytes, 0);
-  assert.deepEqual(opened.entries, []);
-  assert.equal(opened.index.size, 0);
-  assert.deepEqual(opened.index.tree.root(), rootOf([]));
-  assert.deepEqual(files.crash().content(FILE), encodeFileHeader(0));
-});
-
-test("startJournal() returns what is there", async () => {
-  const files = diskWith(5);
-  const opened = await openLog(FOLDER, { files });
-  assert.equal(opened.isNew, false);
-  assert.equal(opened.tornBytes, 0);
-  assert.deepEqual(opened.entries, entriesTo(5));
-  assert.equal(opened.index.size, 5);
-  assert.deepEqual(opened.index.tree.root(), rootOf(entriesTo(5)));
-});
-
-test("startJournal() reads on after short reads", async () => {
-  const files = diskWith(5);
-  files.fault = ({ name }) => name === "read" ? { shortBytes: 7 } : undefined;
-  assert.deepEqual((await openLog(FOLDER, { files })).entries, entriesTo(5));
-});
-
-test("startJournal() refuses a file that ends while it is read", async () => {
-  const files = diskWith(5);
-  failNth(files, "read", { fault: { shortBytes: 0 } });
-  assert.match(
-    (await refusalOf(openLog(FOLDER, { files }))).message,
-    /ended at byte 0 of \d+$/,
-  );
-});
-
-test("startJournal() syncs what the process before may not have synced", async () => {
-  const files = diskWith(0);
-  const { journal } = await openLog(FOLDER, { files });
-  // The process dies between write and sync; the system lives.
-  files.before = ({ name }) => name === "sync" ? new Promise(() => {}) : undefined;
-  journal.append(entryOf(0));
-  await delay();
-  const next = files.restart();
-  assert.deepEqual((await openLog(FOLDER, { files: next })).entries, entriesTo(1));
-  assert.deepEqual((await openLog(FOLDER, { files: next.crash() })).entries, entriesTo(1));
-});
-
-test("startJournal() cuts a log truncated at any byte to its whole records, durably", async () => {
-  const log = logOf(entriesTo(3));
-  const bounds = [0, 1, 2, 3].map((count) => logOf(entriesTo(count)).length);
-  for (let length = 0; length <= log.length; length++) {
-    const files = new FakeFiles();
-    files.plant(FILE, log.subarray(0, length));
-    if (length < 16) {
-      await refusalOf(openLog(FOLDER, { files }));
-      assert.deepEqual(files.content(FILE), log.subarray(0, length));
-      continue;
-    }
-    const { journal, entries, tornBytes, reservedBytes } = await openLog(FOLDER, { files });
-    const whole = bounds.filter((bound) => bound <= length).length - 1;
-    assert.deepEqual(entries, entriesTo(whole));
-    const rest = log.subarray(bounds[whole], length);
-    const isZero = rest.every((byte) => byte === 0);
-    assert.deepEqual([tornBytes, reservedBytes], isZero ? [0, rest.length] : [rest.length, 0]);
-    assert.deepEqual(files.crash().content(FILE), log.subarray(0, bounds[whole]));
-    assert.equal((await journal.append(entryOf(whole))).index, whole);
-    assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(whole + 1)));
-  }
-});
-
-test("startJournal() names a damaged log, and never changes it", async () => {
-  const log = logOf(entriesTo(3));
-  const last = logOf(entriesTo(2)).length;
-  for (let at = 0; at < last; at++) {
-    const files = new FakeFiles();
-    const damaged = log.with(at, log[at]! ^ 0x10);
-    files.plant(FILE, damaged);
-    const error = await refusalOf(openLog(FOLDER, { files }));
-    assert.match(error.message, /^cannot read log "\/data\/log\/0{12}\.log": .*byte \d+/);
-    assert.match(error.hint ?? "", /nothing was changed/);
-    assert.deepEqual(files.content(FILE), damaged);
-    assert.equal(
-      files.count("write") + files.count("writeNow") + files.count("truncate") +
-        files.count("sync"),
-      0,
-    );
-    assert.equal(files.count("close"), 1);
-  }
-});
-
-test("startJournal() refuses, and opens the next time, whatever call of its own fails", async () => {
-  const torn = logOf(entriesTo(2)).slice(0, -5);
-  for (const start of [undefined, logOf(entriesTo(2)), torn]) {
-    for (const isStored of [false, true]) {
-      for (let index = 0;; index++) {
-        const files = new FakeFiles();
-        if (start !== undefined) files.plant(FILE, start);
-        files.fault = (call) => call.index === index ? { code: "EIO", isStored } : undefined;
-        const outcome = await openLog(FOLDER, { files }).catch((error) => error);
-        if (!(outcome instanceof PkiError)) {
-          assert.ok(index >= 4 && files.calls.length === index, "every call was failed once");
-          break;
-        }
-        assert.equal(outcome.kind, "storage");
-        const next = files.restart();
-        const { entries } = await openLog(FOLDER, { files: next });
-        assert.deepEqual(entries, entriesTo(start === undefined ? 0 : start === torn ? 1 : 2));
-        assert.deepEqual(next.crash().content(FILE), logOf(entries as Entry[]));
-      }
-    }
-  }
-});
-
-test("startJournal() finds a whole log, or none, after a crash at any moment of the first start", async () => {
-  const files = new FakeFiles();
-  const disks: FakeFiles[] = [];
-  files.before = () => void disks.push(...crashesOf(files));
-  await openLog(FOLDER, { files });
-  assert.ok(disks.length > 16);
-  for (const disk of disks) {
-    const { journal, entries, tornBytes } = await openLog(FOLDER, { files: disk });
-    assert.deepEqual(entries, []);
-    assert.equal(tornBytes, 0);
-    await journal.append(entryOf(0));
-    assert.deepEqual(disk.crash().content(FILE), logOf(entriesTo(1)));
-  }
-});
 
 // Appending
 
@@ -405,27 +266,6 @@ test("Journal: after a failed sync, a restart and then a crash, what was acknowl
 
 // Everything at once
 
-/** What happened to one run of a journal. */
-interface Run {
-  readonly sent: Entry[];
-  /** By index in the log. */
-  readonly acknowledged: Map<number, Entry>;
-}
-
-/** Appends groups of entries, each group in one turn; goes on after refusals. */
-async function run(journal: Journal, { groups, into }: { groups: number[]; into: Run }) {
-  for (const size of groups) {
-    const group = Array.from({ length: size }, (_, i) => entryOf(into.sent.length + i));
-    into.sent.push(...group);
-    await Promise.all(group.map((entry) =>
-      journal.append(entry).then(
-        ({ index }) => into.acknowledged.set(index, entry),
-        (error) => assert.equal(error.kind, "storage"),
-      )
-    ));
-  }
-}
-
 /** Opens and checks: what was acknowledged is in its place, the rest is whole and in order. */
 async function checkDisk(files: FakeFiles, { sent, acknowledged }: Run): Promise<void> {
   const { entries, index } = await openLog(FOLDER, { files });
@@ -503,128 +343,7 @@ test("Journal keeps every acknowledged entry under random groups, faults and cra
   );
 });
 
-// Space that is written ahead
-
-const AHEAD = { reserveBytes: 500 } as const;
-
-/** What is in the log's one file, where records that were written together are marked. */
-async function checkReserved(files: FakeFiles, wanted: readonly Entry[]): Promise<number> {
-  const { entries, reservedBytes, tornBytes, index, journal } = await openLog(FOLDER, { files });
-  assert.deepEqual(entries, wanted);
-  assert.deepEqual(index.tree.root(), rootOf(wanted as Entry[]));
-  assert.equal(tornBytes, 0);
-  await journal.close();
-  return reservedBytes;
-}
-
-test("Journal.append() writes zeros ahead, and lets the file grow only when they are used up", async () => {
-  const files = diskWith(0);
-  const { journal } = await openLog(FOLDER, { files, ...AHEAD });
-  const lengths = new Set<number>();
-  for (let n = 0; n < 30; n++) {
-    await journal.append(entryOf(n));
-    lengths.add(files.content(FILE)?.length ?? 0);
-  }
-  assert.ok(lengths.size > 2 && lengths.size < 12, String([...lengths]));
-  assert.ok(await checkReserved(files.crash(), entriesTo(30)) > 0);
-  await journal.close();
-  assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(30)), "cut when it is closed");
-});
-
-test("Journal.append() reserves nothing where there is no space, and goes on", async () => {
-  for (const fault of [{ code: "ENOSPC" }, { shortBytes: 70 }, { code: "EIO", isStored: true }]) {
-    const files = diskWith(0);
-    const { journal } = await openLog(FOLDER, { files, ...AHEAD });
-    files.fault = ({ name }) => name === "write" ? fault : undefined;
-    for (let n = 0; n < 10; n++) await journal.append(entryOf(n));
-    await checkReserved(files.crash(), entriesTo(10));
-  }
-});
-
-test("Journal.append() cuts zeros before another segment begins, also those that are said not to be there", async () => {
-  for (const fault of [undefined, { code: "EIO", isStored: true }, { shortBytes: 70 }]) {
-    const files = diskWith(0);
-    const { journal, index } = await openLog(FOLDER, { files, ...AHEAD, segmentBytesMax: 400 });
-    files.fault = ({ name, path }) =>
-      name === "write" && !path.endsWith(".new") ? fault : undefined;
-    for (let n = 0; n < 12; n++) await journal.append(entryOf(n));
-    assert.ok(index.segments.length > 2);
-    for (const { first, bytes } of index.segments.slice(0, -1)) {
-      assert.equal(files.crash().content(pathOf(first))?.length, bytes);
-    }
-    assert.deepEqual((await openLog(FOLDER, { files: files.crash() })).entries, entriesTo(12));
-  }
-});
-
-test("Journal with reserved space keeps every acknowledged entry through a crash at any moment", async () => {
-  const files = new FakeFiles();
-  const into: Run = { sent: [], acknowledged: new Map() };
-  const moments: { disk: FakeFiles; run: Run }[] = [];
-  files.before = () => {
-    const run = { sent: [...into.sent], acknowledged: new Map(into.acknowledged) };
-    for (const disk of crashesOf(files)) moments.push({ disk, run });
-  };
-  const { journal } = await openLog(FOLDER, { files, reserveBytes: 150 });
-  await run(journal, { groups: [1, 3, 2], into });
-  await journal.close();
-  assert.equal(into.acknowledged.size, 6);
-  assert.ok(moments.length > 400);
-  for (const { disk, run } of moments) {
-    const { entries } = await openLog(FOLDER, { files: disk });
-    for (const [index, entry] of run.acknowledged) assert.deepEqual(entries[index], entry);
-    assert.deepEqual(entries, run.sent.slice(0, entries.length));
-  }
-});
-
-test("Journal with reserved space keeps every acknowledged entry when any one call fails, then any crash", async () => {
-  const FAULTS: Fault[] = [{ code: "EIO" }, { code: "EIO", isStored: true }, { shortBytes: 40 }];
-  for (const fault of FAULTS) {
-    for (let index = 0;; index++) {
-      const files = diskWith(0);
-      const into: Run = { sent: [], acknowledged: new Map() };
-      const { journal } = await openLog(FOLDER, { files, ...SMALL, reserveBytes: 150 });
-      const first = files.calls.length;
-      files.fault = (call) => call.index === first + index ? fault : undefined;
-      await run(journal, { groups: [2, 1, 2, 1], into });
-      await journal.close();
-      if (files.calls.length <= first + index) break;
-      for (const disk of [...crashesOf(files), files.restart()]) {
-        const { entries } = await openLog(FOLDER, { files: disk });
-        for (const [index, entry] of into.acknowledged) assert.deepEqual(entries[index], entry);
-      }
-    }
-  }
-});
-
-test("Journal with reserved space: a write of which the disk kept any half is cut", async () => {
-  const files = diskWith(0);
-  const { journal } = await openLog(FOLDER, { files, ...AHEAD });
-  await journal.append(entryOf(0));
-  const before = files.crash().content(FILE)!;
-  await Promise.all([1, 2, 3].map((n) => journal.append(entryOf(n))));
-  const after = files.crash().content(FILE)!;
-  const [from, to] = [logOf(entriesTo(1)).length, logOf(entriesTo(4)).length];
-  for (let at = from; at <= to; at++) {
-    for (const [head, tail] of [[before, after], [after, before]] as const) {
-      const disk = new FakeFiles();
-      disk.plant(FILE, Uint8Array.from([...head.subarray(0, at), ...tail.subarray(at)]));
-      const { entries, journal } = await openLog(FOLDER, { files: disk, ...AHEAD });
-      assert.deepEqual(entries, entriesTo(entries.length), `byte ${at}`);
-      assert.ok(entries.length >= 1);
-      const next = entries.length;
-      assert.equal((await journal.append(entryOf(next))).index, next);
-      await journal.close();
-      assert.deepEqual(
-        (await openLog(FOLDER, { files: disk.crash() })).entries,
-        entriesTo(next + 1),
-      );
-    }
-  }
-});
-
 // Segments
-
-const SMALL = { segmentBytesMax: 200 } as const;
 
 test("Journal.append() begins a segment when one is full, and all of it is read back", async () => {
   const files = new FakeFiles();
@@ -761,48 +480,3 @@ test("Journal.close() waits for what is under way, closes once, and refuses what
   assert.match((await late).message, /the journal is closed$/);
   assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(1)));
 });
-
-// The real disk
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "pki-journal-"));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-test("startJournal() works on the real disk: makes, appends, cuts, goes on", () =>
-  withFolder(async (folder) => {
-    const log = join(folder, "log");
-    const file = join(log, "000000000000.log");
-    const first = await openLog(log, { files: diskFiles });
-    assert.equal(first.isNew, true);
-    await Promise.all(entriesTo(200).map((entry) => first.journal.append(entry)));
-    await first.journal.close();
-    assert.deepEqual(new Uint8Array(await readFile(file)), logOf(entriesTo(200)));
-    assert.deepEqual(await readdir(log), ["000000000000.log"]);
-    if (platform !== "win32") {
-      assert.equal((await stat(log)).mode & 0o777, 0o700);
-      assert.equal((await stat(file)).mode & 0o777, 0o600);
-    }
-
-    await truncate(file, logOf(entriesTo(100)).length + 20);
-    const second = await openLog(log, { files: diskFiles });
-    assert.equal(second.isNew, false);
-    assert.equal(second.tornBytes, 20);
-    assert.deepEqual(second.entries, entriesTo(100));
-    assert.equal((await second.journal.append(entryOf(100))).index, 100);
-    await second.journal.close();
-    assert.deepEqual(new Uint8Array(await readFile(file)), logOf(entriesTo(101)));
-
-    await writeFile(file, logOf(entriesTo(101)).with(30, 255));
-    await refusalOf(openLog(log, { files: diskFiles }));
-  }));
-
-test("startJournal() says so when it cannot make a log", () =>
-  withFolder(async (folder) => {
-    const error = await refusalOf(openLog(join(folder, "missing", "log"), { files: diskFiles }));
-    assert.match(error.message, /^cannot open log ".*": ENOENT/);
-  }));
