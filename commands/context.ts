@@ -12,6 +12,11 @@ import type { Sitting } from "./sitting.ts";
 export type InputStream = Readable & { readonly isTTY?: boolean };
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
+/** Whether somebody still reads it. */
+export function isOpen(stream: OutputStream): boolean {
+  return !stream.destroyed && !stream.errored && !stream.writableEnded;
+}
+
 export interface PkiContext extends CommandContext {
   readonly process: {
     readonly stdin: InputStream;

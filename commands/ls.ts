@@ -10,7 +10,7 @@ import {
 } from "../lib/protocol/admin_messages.ts";
 import { checkId } from "../lib/x509/names.ts";
 import { jsonLine, makeCertificateTable } from "./certificate_table.ts";
-import type { OutputStream, PkiContext } from "./context.ts";
+import { isOpen, type OutputStream, type PkiContext } from "./context.ts";
 import { parseDuration } from "./duration.ts";
 import { GLOBAL_FLAGS, Surroundings, textFlag } from "./globals.ts";
 import { type Order, ORDER_FLAGS, type OrderFlags, withOrders } from "./orders.ts";
@@ -44,11 +44,6 @@ async function* listPages(
     left -= certificates.length;
     after = next;
   }
-}
-
-/** Whether somebody still reads it. */
-function isOpen(stream: OutputStream): boolean {
-  return !stream.destroyed && !stream.errored && !stream.writableEnded;
 }
 
 /** Waits where the reader is slower than we are; the list may be longer than the memory. */

@@ -5,7 +5,7 @@ import { PkiError } from "../lib/base/errors.ts";
 import { sleep } from "../lib/base/sleep.ts";
 import { askServer } from "../lib/client/admin.ts";
 import type { Measured } from "../lib/protocol/measured.ts";
-import type { PkiContext } from "./context.ts";
+import { isOpen, type PkiContext } from "./context.ts";
 import { parseDuration } from "./duration.ts";
 import { GLOBAL_FLAGS, type GlobalFlags, Surroundings } from "./globals.ts";
 import { findDataFolder, ORDER_FLAGS } from "./orders.ts";
@@ -62,7 +62,7 @@ async function status(context: PkiContext, flags: StatusFlags): Promise<void> {
   }
   if (stdout.isTTY && !flags.json) return await watch(surroundings, { folder, intervalMs });
   let before: Measured | undefined;
-  while (!signal.aborted) {
+  while (!signal.aborted && isOpen(stdout)) {
     const now = await measure(folder, signal);
     const report = reportStatus(now, before);
     surroundings.result(statusFacts(report), flags.json ? "" : statusLine(report));
@@ -70,7 +70,9 @@ async function status(context: PkiContext, flags: StatusFlags): Promise<void> {
     await sleep(intervalMs, signal);
   }
   // Who stops a service has what it has written; a person who presses Ctrl-C hears that it ended.
-  if (signal.reason !== "SIGTERM") throw new PkiError("interrupted", "interrupted");
+  if (signal.aborted && signal.reason !== "SIGTERM") {
+    throw new PkiError("interrupted", "interrupted");
+  }
 }
 
 /** Failures that may pass: the server is started again, say. */

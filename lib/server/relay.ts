@@ -100,7 +100,7 @@ export class Relay {
     this.#end();
   }
 
-  /** Not to one that was ended: an engine throws at whoever does, and that would be the main thread. */
+  /** Not to one that was ended: an engine may throw at whoever does, here in the main thread. */
   #tell(message: ToConnection): void {
     if (!this.#isOver && !this.#isLeaving) this.#worker.tell(message);
   }

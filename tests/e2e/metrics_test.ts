@@ -82,6 +82,13 @@ async function checkStatus(world: World, certificates: number): Promise<void> {
   assert.equal(issued.count, certificates);
   assert.equal(second.requests.find(({ type }: { type: string }) => type === "CSR").count, 0);
   assert.ok(second.intervalSeconds < first.intervalSeconds);
+
+  // As `| head -1` does: nobody reads what comes next.
+  const unread = world.start(["status", "--watch", "0.5", "--json"]);
+  await unread.waitFor(/"sinceStart"/);
+  unread.child.stdout?.destroy();
+  const left = await unread.finished;
+  assert.deepEqual([left.code, left.stderr], [1, ""]);
 }
 
 test(
