@@ -45,6 +45,7 @@ export function fuzz(
     { seed, numRuns: runs },
   );
   const [input] = counterexample ?? [];
+  if (failed && !input) throw errorInstance ?? new Error("the runs came to no end");
   return {
     taken,
     refused,

@@ -10,6 +10,9 @@ const RUNS = 400;
 
 for (const target of TARGETS) {
   test(`${target.name}: whatever comes, it is read as it should be or refused`, () => {
+    for (const [at, input] of target.good.entries()) {
+      assert.ok(target.run(input), `what is good is refused: ${at}`);
+    }
     for (const [name, input] of keptInputs(target)) {
       try {
         target.run(input);

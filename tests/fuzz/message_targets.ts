@@ -12,7 +12,7 @@ import { parseAgentRequest } from "../../lib/protocol/agent_messages.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../../lib/protocol/frame.ts";
 import { encodeInvitation, parseInvitation } from "../../lib/protocol/invitation.ts";
 import { parseAnswer, parseAnswerBody } from "../../lib/protocol/answers.ts";
-import { type Request, REQUEST_TYPES } from "../../lib/protocol/requests.ts";
+import { type Request, REQUEST_TYPES, type RequestType } from "../../lib/protocol/requests.ts";
 import { ServerSession } from "../../lib/protocol/session.ts";
 import {
   control,
@@ -47,21 +47,43 @@ const REQUESTS: readonly Message[] = [
   { type: "STATUS", request: "AQID" },
   { type: "CRL" },
   { type: "PASSWD", request: "Ab-_9" },
+  { type: "PASSWD_FINISH", record: "Ab-_9" },
   { type: "REVOKE", serial: "07ff" },
   { type: "ANNOUNCE", addresses: ["localhost:7450"], seconds: 600 },
   { type: "LOCATE", id: "bob" },
 ];
 
-const ANSWERS: readonly Message[] = [
-  { seq: 1, type: "OK" },
-  { seq: 1, type: "ERROR", code: "REFUSED", message: "no" },
-  { seq: 1, type: "OK", certificate: "AQID", issuing: "AQID", index: 3, ignored: ["subject"] },
-  { seq: 1, type: "OK", nonce: BYTES_32 },
-  {
-    ...{ seq: 1, type: "OK", root: "AQID", domain: "pki.internal", versions: ["pki/1"] },
-    ...{ time: "2026-11-01T12:00:00Z", log: "log", successions: [], registration: "open" },
+const EVALUATED = { response: "Ab-_9", suite: "opaque" };
+const CERTIFIED = { certificate: "AQID", issuing: "AQID", index: 3 };
+
+/** The fields of an answer to each request. */
+const ANSWERS: Readonly<Record<RequestType, Message>> = {
+  HELLO: {
+    ...{ root: "AQID", domain: "pki.internal", versions: ["pki/1"], time: "2026-11-01T12:00:00Z" },
+    ...{ log: { key: "log", signature: "AQID" }, successions: [], registration: "open" },
   },
-  { seq: 1, type: "OK", checkpoint: "note", consistency: [BYTES_32], inclusion: [BYTES_32] },
+  REGISTER: EVALUATED,
+  REGISTER_FINISH: {},
+  LOGIN: EVALUATED,
+  LOGIN_FINISH: { id: "alice" },
+  LOGIN_CERTIFICATE: { id: "alice" },
+  PASSWD: EVALUATED,
+  PASSWD_FINISH: {},
+  CSR: { ...CERTIFIED, ignored: ["subject"] },
+  CERTUP: { nonce: BYTES_32 },
+  CERTUP_FINISH: {},
+  CERTREQ: CERTIFIED,
+  PROOF: { checkpoint: "note", consistency: [BYTES_32], leaf: "AQID", inclusion: [BYTES_32] },
+  STATUS: { response: "AQID" },
+  CRL: { number: "7", bytes: 3, offset: 0, chunk: "AQID" },
+  REVOKE: { serial: "07ff", time: "2026-11-01T12:00:00Z" },
+  ANNOUNCE: {},
+  LOCATE: { addresses: ["localhost:7450"], seconds: 60 },
+};
+
+const WHOLE_ANSWERS: readonly Message[] = [
+  { seq: 1, type: "ERROR", code: "REFUSED", message: "no" },
+  ...Object.values(ANSWERS).map((fields) => ({ seq: 1, type: "OK", ...fields })),
 ];
 
 const PEER: readonly Message[] = [
@@ -89,15 +111,16 @@ const ADMIN: readonly Message[] = [
   { seq: 1, type: "STATUS" },
   { seq: 1, type: "LIST", limit: 10 },
   { seq: 1, type: "REVOKE", serial: "07ff", reason: "superseded" },
-  { seq: 1, type: "INVITE", id: "alice", uses: 1, hours: 1 },
+  { seq: 1, type: "INVITE", id: "alice", isReset: false, forMs: 3_600_000, uses: 1 },
   { seq: 1, type: "USERS" },
   { seq: 1, type: "ISSUE", profile: "server", dns: ["a.pki.internal"], csr: "AQID" },
 ];
 
 const AGENT: readonly Message[] = [
   { type: "LIST" },
-  { type: "UNLOCK", id: "alice", key: "PEM", ms: 1000 },
+  { type: "ADD", id: "alice", key: "AQID", pemHash: BYTES_32, forMs: 1000 },
   { type: "KEY", id: "alice" },
+  { type: "LOCK", id: "alice" },
 ];
 
 interface ChangedMessage {
@@ -117,6 +140,8 @@ const changedOf = (samples: readonly Message[]): fc.Arbitrary<ChangedMessage> =>
     off: fc.constantFrom(...new Array<number>(20).fill(0), 1, -1, 2 ** 31, -(2 ** 31)),
   });
 
+const asBody = (message: Message) => utf8(JSON.stringify(message));
+
 const jsonOf = (samples: readonly Message[]) =>
   changedOf(samples).map(({ sample, mutations }) => mutateJson(sample, mutations));
 
@@ -131,6 +156,15 @@ function frameAround({ sample, mutations, off }: ChangedMessage): Bytes {
   new DataView(frame.buffer).setUint32(0, (body.length + off) >>> 0);
   frame.set(body, FRAME_HEADER_BYTES);
   return frame;
+}
+
+/** A request as the first in its state: what finishes something comes behind its beginning. */
+function askedFirst(fields: Message): Bytes {
+  const [, begun] = /^(.*)_FINISH$/.exec(String(fields["type"])) ?? [];
+  const before = REQUESTS.filter(({ type }) => type === begun);
+  return concatBytes(
+    ...[...before, fields].map((one, i) => encodeFrame(asBody({ seq: i + 10, ...one }))),
+  );
 }
 
 /** Some requests, numbered; a changed number is one of the changes. */
@@ -199,6 +233,9 @@ function readAsServer(input: Bytes): boolean {
   }
   return carriedOut > 0;
 }
+
+/** Each is good to whoever has asked for it; to others, it is one that does not fit. */
+for (const [type, fields] of Object.entries(ANSWERS)) parseAnswerBody(type as RequestType, fields);
 
 function readAsClient(input: Bytes): void {
   const answer = parseAnswer(input);
@@ -316,27 +353,37 @@ export const MESSAGE_TARGETS: readonly Target[] = [
   {
     name: "client",
     inputs: clientStream,
+    good: REQUESTS.map(askedFirst),
     run: readAsServer,
   },
   {
     name: "answer",
-    inputs: bodyOf(ANSWERS),
+    inputs: bodyOf(WHOLE_ANSWERS),
+    good: WHOLE_ANSWERS.map(asBody),
     run: (input) => onlyFails(["protocol"], () => readAsClient(input)),
   },
-  { name: "peer", inputs: peerStream, run: readAsPeer },
+  {
+    name: "peer",
+    inputs: peerStream,
+    good: [concatBytes(...PEER.slice(0, 4).map(control)), text("x"), data(1, 2, 3), end(0)],
+    run: readAsPeer,
+  },
   {
     name: "administrator",
     inputs: bodyOf(ADMIN),
+    good: ADMIN.map(asBody),
     run: (input) => onlyFails(["protocol"], () => void parseAdminRequest(input)),
   },
   {
     name: "agent",
     inputs: bodyOf(AGENT),
+    good: AGENT.map(asBody),
     run: (input) => onlyFails(["protocol"], () => void parseAgentRequest(input)),
   },
   {
     name: "invitation",
     inputs: invitationText,
+    good: [utf8(INVITATION)],
     run: (input) =>
       onlyFails(
         ["malformed", "usage"],
@@ -346,11 +393,13 @@ export const MESSAGE_TARGETS: readonly Target[] = [
   {
     name: "entry",
     inputs: changed(ENTRY),
+    good: [ENTRY],
     run: (input) => onlyFails(["storage"], () => void parseEntry(input)),
   },
   {
     name: "records",
     inputs: changed(RECORDS),
+    good: [RECORDS],
     run: readLog,
   },
 ];

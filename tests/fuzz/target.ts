@@ -9,6 +9,8 @@ export interface Target {
   /** Also the folder of its kept inputs, with `_` for spaces. */
   readonly name: string;
   readonly inputs: fc.Arbitrary<Bytes>;
+  /** What inputs are made of by changing it, as it should be: each must be taken. */
+  readonly good: readonly Bytes[];
   /**
    * Whether the input is taken: not refused.
    * @throws {Error} where something does not hold; a refusal that should be is none
