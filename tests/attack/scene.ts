@@ -127,7 +127,7 @@ function excessOf(now: Census, before: Census): readonly string[] {
     ["connection workers", now.threads["connection"] ?? 0, before.threads["connection"] ?? 0],
     ["MiB in memory", now.residentMiB, before.residentMiB + RESIDENT_SLACK_MIB],
   ] as const;
-  return rows.filter(([, value, most]) => value > most)
+  return rows.filter(([, value, most]) => !(value <= most)) // what is no number is none that is good
     .map(([what, value, most]) => `${value} ${what}, ${most} at most`);
 }
 

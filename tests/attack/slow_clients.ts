@@ -14,9 +14,9 @@ import { Wire } from "./wire.ts";
 
 /** Under `limits` in `pki.json`, in seconds. */
 export const SLOW_LIMITS = {
-  handshakeSeconds: 10,
-  helloSeconds: 10,
-  loginSeconds: 15,
+  handshakeSeconds: 15,
+  helloSeconds: 15,
+  loginSeconds: 40,
   frameSeconds: 10,
   idleSeconds: 15,
 } as const;

@@ -14,9 +14,10 @@ test("slow clients, floods and broken TLS: each is ended, others are served, all
     peakMiBMax: 800,
   }, async (scene) => {
     const slow = [...SLOW_CLIENTS, ...SLOW_METRICS];
-    const many = [...FLOODS, ...CROWDS];
-    await Promise.all([
-      attack(scene, slow, { atOnce: slow.length }),
-      attack(scene, TLS_ATTACKS).then(() => attack(scene, many, { atOnce: many.length })),
-    ]);
+    const one = async () => {
+      await attack(scene, TLS_ATTACKS);
+      await attack(scene, FLOODS, { atOnce: FLOODS.length });
+      await attack(scene, CROWDS); // what they hear is counted, and nobody else is to be in the way
+    };
+    await Promise.all([attack(scene, slow, { atOnce: slow.length }), one()]);
   }));

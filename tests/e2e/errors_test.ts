@@ -13,7 +13,7 @@ import { encodeInvitation } from "../../lib/protocol/invitation.ts";
 import { type Finished, inWorld, ROOT, type World } from "./harness.ts";
 
 /** How long a command may take before it is ended; no test asserts a time below it. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 interface Entry {
   /** As it is in the file. */

@@ -10,6 +10,7 @@ import type { GivenLimits } from "../../lib/base/server_limits.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
+import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { inWorld, PKI_FAULTS, until, type World } from "./harness.ts";
 import { header, RawClient } from "./raw_client.ts";
 
@@ -87,26 +88,23 @@ async function askOnAndOn(client: RawClient): Promise<string> {
 
 test("every bound on time ends its own connection, and says which it was", () =>
   inWorld(async (world) => {
-    writeLimits(world, {
-      ...{ handshakeSeconds: 3, helloSeconds: 3, loginSeconds: 5, frameSeconds: 2 },
-    });
     await world.serve();
+    await registerCheaply(world, "dora");
+    // One bound at a time, so that nobody has to hurry who is about another one. Those who are in keep
+    // what they had.
+    await changeLimits(world, { handshakeSeconds: 3 });
     const silent = await knock(world);
-    const [mute, halting, stranger] = [
-      await RawClient.open(world),
-      await greeted(world),
-      await greeted(world),
-    ];
+    await changeLimits(world, { helloSeconds: 3 });
+    const mute = await RawClient.open(world);
+    await changeLimits(world, { frameSeconds: 2 });
+    const halting = await greeted(world);
     halting.write(header(100));
-
-    // From now on more time for a login: others work while this machine computes it. Those who are
-    // in keep what they had.
-    await changeLimits(world, { idleSeconds: 3, sessionSeconds: 10 });
-    const alice = await greeted(world);
-    await alice.register("alice");
-    alice.close();
-    const idle = await RawClient.loggedIn(world, "alice");
-    const busy = await RawClient.loggedIn(world, "alice");
+    await changeLimits(world, { loginSeconds: 5 });
+    const stranger = await greeted(world);
+    await changeLimits(world, { idleSeconds: 3 });
+    const idle = await loggedInCheaply(world, "dora");
+    await changeLimits(world, { sessionSeconds: 10 });
+    const busy = await loggedInCheaply(world, "dora");
     assert.equal(
       await askOnAndOn(busy),
       "TIMEOUT: connection closed: it was open for 10 s; connect again",
@@ -122,19 +120,18 @@ test("every bound on time ends its own connection, and says which it was", () =>
 
 test("a request that takes too long ends its connection, whatever becomes of it", () =>
   inWorld(async (world) => {
-    writeLimits(world, { requestSeconds: 3 });
     await world.serve();
-    const client = await greeted(world);
-    await client.register("alice");
-    assert.equal((await client.logIn("alice")).type, "OK");
+    await registerCheaply(world, "dora");
+    await changeLimits(world, { requestSeconds: 3 });
+    const client = await loggedInCheaply(world, "dora");
     client.say("CERTREQ", { id: "fault-connection-forget" });
-    await client.refused("NOT_FOUND", "CERTREQ", { id: "alice" }); // others are answered meanwhile
+    await client.refused("NOT_FOUND", "CERTREQ", { id: "dora" }); // others are answered meanwhile
     assert.equal(
       await lastWord(client),
       "TIMEOUT: connection closed: a request took longer than 3 s, and may still be carried out",
     );
     // Nor is it waited for when the connection is about to end for another reason.
-    const rude = await RawClient.loggedIn(world, "alice");
+    const rude = await loggedInCheaply(world, "dora");
     rude.say("CERTREQ", { id: "fault-connection-forget" });
     rude.write(header(0));
     assert.match(await lastWord(rude), /^PROTOCOL: cannot read frame: its length is 0/);

@@ -125,7 +125,7 @@ exec '${PKI}' "$@" 2>"$0.pipe"
 /** Runs a server at a terminal, has it reload, closes the terminal; prints how the server ends. */
 const AT_A_TERMINAL = `
 import os, pty, signal, sys
-signal.alarm(50)
+signal.alarm(120)
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], sys.argv[1:])

@@ -48,8 +48,9 @@ const MODES: readonly (readonly [pattern: RegExp, mode: number])[] = [
   [/^server\/lock-[^/]+$/, SOCKET],
 ];
 
-/** Every path below a folder, itself included, with its mode. */
+/** Every path below a folder, itself included, with its mode; not of what is just being written. */
 function walk(folder: string, path = folder): (readonly [path: string, mode: number])[] {
+  if (/\/\.[^/]+\.tmp$/.test(path)) return [];
   const { mode } = fs.lstatSync(path);
   const below = (mode & 0o170000) === 0o040000
     ? fs.readdirSync(path).flatMap((name) => walk(folder, join(path, name)))

@@ -4,12 +4,12 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { encodeBase64 } from "../../lib/base/bytes.ts";
+import { concatBytes, encodeBase64 } from "../../lib/base/bytes.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { type Finished, inWords, inWorld, PASSWORDS, type World } from "./harness.ts";
 import { publish } from "./publish.ts";
-import { RawClient, withClient } from "./raw_client.ts";
+import { RawClient, requestFrame, withClient } from "./raw_client.ts";
 
 function serverFolder(world: World): string {
   return join(world.home, "server");
@@ -149,7 +149,11 @@ test("SIGTERM lets running requests be answered, durably, and nothing new begin"
     const csr = encodeBase64(await makeCsr(key, "alice"));
     const client = await RawClient.loggedIn(world, "alice");
     const count = 20; // fits into one record of TLS, so the server has all or none
-    for (let sent = 0; sent < count; sent++) client.say("CSR", { csr });
+    client.write(
+      concatBytes(
+        ...Array.from({ length: count }, (_, at) => requestFrame(100 + at, "CSR", { csr })),
+      ),
+    );
     const answers = [await client.next()];
     running.kill("SIGTERM");
     answers.push(...await client.rest());

@@ -4,7 +4,7 @@ import { Writable } from "node:stream";
 import xterm from "@xterm/headless";
 
 /** How long rows may take before a test gives up. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 export class FakeScreen extends Writable {
   readonly #terminal: InstanceType<typeof xterm.Terminal>;

@@ -67,7 +67,7 @@ async function onSmallDisk(body: (world: World, disk: SmallDisk) => Promise<void
       })
     );
   } finally {
-    run("umount", folder);
+    run("umount", "-l", folder); // also where somebody still looks at it
     fs.rmdirSync(folder);
   }
 }

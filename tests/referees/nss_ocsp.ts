@@ -16,7 +16,7 @@ import { addLine, makeDatabase } from "./nss.ts";
 import type { Answered, Said, Statement, StatementReferee } from "./statement.ts";
 
 /** How long one question may take. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** A responder whose address is known before there is anything to say. */
 export interface Responder {

@@ -28,7 +28,7 @@ const FOLDERS: string[] = [];
 after(() => FOLDERS.forEach((folder) => fs.rmSync(folder, { recursive: true })));
 
 /** How long anything may take before a test gives up; no test asserts a time below it. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** Nothing but what is waiting on the disk and on promises goes on. */
 async function until(isSo: () => boolean): Promise<void> {
