@@ -67,7 +67,7 @@ async function transfer(
   const relay = await CuttingRelay.start(await listening(receiver));
   if (cutAt !== undefined) relay.at(cutAt, () => relay.cut());
   const start = performance.now();
-  const sender = spawn(PKI, ["send", `127.0.0.1:${relay.port}`, source, "--id", "alice"], {
+  const sender = spawn(PKI, ["send", relay.where, source, "--id", "alice"], {
     ...options,
     stdio: "ignore",
   });

@@ -235,7 +235,7 @@ test("a directory that certifies somebody else as bob is caught by whoever knows
       await peer.refusal();
       heard.resolve(await peer.typesToClose());
     });
-    const args = ["connect", `localhost:${impostor.port}`, "--expect", "alice", "--yes"];
+    const args = ["connect", impostor.where, "--expect", "alice", "--yes"];
     const called = await world.as("bob", args, { env: homeOf(world, "bob"), input: "for alice" });
     assert.equal(called.code, 6, called.stderr);
     assert.match(called.stderr, new RegExp(`"alice" ${NOT_VOUCHED}`));
@@ -253,7 +253,7 @@ function call(world: World, port: string): Running {
 
 /** A listener at a terminal has said on which port. */
 async function portOf(screen: { waitFor(pattern: RegExp): Promise<RegExpExecArray> }) {
-  const [, port = ""] = await screen.waitFor(/listening on port (\d+)/);
+  const [, port = ""] = await screen.waitFor(/listening on port (\d+);/);
   return port;
 }
 

@@ -1,8 +1,7 @@
 /** A relay between two programs that counts what it passes on, and cuts all its connections at will. */
 
-import assert from "node:assert/strict";
-import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { listenAlone } from "./place.ts";
 
 export class CuttingRelay {
   readonly #server: Server;
@@ -10,22 +9,19 @@ export class CuttingRelay {
   #marks: { readonly bytes: number; readonly act: () => void }[] = [];
   /** Bytes from those who have called to where they are relayed to. */
   bytes = 0;
-  readonly port: number;
+  /** `host:port` */
+  readonly where: string;
 
-  private constructor(server: Server, port: number, to: number) {
+  private constructor(server: Server, where: string, to: number) {
     this.#server = server;
-    this.port = port;
+    this.where = where;
     server.on("connection", (caller: Socket) => this.#relay(caller, to));
   }
 
   /** @param to the port that it relays to, on this machine */
   static async start(to: number): Promise<CuttingRelay> {
     const server = createServer();
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    assert.ok(typeof address === "object" && address);
-    return new CuttingRelay(server, address.port, to);
+    return new CuttingRelay(server, await listenAlone(server), to);
   }
 
   /** Does something once, as soon as so many bytes have passed in all. */

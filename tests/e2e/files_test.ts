@@ -45,8 +45,14 @@ async function startReceiving(
   return { running, port: Number(bound) };
 }
 
-async function send(world: World, port: number, ...args: readonly string[]): Promise<Finished> {
-  return await world.as("alice", ["send", `127.0.0.1:${port}`, ...args]);
+/** @param where a port of this machine, or `host:port` */
+async function send(
+  world: World,
+  where: number | string,
+  ...args: readonly string[]
+): Promise<Finished> {
+  const address = typeof where === "number" ? `127.0.0.1:${where}` : where;
+  return await world.as("alice", ["send", address, ...args]);
 }
 
 /** Everything below a folder: content's hash, mode and time of files; folders with a slash. */
@@ -185,9 +191,7 @@ test("a large file goes on where it was, whoever or whatever was cut", () =>
       // Then the network breaks, and then the sender dies.
       relay.at(90 * MIB, () => relay.cut());
       relay.at(140 * MIB, () => sending.kill("SIGKILL"));
-      const sending = world.startAs("alice", [
-        ...["send", `127.0.0.1:${relay.port}`, large, "--json"],
-      ]);
+      const sending = world.startAs("alice", ["send", relay.where, large, "--json"]);
       await receiving.running.finished;
       // One that ends after a transfer waits for one that is cut to go on.
       receiving = await startReceiving(world, [...args, "--once"], receiving.port);
@@ -198,7 +202,7 @@ test("a large file goes on where it was, whoever or whatever was cut", () =>
       assert.ok((killed.stderr.match(/"event":"retry"/g)?.length ?? 0) >= 2, killed.stderr);
       assert.match(fs.readdirSync(incoming)[0] ?? "", /^\.large\.img\.[0-9a-f]{24}\.part$/);
 
-      const last = await send(world, relay.port, large, "--json");
+      const last = await send(world, relay.where, large, "--json");
       assert.equal(last.code, 0, last.stderr);
       const result = JSON.parse(last.stdout) as Record<string, unknown>;
       assert.equal(result["sha256"], await hashOf(large));
@@ -441,7 +445,7 @@ test("a disk that is full is told, exit 9, and what arrived is gone on with", {
       const large = file("large", 12 * MIB);
       const relay = await CuttingRelay.start(port);
       relay.at(4 * MIB, () => fs.writeFileSync(join(disk, "filler"), randomBytes(7 * MIB)));
-      const full = await send(world, relay.port, large, file("small", 1000));
+      const full = await send(world, relay.where, large, file("small", 1000));
       assert.equal(full.code, 9, full.stderr);
       assert.match(full.stderr, /bob cannot store "large": there is not enough room/);
       relay.close();
@@ -505,7 +509,7 @@ test("at a terminal the receiver is asked, and a talk carries files both ways", 
     const [bobs, alices] = [world.path("bobs"), world.path("alices")];
     for (const folder of [bobs, alices]) fs.mkdirSync(folder);
     await inTerminal(world, listen, async (bob) => {
-      const [, port] = await bob.waitFor(/listening on port (\d+)/);
+      const [, port] = await bob.waitFor(/listening on port (\d+);/);
       const connect = ["connect", ...as("alice"), `127.0.0.1:${port}`];
       await inTerminal(world, connect, async (alice) => {
         await alice.waitFor(/bob is on the line/);

@@ -17,6 +17,9 @@ export const PKI = join(ROOT, "pki");
 /** Built with `--faults`; only for tests of what a fault does. */
 export const PKI_FAULTS = join(ROOT, "pki-faults");
 
+/** Turns of the event loop in which whatever waits in a pipe has been read. */
+const TURNS = 4;
+
 /** How long anything may take before a test gives up; no test asserts a time below it. */
 const PATIENCE_MS = 60_000;
 
@@ -100,7 +103,10 @@ export class Running {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** Waits until its output (both streams) matches. Fails if it ends first. */
+  /**
+   * Waits until its output (both streams) matches. What it had written to the other stream before is
+   * there by then, too. Fails if it ends first.
+   */
   async waitFor(pattern: RegExp): Promise<RegExpExecArray> {
     let onMatch: (match: RegExpExecArray) => void = () => {};
     let onFail: (error: Error) => void = () => {};
@@ -122,7 +128,12 @@ export class Running {
     this.#watchers.add(look);
     look();
     try {
-      return await matched;
+      const match = await matched;
+      // Two pipes: which of them is read first is not up to the program.
+      for (let turn = 0; turn < TURNS; turn++) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return match;
     } finally {
       clearTimeout(timer);
       this.#watchers.delete(look);
@@ -176,6 +187,8 @@ export class World {
   readonly #running: Running[] = [];
   readonly #program: string;
   #server: Served | undefined;
+  /** Who listened on a port first: who answers at an address is remembered. */
+  readonly #holders = new Map<number, string>();
 
   constructor(program: string = PKI) {
     assert.ok(fs.existsSync(program), `${program} is not built: deno task build`);
@@ -300,7 +313,7 @@ export class World {
         await world.#register(users.slice(-1));
         assert.equal((await world.server.running.end()).code, 0);
         // Of its end alone: a server that has just certified people has none.
-        fs.rmSync(join(world.home, "server", "state.db"));
+        fs.rmSync(join(world.home, "server", "state.db"), { force: true });
       }
       await cheapenHome(world.home, PASSWORDS);
       fs.cpSync(world.home, home, { recursive: true, preserveTimestamps: true });
@@ -313,13 +326,27 @@ export class World {
     args: readonly string[] = [],
     options: RunOptions = {},
   ): Promise<{ readonly running: Running; readonly port: number }> {
-    const running = this.startAs(
-      id,
-      ["listen", "--host", "127.0.0.1", "--port", "0", "--json", ...args],
-      options,
-    );
-    const [, port] = await running.waitFor(/"event":"listening".*"port":(\d+)/);
-    return { running, port: Number(port) };
+    for (;;) {
+      const running = this.startAs(
+        id,
+        ["listen", "--host", "127.0.0.1", "--port", "0", "--json", ...args],
+        options,
+      );
+      const [, bound] = await running.waitFor(/"event":"listening".*"port":(\d+)/);
+      const port = Number(bound);
+      if (this.isNewPlace(id, port)) return { running, port };
+      await running.end();
+    }
+  }
+
+  /**
+   * Whether a port that the system has given to somebody who listens was nobody else's before. If it
+   * was, others remember another one there, and who listens has to do so elsewhere.
+   */
+  isNewPlace(id: string, port: number): boolean {
+    const holder = this.#holders.get(port) ?? id;
+    this.#holders.set(port, holder);
+    return holder === id;
   }
 
   async close(): Promise<void> {

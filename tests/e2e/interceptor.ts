@@ -55,7 +55,7 @@ export class Interceptor {
     this.heard = heard;
   }
 
-  /** @param port where the listener is */
+  /** @param port where the listener is, on this machine */
   static async start(masks: Masks, port: number): Promise<Interceptor> {
     const heard = Promise.withResolvers<string>();
     const relay = async (caller: RawPeer) => {
@@ -71,8 +71,9 @@ export class Interceptor {
     return new Interceptor(listener, heard.promise);
   }
 
-  get port(): number {
-    return this.#listener.port;
+  /** `host:port` for the caller. */
+  get where(): string {
+    return this.#listener.where;
   }
 
   close(): void {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect, createServer, type TLSSocket } from "node:tls";
@@ -9,6 +8,7 @@ import { FrameReader } from "../../lib/protocol/frame.ts";
 import { PROTOCOL } from "../../lib/protocol/message_fields.ts";
 import { decryptPrivateKey } from "../../lib/x509/keys.ts";
 import { type Finished, inWords, inWorld, type World } from "./harness.ts";
+import { listenAlone } from "./place.ts";
 import { frame, RawClient, withClient } from "./raw_client.ts";
 
 const dataOf = (world: World) => join(world.home, "server");
@@ -207,9 +207,8 @@ async function startForgetfulRelay(world: World, folder: string) {
       from.on("close", () => to.destroy());
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
-    port: (server.address() as AddressInfo).port,
+    where: await listenAlone(server),
     close: () => {
       for (const socket of sockets) socket.destroy();
       return new Promise<void>((resolve) => server.close(() => resolve()));
@@ -234,7 +233,7 @@ test("a server that went another way with the same keys is noticed by the client
       const before = remembered(world);
       const pem = world.path("carol.pem");
       // The relay cannot show alice's certificate, whose key it has not.
-      const to = ["--with-password", "--server", `localhost:${relay.port}`];
+      const to = ["--with-password", "--server", relay.where];
       for (
         const args of [["request", "carol", "--out", pem], ["request", "alice"], ["csr", "--rekey"]]
       ) {

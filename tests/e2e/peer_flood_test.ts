@@ -142,7 +142,7 @@ test("a flood takes no memory of a caller either", () =>
         const look = () => peaks.push(caller.peakMiB);
         flood(peer, row, look).then(flooded.resolve, flooded.reject);
       });
-      const caller: Running = world.startAs("alice", ["connect", `127.0.0.1:${listener.port}`]);
+      const caller: Running = world.startAs("alice", ["connect", listener.where]);
       const called = await caller.finished;
       await flooded.promise;
       listener.close();

@@ -435,7 +435,7 @@ async function callRaw(
     play(peer).then(played.resolve, played.reject);
   });
   try {
-    const called = await world.as("alice", ["connect", `127.0.0.1:${listener.port}`, ...flags], {
+    const called = await world.as("alice", ["connect", listener.where, ...flags], {
       ...(input === undefined ? { keepStdin: true } : { input }),
     });
     await played.promise;
@@ -650,7 +650,7 @@ part("what a refusing peer says cannot act on the terminal", async (world, mallo
 /** A listener that tells what happens as sentences. */
 async function listenForPeople(world: World) {
   const running = world.startAs("alice", ["listen", "--host", "127.0.0.1", "--port", "0"]);
-  const [, port] = await running.waitFor(/is listening on port (\d+)/);
+  const [, port] = await running.waitFor(/is listening on port (\d+);/);
   return { running, port: Number(port) };
 }
 

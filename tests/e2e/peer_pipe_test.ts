@@ -297,7 +297,7 @@ test("a second caller hears that the listener is busy, and the first is not dist
       assert.match(busy.stderr, /another conversation is under way/);
       assert.equal(busy.stdout, "");
     }
-    assert.match(listener.stderr, /"event":"busy","peer":"carol"/);
+    await listener.waitFor(/"event":"busy","peer":"carol"/);
     listener.child.stdin?.end("alice ends\n");
     caller.child.stdin?.end("bob ends\n");
     const called = await caller.finished;
@@ -367,8 +367,8 @@ test("a peer that stands still is taken for dead in the time that was set, a blo
     const patient = ["--once", "--dead-after", "1h"];
     for (const hasty of ["caller", "listener"] as const) {
       const args = {
-        listen: hasty === "listener" ? ["--once", "--dead-after", "2s"] : patient,
-        connect: hasty === "caller" ? ["--dead-after", "2s"] : patient.slice(1),
+        listen: hasty === "listener" ? ["--once", "--dead-after", "5s"] : patient,
+        connect: hasty === "caller" ? ["--dead-after", "5s"] : patient.slice(1),
       };
       const { listener, caller } = await startConversation(world, args);
       const [watcher, watched] = hasty === "caller" ? [caller, listener] : [listener, caller];
@@ -376,16 +376,16 @@ test("a peer that stands still is taken for dead in the time that was set, a blo
       const { code, stderr } = await watcher.finished;
       watched.kill("SIGCONT");
       assert.equal(code, 7, stderr);
-      assert.match(stderr, /the line was cut: nothing was heard from the other side for 2 s/);
+      assert.match(stderr, /the line was cut: nothing was heard from the other side for 5 s/);
       assert.equal((await watched.finished).code, 7, "who stood still finds itself cut off");
     }
     // Nobody reads what bob gets, and alice reads nothing either: both stand, and both live.
     const bytes = randomBytes(MANY);
-    const listener = await world.listen("alice", ["--once", "--dead-after", "1s"], {
+    const listener = await world.listen("alice", ["--once", "--dead-after", "4s"], {
       input: bytes,
     });
     const caller = world.startAs("bob", [
-      ...["connect", `127.0.0.1:${listener.port}`, "--dead-after", "1s"],
+      ...["connect", `127.0.0.1:${listener.port}`, "--dead-after", "4s"],
     ], { input: bytes });
     const { child } = listener.running;
     await Promise.all([child, caller.child].map(async ({ stdout }) => {
@@ -393,7 +393,7 @@ test("a peer that stands still is taken for dead in the time that was set, a blo
       await once(stdout, "data");
       stdout.pause();
     }));
-    await new Promise((resolve) => setTimeout(resolve, 2500)); // as long as it takes to be dead twice
+    await new Promise((resolve) => setTimeout(resolve, 9000)); // as long as it takes to be dead twice
     for (const each of [child, caller.child]) each.stdout?.resume();
     for (
       const { code, stderr, stdoutBytes } of [

@@ -315,8 +315,9 @@ test("a caller tells nothing to a listener of whom nobody says that it is not re
         const hello = { ...helloAs("listener"), ...(status === undefined ? {} : { status }) };
         refusalOf(peer, hello).then(refused.resolve, refused.reject);
       });
-      const where = `127.0.0.1:${listener.port}`;
-      const called = await world.as("alice", ["connect", where, ...flags], { input: "a secret" });
+      const called = await world.as("alice", ["connect", listener.where, ...flags], {
+        input: "a secret",
+      });
       assert.equal(called.code, 6, called.stderr);
       assert.match(called.stderr, says);
       assert.match(await refused.promise, says);

@@ -6,7 +6,6 @@
 
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { connect, type ConnectionOptions, createServer, type TLSSocket } from "node:tls";
 import { type Bytes, concatBytes, encodeBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
@@ -20,6 +19,7 @@ import type { TrustAnchor } from "../../lib/x509/chain.ts";
 import { DEFAULT_DOMAIN } from "../../lib/x509/names.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
 import { PASSWORDS, type World } from "./harness.ts";
+import { listenAlone } from "./place.ts";
 
 /** How long the server may take for anything; no test asserts a time below it. */
 const PATIENCE_MS = 60_000;
@@ -280,7 +280,8 @@ export async function connectHonestly(world: World): Promise<ServerConnection> {
 
 /** Somebody between client and server who can show a certificate of the server's, and reads along. */
 export interface Relay {
-  readonly port: number;
+  /** `host:port` */
+  readonly where: string;
   /** Every byte that clients sent, and that the server sent, in the clear. */
   heard(): { readonly fromClients: Bytes; readonly fromServer: Bytes };
   close(): Promise<void>;
@@ -318,9 +319,8 @@ export async function startRelay(
     pass(upstream, client, fromServer);
   });
   server.on("tlsClientError", () => {}); // the client says what it did not like
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
-    port: (server.address() as AddressInfo).port,
+    where: await listenAlone(server),
     heard: () => ({
       fromClients: concatBytes(...fromClients),
       fromServer: concatBytes(...fromServer),

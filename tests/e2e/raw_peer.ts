@@ -11,6 +11,7 @@ import { concatBytes, copyBytes, encodeBase64, parseUtf8, utf8 } from "../../lib
 import { FrameReader } from "../../lib/protocol/frame.ts";
 import { commitTo, type PeerRole } from "../../lib/protocol/safety_words.ts";
 import type { Credential } from "./forge.ts";
+import { listenAlone } from "./place.ts";
 
 export const TYPE = { control: 1, text: 2, data: 3, end: 4, file: 5 } as const;
 
@@ -318,11 +319,12 @@ export async function callAs(credential: Credential, port: number): Promise<RawP
 export class RawListener {
   readonly #server: Server;
   readonly #sockets = new Set<TLSSocket>();
-  readonly port: number;
+  /** `host:port`, where nobody else of the test has ever been. */
+  readonly where: string;
 
-  private constructor(server: Server, port: number) {
+  private constructor(server: Server, where: string) {
     this.#server = server;
-    this.port = port;
+    this.where = where;
   }
 
   /** @param handle is called with each caller once TLS stands */
@@ -340,11 +342,7 @@ export class RawListener {
       ...(alpn === null ? {} : { ALPNProtocols: [alpn] }),
     });
     server.on("tlsClientError", () => {}); // what the client says is what the test looks at
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    assert.ok(typeof address === "object" && address);
-    const listener = new RawListener(server, address.port);
+    const listener = new RawListener(server, await listenAlone(server));
     server.on("secureConnection", (socket: TLSSocket) => {
       listener.#sockets.add(socket);
       socket.setNoDelay(true);

@@ -147,12 +147,7 @@ test("a login for another leaf of the server is refused, whoever relays it", () 
     });
     // A relay that the client has every reason to trust gets no session out of it.
     const relay = await startRelay(world, { key: other.keyPem, cert: other.certPem });
-    const relayed = await world.as("alice", [
-      "request",
-      "alice",
-      "--server",
-      `localhost:${relay.port}`,
-    ]);
+    const relayed = await world.as("alice", ["request", "alice", "--server", relay.where]);
     await relay.close();
     assert.equal(relayed.code, 4, relayed.stderr);
     assert.match(new TextDecoder().decode(relay.heard().fromClients), /LOGIN_FINISH/);

@@ -296,8 +296,7 @@ test("a hundred requests at once are all answered, each under its number", () =>
     });
   }));
 
-/** Every file and folder below a folder, by its path. */
-/** All but what is just being written, as a list that is due may be. */
+/** Every file and folder below a folder, by its path, but for what is just being written. */
 function listFiles(folder: string): readonly string[] {
   const names = fs.readdirSync(folder, { recursive: true }) as string[];
   return names.filter((name) => !/(?:^|\/)\.[^/]+\.tmp$/.test(name)).sort();
@@ -456,7 +455,7 @@ test("no password crosses the wire or is stored, in any writing", () =>
       key: key.export({ format: "pem", type: "pkcs8" }) as string,
       cert: read("server.crt"),
     });
-    const through = ["--server", `localhost:${relay.port}`];
+    const through = ["--server", relay.where];
     // A relay cannot show alice's certificate, whose key it has not; the password is what it hears of.
     await world.ok("alice", ["csr", "--register", ...through]);
     await world.ok("alice", ["upload", "--with-password", ...through]);

@@ -9,12 +9,16 @@ export async function listenAt(
   id: string,
   options: readonly string[] = [],
 ): Promise<{ readonly terminal: Terminal; readonly port: number }> {
-  const terminal = await Terminal.start(world, [
-    ...["listen", "--id", id, "--host", "127.0.0.1", "--port", "0"],
-    ...["--password-file", world.passwordFile(id), ...options],
-  ]);
-  const [, port] = await terminal.waitFor(/ is listening on port (\d+);/);
-  return { terminal, port: Number(port) };
+  for (;;) {
+    const terminal = await Terminal.start(world, [
+      ...["listen", "--id", id, "--host", "127.0.0.1", "--port", "0"],
+      ...["--password-file", world.passwordFile(id), ...options],
+    ]);
+    const [, bound] = await terminal.waitFor(/ is listening on port (\d+);/);
+    const port = Number(bound);
+    if (world.isNewPlace(id, port)) return { terminal, port };
+    await terminal.close();
+  }
 }
 
 /** The arguments of `connect`. */

@@ -5,8 +5,9 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { randomInt } from "node:crypto";
 import * as fs from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { PKI, runProgram, type World } from "./harness.ts";
@@ -180,9 +181,10 @@ export class Terminal {
     return fs.statSync(this.#rawPath).size;
   }
 
-  /** What the program ended with. */
+  /** What the program ended with. All that the terminal was sent is in {@link raw} by then. */
   async exitCode(): Promise<number> {
-    const [, code] = await this.waitFor(/^exit=(\d+)$/m);
+    const [end = "", code] = await this.waitFor(/^exit=(\d+)$/m);
+    await this.waitForRaw((raw) => raw.includes(end), "how the program has ended");
     return Number(code);
   }
 
@@ -214,11 +216,15 @@ export async function sayYes(terminal: Terminal): Promise<void> {
   await terminal.press("Enter");
 }
 
-/** A port that nobody listens on, where one has to be named. */
+/** A port that nobody listens on, where one has to be named, and that the system gives to nobody. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 32_768); // what the system chooses itself begins there
+    const server = createServer();
+    const isFree = new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, () => server.close(() => resolve(true)));
+    });
+    if (await isFree) return port;
+  }
 }
