@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { ChurnOptions, ChurnReading } from "../../bench/churn_visitors.ts";
 import { findBun } from "../../bench/engine.ts";
+import { encodeBase64 } from "../../lib/base/bytes.ts";
+import { LIMITS } from "../../lib/base/limits.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import {
   inWorld,
@@ -24,6 +26,8 @@ import { frame, type RawClient, requestFrame, withClient } from "./raw_client.ts
 
 /** What one connection may take at most, whatever it sends: docs/isolation.md states it. */
 const CONNECTION_MIB_MAX = 128;
+/** And each of many that do it at the same moment. */
+const EACH_MIB_MAX = 32;
 /** And one of each kind at once, behind that. */
 const ALL_MIB_MAX = 320;
 /** What thousands of connections may leave behind, after as many before them. */
@@ -129,6 +133,41 @@ test("no input makes a connection take more memory than is stated", () =>
       const max = kind === ALL ? ALL_MIB_MAX : CONNECTION_MIB_MAX;
       assert.ok(mib <= max, `${kind}: ${mib} MiB`);
     }
+  }));
+
+/** Connections that at the same moment have as much in flight as they may, and as much again behind it. */
+const WORST_CONNECTIONS = 16;
+
+/** As long as a frame may be, with a CSR that is as long as one may be; it is refused, and costs little. */
+function longCsr(seq: number): Uint8Array {
+  const csr = encodeBase64(new Uint8Array(LIMITS.derBytesMax));
+  const body = `{"seq":${seq},"type":"CSR","csr":"${csr}"`;
+  return frame(`${body}${" ".repeat(BODY_BYTES - body.length - 1)}}`);
+}
+
+test("connections that all do their worst at the same moment take no more than is stated", () =>
+  inWorld(async (world) => {
+    fs.mkdirSync(join(world.home, "server"), { recursive: true });
+    // One at a time: what is in flight waits.
+    const limits = { requestsAtWork: 1 };
+    fs.writeFileSync(join(world.home, "server", "pki.json"), JSON.stringify({ limits }));
+    await world.serve();
+    await registerCheaply(world, "dora");
+    const pid = pidOf(world.server.running);
+    for (let i = 0; i < ORDINARY; i++) {
+      await withClient(loggedInCheaply(world, "dora"), async (client) => {
+        await client.refused("NOT_FOUND", "CERTREQ", { id: "alice" });
+      });
+    }
+    const before = residentMiB(pid);
+    const clients = await Promise.all(
+      Array.from({ length: WORST_CONNECTIONS }, () => loggedInCheaply(world, "dora")),
+    );
+    forgetPeak(pid);
+    await Promise.all(clients.map((client) => send(client, longCsr)));
+    const each = (peakMiBOf(pid) - before) / WORST_CONNECTIONS;
+    assert.ok(each <= EACH_MIB_MAX, `${each.toFixed(1)} MiB a connection`);
+    for (const client of clients) client.close();
   }));
 
 const VISITS = 5000;
