@@ -42,7 +42,7 @@ export interface ServedIdentity {
   readonly leafHash: Uint8Array;
 }
 
-/** Files and threads that the process may have. */
+/** Files, threads and memory that the process may have. */
 const ROOM = findRoom();
 
 /** What there is room for, of what these bounds want. */

@@ -1,12 +1,14 @@
 /**
- * How many connections fit into the files and threads that the system lets the process have. The engine
- * ends the whole program where it lacks either, so no more connections are taken than there is room for.
+ * How many connections fit into the files, threads and memory that the system lets the process have. The
+ * engine ends the whole program where it lacks any of them, or the system does, so no more connections
+ * are taken than there is room for.
  *
  * What is kept free beside connections grows with them up to what a full server wants: where there is
  * little room, most of it is for connections.
  */
 
 import * as fs from "node:fs";
+import { totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { LIMITS } from "../base/limits.ts";
@@ -45,6 +47,8 @@ export function reserveFor(connections: number, sparesMin: number): Reserve {
   };
 }
 
+const MEGABYTE = 1_000_000;
+
 interface Resource {
   /** What there may be so many of. */
   readonly what: string;
@@ -74,6 +78,15 @@ const RESOURCES = {
     hint: (needed) =>
       `ulimit -u ${needed} before the start, TasksMax= of systemd, or --pids-limit of a container`,
   },
+  megabytes: {
+    what: "MB of memory are there",
+    // Of 1,000 that do what people do each takes 2.2; one that does its worst is another matter.
+    worker: 3,
+    socket: 0,
+    others: 150, // the program at rest, with small tables
+    hint: (needed) =>
+      `${needed} MB, by MemoryMax= of systemd or --memory of a container; or set maxConnections`,
+  },
 } as const satisfies Record<string, Resource>;
 
 export type ResourceName = keyof typeof RESOURCES;
@@ -81,6 +94,8 @@ const NAMES = Object.keys(RESOURCES) as readonly ResourceName[];
 
 /** How many there may be of each. */
 export type Room = Readonly<Record<ResourceName, number>>;
+
+const BOUNDLESS: Room = { files: Infinity, threads: Infinity, megabytes: Infinity };
 
 function needed(connections: number, reserve: Reserve, name: ResourceName): number {
   const { others, worker, socket } = RESOURCES[name];
@@ -123,21 +138,21 @@ export function planFor(room: Room, wanted: number, sparesMin: number): Plan {
   return { connections, ...reserveFor(Math.max(size, connections), sparesMin) };
 }
 
-/** What there is too little of for so many connections, and what to do about it. */
+/** What there is too little of for so many connections, most of all, and what to do about it. */
 export function findShortage(room: Room, connections: number, sparesMin: number) {
-  for (const name of NAMES) {
-    const wanted = neededFor(connections, name, sparesMin);
-    if (room[name] >= wanted) continue;
-    const { what, hint } = RESOURCES[name];
-    const least = neededFor(1, name, sparesMin);
-    return {
-      why: `${room[name]} ${what}`,
-      needed: wanted,
-      least,
-      hint: `allow more: ${hint(wanted)}`,
-    };
-  }
-  return undefined;
+  const fitting = (name: ResourceName) =>
+    planFor({ ...BOUNDLESS, [name]: room[name] }, connections, sparesMin).connections;
+  const short = NAMES.filter((name) => room[name] < neededFor(connections, name, sparesMin));
+  const [name] = short.sort((one, other) => fitting(one) - fitting(other));
+  if (name === undefined) return undefined;
+  const { what, hint } = RESOURCES[name];
+  const wanted = neededFor(connections, name, sparesMin);
+  return {
+    why: `${room[name]} ${what}`,
+    needed: wanted,
+    least: neededFor(1, name, sparesMin),
+    hint: `allow more: ${hint(wanted)}`,
+  };
 }
 
 /**
@@ -159,12 +174,12 @@ function readIfThere(path: string): string {
   }
 }
 
-/** The least `pids.max` of the control groups that this process is in (cgroups(7), version 2). */
-function taskLimit(): number {
+/** The least that the control groups say in which this process is (cgroups(7), version 2). */
+function groupLimit(name: "pids.max" | "memory.max"): number {
   const [, path] = /^0::(\/.*)$/m.exec(readIfThere("/proc/self/cgroup")) ?? [];
   let least = Infinity;
   for (let at = path ?? "/";; at = dirname(at)) {
-    const text = readIfThere(join("/sys/fs/cgroup", at, "pids.max")).trim();
+    const text = readIfThere(join("/sys/fs/cgroup", at, name)).trim();
     if (/^\d+$/.test(text)) least = Math.min(least, Number(text));
     if (at === "/" || at === ".") return least;
   }
@@ -177,6 +192,7 @@ export function findRoom(): Room {
   const ofUser = process.getuid?.() === 0 ? Infinity : parseLimit(limits, "Max processes");
   return {
     files: parseLimit(limits, "Max open files"),
-    threads: Math.min(ofUser, taskLimit()),
+    threads: Math.min(ofUser, groupLimit("pids.max")),
+    megabytes: Math.floor(Math.min(totalmem(), groupLimit("memory.max")) / MEGABYTE),
   };
 }

@@ -10,14 +10,15 @@ import {
 } from "../../lib/server/room.ts";
 
 const SPARES = 4;
-const BOUNDLESS = { files: Infinity, threads: Infinity };
+const BOUNDLESS = { files: Infinity, threads: Infinity, megabytes: Infinity };
 const FULL = { handshakes: 256, spares: 64, ending: 128 };
 
-test("planFor() takes as many as neededFor() needs no more for, of files and of threads", () => {
+test("planFor() takes as many as neededFor() needs no more for, of each resource", () => {
   assert.equal(neededFor(1000, "files", SPARES), 3800);
   assert.equal(neededFor(1000, "threads", SPARES), 1292);
+  assert.equal(neededFor(1000, "megabytes", SPARES), 3726);
   for (const connections of [1, 2, 146, 959, 960, 1000, 100_000]) {
-    for (const name of ["files", "threads"] as const) {
+    for (const name of ["files", "threads", "megabytes"] as const) {
       const within = (more: number) => {
         const room = { ...BOUNDLESS, [name]: neededFor(connections, name, SPARES) + more };
         return planFor(room, 1_000_000, SPARES).connections;
@@ -28,6 +29,7 @@ test("planFor() takes as many as neededFor() needs no more for, of files and of 
   }
   assert.equal(planFor({ ...BOUNDLESS, files: 0 }, 1000, SPARES).connections, 0);
   assert.equal(planFor({ ...BOUNDLESS, threads: 0 }, 1000, SPARES).connections, 0);
+  assert.equal(planFor({ ...BOUNDLESS, megabytes: 0 }, 1000, SPARES).connections, 0);
 });
 
 test("planFor() keeps what a full server has beside its connections, where there is room", () => {
@@ -52,16 +54,19 @@ test("planFor() has most of a small room for connections, and the rest for what 
 });
 
 test("findShortage() names what there is too little of, and how much is needed", () => {
-  const rows: readonly [number, number, string | undefined][] = [
-    [3799, 1292, "3799 files may be open"],
-    [3800, 1291, "1291 threads may run"],
-    [3800, 1292, undefined],
-    [Infinity, Infinity, undefined],
+  const rows: readonly [number, number, number, string | undefined][] = [
+    [3799, 1292, 3726, "3799 files may be open"],
+    [3800, 1291, 3726, "1291 threads may run"],
+    [3800, 1292, 3725, "3725 MB of memory are there"],
+    [3800, 1292, 3726, undefined],
+    [Infinity, Infinity, Infinity, undefined],
   ];
-  for (const [files, threads, why] of rows) {
-    assert.equal(findShortage({ files, threads }, 1000, SPARES)?.why, why);
+  for (const [files, threads, megabytes, why] of rows) {
+    assert.equal(findShortage({ files, threads, megabytes }, 1000, SPARES)?.why, why);
   }
-  assert.deepEqual(findShortage({ files: 100, threads: 100 }, 1000, SPARES), {
+  const least = findShortage({ files: 1024, threads: 500, megabytes: 500 }, 1000, SPARES);
+  assert.equal(least?.why, "500 MB of memory are there", "it is for the fewest connections");
+  assert.deepEqual(findShortage({ files: 100, threads: 100, megabytes: 100 }, 1000, SPARES), {
     why: "100 files may be open",
     needed: 3800,
     least: 203,
