@@ -100,7 +100,8 @@ async function load(
 ): Promise<void> {
   const { deleteAccounts, enter } = await import("./bench_target.ts");
   const { measure } = await import("../lib/load/measure.ts");
-  const { checkMeasured, tell } = await import("./bench_report.ts");
+  const { tell } = await import("./bench_report.ts");
+  const { checkMeasured } = await import("./bench_verdict.ts");
   const { context } = surroundings;
   const { signal } = context;
   const shown = new Surroundings(context, flags); // as the user wants to be told
@@ -221,7 +222,8 @@ export const benchCommand = buildCommand<BenchFlags, [], PkiContext>({
       "Without --rate each client asks again as soon as it is answered (closed loop): how\n" +
       "much the server can do. With --rate so many operations are due each second, and\n" +
       "count from when they were due (open loop): how long people wait. Certificates are\n" +
-      "judged meanwhile; wrong answers end it with exit code 7. Ctrl-C ends it early.\n\n" +
+      "judged meanwhile; wrong answers end it with exit code 7, a load that mostly failed\n" +
+      "with that of its errors, as 8 for busy. Ctrl-C ends it early.\n\n" +
       "Examples:\n" +
       "  pki bench --temporary\n" +
       "  pki bench --load lookup --id alice --rate 500\n" +

@@ -1,11 +1,20 @@
-/** How `pki bench` tells what it measured: a table, what it says in one sentence, or JSON. */
+/** How `pki bench` tells what it measured: a table, or JSON. */
 
 import { availableParallelism } from "node:os";
-import { messageOf, PkiError } from "../lib/base/errors.ts";
+import { messageOf } from "../lib/base/errors.ts";
 import { printable } from "../lib/base/printable.ts";
-import type { Load, Measurement } from "../lib/load/measure.ts";
+import type { Measurement } from "../lib/load/measure.ts";
 import type { OperationSummary } from "../lib/load/tally.ts";
-import { FAULTS } from "../lib/load/wire.ts";
+import { codeOf } from "../lib/load/wire.ts";
+import {
+  errorCount,
+  formatMs,
+  formatRate,
+  isBehind,
+  type Report,
+  totalPerSecond,
+} from "./bench_figures.ts";
+import { findDoubt, summarize } from "./bench_verdict.ts";
 import { count, formatBytes } from "./quantity.ts";
 import { columnsOf } from "./paint.ts";
 import type { Surroundings } from "./globals.ts";
@@ -13,23 +22,8 @@ import { type Column, makeTable } from "./table.ts";
 
 /** How busy the generator may be, in cores, before it is said to be what limits. */
 const GENERATOR_CORES_MAX = 0.85;
-/** Behind by more than this part of what was due, the server did not keep up. */
-const BEHIND_SHARE_MAX = 0.01;
-
-/** What was asked for, beside what came of it. */
-export interface Report {
-  readonly load: Load;
-  readonly server: string;
-  readonly isTemporary: boolean;
-  readonly clients: number;
-  readonly rate: number | undefined;
-  readonly warmUpSeconds: number;
-  readonly isInterrupted: boolean;
-  readonly registered: readonly string[];
-  /** Whether they were deleted afterwards. */
-  readonly isDeleted: boolean;
-  readonly measured: Measurement;
-}
+/** Where more than this part has failed, clients have waited for too long not to say so. */
+const FAILED_SHARE_MAX = 0.01;
 
 const COLUMNS: readonly Column[] = [
   { head: "OPERATION", width: 9 },
@@ -41,28 +35,6 @@ const COLUMNS: readonly Column[] = [
   { head: "MAX MS", width: 8, isNumber: true },
   { head: "ERRORS", width: 6, isNumber: true, style: (cell) => cell === "-" ? undefined : "bad" },
 ];
-
-/** Three digits say enough of a time: `0.412`, `4.12`, `41.2`, `412`. */
-export function formatMs(ms: number): string {
-  return ms < 1
-    ? ms.toFixed(3)
-    : ms < 10
-    ? ms.toFixed(2)
-    : ms < 100
-    ? ms.toFixed(1)
-    : ms.toFixed(0);
-}
-
-/** `4,812`, and `0.4` where whole numbers would say nothing. */
-export function formatRate(perSecond: number): string {
-  return perSecond < 10
-    ? perSecond.toFixed(1)
-    : Math.round(perSecond).toString().replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
-}
-
-function errorCount({ errors }: OperationSummary): number {
-  return Object.values(errors).reduce((sum, times) => sum + times, 0);
-}
 
 function cellsOf(row: OperationSummary): readonly string[] {
   const { operation, perSecond, latency } = row;
@@ -77,60 +49,33 @@ function cellsOf(row: OperationSummary): readonly string[] {
 }
 
 /** By code, below the table: in a cell of it a terminal of 80 columns would cut them off. */
-function errorLines({ operations, firstError }: Measurement): readonly string[] {
-  const lines = operations.filter((row) => errorCount(row) > 0).map(({ operation, errors }) =>
-    `  errors     ${operation}: ` +
-    Object.entries(errors).map(([code, times]) => `${code} ${times}`).join(", ")
-  );
-  return lines.length === 0 || firstError === undefined
-    ? lines
-    : [...lines, `             the first: ${printable(messageOf(firstError))}`];
-}
-
-const PLURALS: Readonly<Record<Load, string>> = {
-  lookup: "lookups",
-  issue: "certificates",
-  login: "logins",
-  visit: "visits",
-  mixed: "operations",
-};
-
-const totalPerSecond = ({ operations }: Measurement) =>
-  operations.reduce((sum, { perSecond }) => sum + perSecond, 0);
-
-function isBehind({ rate, measured: { behind, seconds } }: Report): boolean {
-  return rate !== undefined && behind > rate * seconds * BEHIND_SHARE_MAX;
-}
-
-/** What it comes to, for somebody who has never seen such a table. */
-export function summarize(report: Report): string {
-  const { load, clients, rate, measured, isInterrupted } = report;
-  const { operations, seconds } = measured;
-  const slowest = operations.filter(({ latency }) => latency)
-    .toSorted((a, b) => (b.latency?.p99Ms ?? 0) - (a.latency?.p99Ms ?? 0))[0];
-  const failed = operations.reduce((sum, row) => sum + errorCount(row), 0);
-  const what = PLURALS[load];
-  const per = formatRate(totalPerSecond(measured));
-  const how = isInterrupted ? "interrupted" : measured.isGivenUp ? "given up" : undefined;
-  const cut = how ? `${how} after ${seconds.toFixed(1)} s: ` : "";
-  if (!slowest?.latency) return `${cut}no ${what} ended well`;
-  const who = clients === 1
-    ? "one client that asks again as soon as it is answered"
-    : `${clients} clients that ask again as soon as they are answered`;
-  const done = rate === undefined
-    ? `with ${who}, this server does ${per} ${what} a second`
-    : isBehind(report)
-    ? `this server does not keep up with ${formatRate(rate)} ${what} a second: it does ${per}`
-    : `this server keeps up with ${formatRate(rate)} ${what} a second`;
-  const kind = load === "mixed" ? ` even of the slowest kind (${slowest.operation})` : "";
-  const within = `; 99 of 100${kind} end within ${formatMs(slowest.latency.p99Ms)} ms`;
-  return `${cut}${done}${within}${failed > 0 ? `, and ${failed} failed` : ""}`;
+function errorLines({ operations }: Measurement): readonly string[] {
+  const told = new Set<string>();
+  return operations.filter((row) => errorCount(row) > 0)
+    .flatMap(({ operation, errors, firstError }) => {
+      const codes = Object.entries(errors).map(([code, times]) => `${code} ${times}`).join(", ");
+      const first = firstError === undefined ? "" : printable(messageOf(firstError));
+      const isNews = first !== "" && !told.has(first);
+      told.add(first);
+      return [
+        `  errors     ${operation}: ${codes}`,
+        ...(isNews ? [`             the first: ${first}`] : []),
+      ];
+    });
 }
 
 /** What to know before one believes the figures. */
 function reservations(report: Report): string | undefined {
-  const { clients, measured: { ownCpuSeconds, seconds } } = report;
+  const { clients, measured } = report;
+  const { operations, ownCpuSeconds, seconds } = measured;
+  if (findDoubt(measured)) return undefined; // that is said anyway
   const cores = seconds > 0 ? ownCpuSeconds / seconds : 0;
+  const failed = operations.reduce((sum, row) => sum + errorCount(row), 0);
+  const all = operations.reduce((sum, { count }) => sum + count, failed);
+  if (failed > all * FAILED_SHARE_MAX) {
+    return `${failed} of ${all} operations failed, and a client waits behind each of these: ` +
+      "less was asked of the server than stands above";
+  }
   if (isBehind(report)) {
     return `no more than ${count(clients, "operation")} could be under way at once: see whether ` +
       "more --clients do more";
@@ -172,7 +117,8 @@ export function describe(report: Report): string {
   return lines.join("\n");
 }
 
-function toJson(report: Report): Readonly<Record<string, unknown>> {
+/** What `--json` prints. */
+export function toJson(report: Report): Readonly<Record<string, unknown>> {
   const { measured, rate } = report;
   const { seconds, server: used } = measured;
   const decimal = (value: number) => Number(value.toFixed(3));
@@ -189,19 +135,22 @@ function toJson(report: Report): Readonly<Record<string, unknown>> {
     interrupted: report.isInterrupted,
     givenUp: measured.isGivenUp,
     perSecond: decimal(totalPerSecond(measured)),
-    operations: measured.operations.map(({ operation, count, perSecond, latency, errors }) => ({
-      operation,
-      count,
-      perSecond: decimal(perSecond),
-      ...(latency
+    operations: measured.operations.map((row) => ({
+      operation: row.operation,
+      count: row.count,
+      perSecond: decimal(row.perSecond),
+      ...(row.latency
         ? {
-          p50Ms: decimal(latency.p50Ms),
-          p90Ms: decimal(latency.p90Ms),
-          p99Ms: decimal(latency.p99Ms),
-          maxMs: decimal(latency.maxMs),
+          p50Ms: decimal(row.latency.p50Ms),
+          p90Ms: decimal(row.latency.p90Ms),
+          p99Ms: decimal(row.latency.p99Ms),
+          maxMs: decimal(row.latency.maxMs),
         }
         : {}),
-      errors,
+      errors: row.errors,
+      ...(row.firstError === undefined
+        ? {}
+        : { firstError: { code: codeOf(row.firstError), message: messageOf(row.firstError) } }),
     })),
     behind: measured.behind,
     judged: measured.judged,
@@ -234,33 +183,4 @@ export function tell(surroundings: Surroundings, report: Report): void {
   surroundings.result(toJson(report), `${text.join("\n")}\n\n${summarize(report)}\n`);
   const reservation = reservations(report);
   if (reservation) surroundings.note(reservation);
-}
-
-/**
- * Fails if the figures are not worth much: answers were wrong or cut off, or none came.
- * @throws {PkiError} `interrupted`, `protocol`, or what everything failed with
- */
-export function checkMeasured({ measured, isInterrupted }: Report): void {
-  const { operations, firstError } = measured;
-  const faults = operations.reduce(
-    (sum, { errors }) => sum + FAULTS.reduce((times, code) => times + (errors[code] ?? 0), 0),
-    0,
-  );
-  if (faults > 0) {
-    throw new PkiError(
-      "protocol",
-      `${faults} answers were wrong or cut off: ${messageOf(firstError)}`,
-      {
-        cause: firstError,
-        hint: "see in the server's log what happened",
-      },
-    );
-  }
-  if (isInterrupted) throw new PkiError("interrupted", "interrupted");
-  if (operations.every(({ count }) => count === 0)) {
-    if (firstError instanceof PkiError) throw firstError;
-    throw new PkiError("timeout", "nothing ended in time", {
-      hint: "measure for longer with --seconds",
-    });
-  }
 }

@@ -123,7 +123,7 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
   }, LOOK_MS);
   try {
     if (ON_A_LINE.some((operation) => weights[operation])) await openLines(clients, signal);
-    const { seconds, behind, isGivenUp } = await runLoad<Operation>({
+    const { seconds, behind, isGivenUp, lastError } = await runLoad<Operation>({
       ...{ clients, warmUpMs, durationMs, tally, signal, clock: CLOCK },
       perSecond: options.perSecond,
       choose: () => chooseOperation(weights, Math.random()),
@@ -135,11 +135,13 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
     const used = watch.end();
     options.onMeasured?.();
     const proven = signal.aborted || isGivenUp ? 0 : await prove(judge, options, tally);
+    // Nobody may have got beyond the warm-up, of which nothing is counted.
+    const firstError = tally.firstError ?? lastError;
     return {
       ...{ seconds, behind, isGivenUp, proven, ...used },
       judged: judge.judged,
       operations: tally.summarize(seconds),
-      ...(tally.firstError === undefined ? {} : { firstError: tally.firstError }),
+      ...(firstError === undefined ? {} : { firstError }),
     };
   } finally {
     clearInterval(timer);

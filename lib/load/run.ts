@@ -56,6 +56,8 @@ export interface RunResult {
   readonly behind: number;
   /** Whether it ended early, since nothing ended well any more. */
   readonly isGivenUp: boolean;
+  /** If so, what a client failed with last, whether that counted or not. */
+  readonly lastError?: unknown;
 }
 
 export async function runLoad<Operation extends string>(
@@ -76,6 +78,7 @@ class Run<Operation extends string> {
   #isCut = false;
   /** Clients that have failed too often in a row. */
   readonly #hopeless = new Set<Performer<Operation>>();
+  #lastError: unknown;
 
   constructor(options: RunOptions<Operation>) {
     this.#options = options;
@@ -92,6 +95,7 @@ class Run<Operation extends string> {
     if (!ended.aborted) onMeasuring?.();
     await clock.sleep(this.#toMs - clock.nowMs(), ended);
     const isGivenUp = this.#over.signal.aborted;
+    const lastError = this.#lastError;
     const endMs = Math.min(clock.nowMs(), this.#toMs);
     this.#over.abort();
     const behind = this.#dueUntil(endMs) - this.#taken;
@@ -109,6 +113,7 @@ class Run<Operation extends string> {
       seconds: Math.max(0, endMs - this.#fromMs) / 1000,
       behind: Math.max(0, behind),
       isGivenUp,
+      ...(isGivenUp && lastError !== undefined ? { lastError } : {}),
     };
   }
 
@@ -170,6 +175,7 @@ class Run<Operation extends string> {
       return true;
     } catch (error) {
       if (signal.aborted) return false; // cut by whoever wanted the end
+      this.#lastError = error;
       const late = this.#isCut && new PkiError("timeout", `${operation} had not ended at the end`);
       // What goes wrong while nothing counts goes wrong all the same, unless it comes right again.
       if (counts) tally.fail(operation, late || error);

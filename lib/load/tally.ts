@@ -21,6 +21,8 @@ export interface OperationSummary {
   readonly latency?: LatencySummary;
   /** By code, how often. */
   readonly errors: Readonly<Record<string, number>>;
+  /** What went wrong first; absent where nothing did. */
+  readonly firstError?: unknown;
 }
 
 export interface LatencySummary {
@@ -37,6 +39,7 @@ class OperationTally {
     figures: DIGITS,
   });
   readonly errors = new Map<string, number>();
+  firstError: unknown;
   count = 0;
   #late = 0;
   #maxMs = 0;
@@ -69,6 +72,7 @@ class OperationTally {
         },
       }),
       errors: Object.fromEntries(this.errors),
+      ...(this.firstError === undefined ? {} : { firstError: this.firstError }),
     };
   }
 }
@@ -94,9 +98,10 @@ export class Tally {
   /** One that did not. */
   fail(operation: string, error: unknown): void {
     this.#firstError ??= error;
-    const { errors } = this.#of(operation);
+    const tally = this.#of(operation);
+    tally.firstError ??= error;
     const code = codeOf(error);
-    errors.set(code, (errors.get(code) ?? 0) + 1);
+    tally.errors.set(code, (tally.errors.get(code) ?? 0) + 1);
   }
 
   /** What went wrong first: with many errors it is mostly what the others come from. */

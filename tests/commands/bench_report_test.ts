@@ -2,14 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  checkMeasured,
-  describe,
-  formatMs,
-  formatRate,
-  type Report,
-  summarize,
-} from "../../commands/bench_report.ts";
+import { formatMs, formatRate, type Report } from "../../commands/bench_figures.ts";
+import { describe, toJson } from "../../commands/bench_report.ts";
+import { checkMeasured, summarize } from "../../commands/bench_verdict.ts";
 import { type ErrorKind, PkiError } from "../../lib/base/errors.ts";
 import type { Measurement } from "../../lib/load/measure.ts";
 import type { OperationSummary } from "../../lib/load/tally.ts";
@@ -89,6 +84,33 @@ const SENTENCES: readonly (readonly [what: string, report: Report, sentence: str
     report({ operations: [], isGivenUp: true, seconds: 3 }),
     "given up after 3.0 s: no lookups ended well",
   ],
+  [
+    "nothing, not even in the warm-up,",
+    report({ operations: [], isGivenUp: true, seconds: 0 }),
+    "given up before anything counted: no lookups ended well",
+  ],
+  [
+    "a load that was given up",
+    report({ isGivenUp: true, operations: [{ ...ROW, errors: { UNREACHABLE: 40 } }] }),
+    "given up after 10.0 s: these figures are not what this server can do: in the end nothing " +
+    "ended well any more",
+  ],
+  [
+    "a load that mostly failed",
+    report({ operations: [{ ...ROW, count: 40, errors: { BUSY: 40, TIMEOUT: 1 } }] }),
+    "these figures are not what this server can do: 41 of 81 lookups failed",
+  ],
+  [
+    "a mix of which one kind mostly failed",
+    report({ operations: [ROW, { ...login, count: 1, errors: { BUSY: 6 } }] }, { load: "mixed" }),
+    "these figures are not what this server can do: 6 of 7 logins failed",
+  ],
+  [
+    "a load of which no more than half failed",
+    report({ operations: [{ ...ROW, count: 40, errors: { BUSY: 40 } }] }),
+    "with 8 clients that ask again as soon as they are answered, this server does 1,234 lookups a " +
+    "second; 99 of 100 end within 12.3 ms, and 40 failed",
+  ],
 ];
 
 for (const [what, given, sentence] of SENTENCES) {
@@ -101,7 +123,11 @@ const { latency: _, ...NONE } = { ...ROW, count: 0, perSecond: 0 };
 const busy = new PkiError("busy", "later");
 
 test("checkMeasured() lets pass what was measured, and fails as its rows say", () => {
-  const rows: readonly (readonly [report: Report, kind: ErrorKind | undefined])[] = [
+  const gone = new PkiError("unreachable", "nobody there");
+  const mostly = (errors: Record<string, number>, firstError: PkiError): OperationSummary => {
+    return { ...ROW, count: 2, errors, firstError };
+  };
+  const rows: readonly (readonly [report: Report, kind?: ErrorKind, message?: RegExp])[] = [
     [report({ operations: [{ ...ROW, errors: { WRONG: 1 } }] }), "protocol"],
     [
       report({ operations: [{ ...ROW, errors: { TRUNCATED: 1 } }] }, { isInterrupted: true }),
@@ -113,14 +139,66 @@ test("checkMeasured() lets pass what was measured, and fails as its rows say", (
     ],
     [report({}, { isInterrupted: true }), "interrupted"],
     [report({ operations: [{ ...NONE, errors: { BUSY: 3 } }], firstError: busy }), "busy"],
-    [report({ operations: [] }), "timeout"],
-    [report({ operations: [{ ...ROW, errors: { BUSY: 3 } }], firstError: busy }), undefined],
-    [report(), undefined],
+    [report({ operations: [] }), "timeout", /^nothing ended in time$/],
+    [
+      report({ operations: [], isGivenUp: true, firstError: gone }),
+      "unreachable",
+      /^nobody there$/,
+    ],
+    [
+      report({ operations: [mostly({ TIMEOUT: 1, BUSY: 2 }, busy)] }),
+      "busy",
+      /^cannot say what this server can do: 3 of 5 lookups failed; the first: later$/,
+    ],
+    [
+      report({ operations: [ROW, { ...mostly({ REFUSED: 3 }, busy), operation: "login" }] }),
+      "refused",
+      /^cannot say what this server can do: 3 of 5 logins failed; /,
+    ],
+    [
+      report({
+        operations: [ROW, { ...ROW, errors: { UNREACHABLE: 40 }, firstError: gone }],
+        isGivenUp: true,
+      }),
+      "unreachable",
+      /: in the end nothing ended well any more; the first: nobody there$/,
+    ],
+    [
+      report({ operations: [ROW], isGivenUp: true }),
+      "timeout",
+      /: in the end nothing ended well any more$/,
+    ],
+    [
+      report({
+        operations: [ROW, { ...NONE, operation: "proof", errors: { BUSY: 1 }, firstError: busy }],
+      }),
+      "busy",
+      /^cannot have the log prove what was looked up and issued: later$/,
+    ],
+    [report({ operations: [mostly({ BUSY: 2 }, busy)], firstError: busy })],
+    [report({ operations: [{ ...ROW, errors: { BUSY: 3 } }], firstError: busy })],
+    [report()],
   ];
-  for (const [given, kind] of rows) {
+  for (const [given, kind, message = /./] of rows) {
     if (kind === undefined) checkMeasured(given);
-    else assert.throws(() => checkMeasured(given), (error: PkiError) => error.kind === kind, kind);
+    else {
+      assert.throws(() => checkMeasured(given), (error: PkiError) => {
+        assert.equal(error.kind, kind, error.message);
+        assert.match(error.message, message);
+        return true;
+      });
+    }
   }
+});
+
+test("toJson() has the first error of each operation, with its code", () => {
+  const operations = [ROW, { ...login, errors: { BUSY: 3 }, firstError: busy }];
+  const { operations: told } = toJson(report({ operations })) as {
+    operations: readonly Record<string, unknown>[];
+  };
+  assert.deepEqual(told.map(({ firstError }) => firstError), [
+    ...[undefined, { code: "BUSY", message: "later" }],
+  ]);
 });
 
 test("formatRate() and formatMs() keep the digits that say something", () => {
@@ -133,12 +211,16 @@ test("formatRate() and formatMs() keep the digits that say something", () => {
 });
 
 test("describe() tells errors by operation and code, and nothing where there are none", () => {
-  const operations = [ROW, { ...login, errors: { TRUNCATED: 2, UNREACHABLE: 18 } }];
   const firstError = new PkiError("busy", "the server says: too many\x1b[2J entries");
+  const operations = [ROW, { ...login, errors: { TRUNCATED: 2, UNREACHABLE: 18 }, firstError }];
   assert.match(
-    describe(report({ operations, firstError })),
+    describe(report({ operations })),
     /^ {2}errors {5}login: TRUNCATED 2, UNREACHABLE 18\n {13}the first: the server says: too many\S+ entries\n {2}load /,
   );
-  assert.ok(!describe(report({ operations, firstError })).includes("\x1b"));
+  assert.ok(!describe(report({ operations })).includes("\x1b"));
+  const both = describe(
+    report({ operations: [{ ...ROW, errors: { BUSY: 1 }, firstError }, ...operations] }),
+  );
+  assert.equal(both.split("the first: ").length, 2, "the same is said once");
   assert.match(describe(report()), /^ {2}load /);
 });

@@ -11,10 +11,12 @@ interface Report {
   readonly loop: string;
   readonly temporary: boolean;
   readonly interrupted: boolean;
+  readonly givenUp: boolean;
   readonly operations: readonly {
     readonly operation: string;
     readonly count: number;
     readonly errors: Readonly<Record<string, number>>;
+    readonly firstError?: { readonly code: string; readonly message: string };
   }[];
   readonly judged: number;
   readonly proven: number;
@@ -155,27 +157,47 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     const [row] = (JSON.parse(ended.stdout) as Report).operations;
     assert.ok((row?.errors["UNREACHABLE"] ?? 0) > 0, ended.stdout);
     const isFault = (row?.errors["TRUNCATED"] ?? 0) > 0;
-    assert.equal(ended.code, isFault ? 7 : 0, ended.stderr);
+    assert.equal(ended.code, isFault ? 7 : 8, ended.stderr);
+    assert.match(row?.firstError?.message ?? "", /\S/);
 
     // By invitation: as many accounts as it is good for.
-    await world.serve(["--registration", "invite", "--max-connections", "4"]);
+    const limits = JSON.stringify({ entriesPerHour: 30 });
+    await world.serve(["--registration", "invite", "--max-connections", "4"], {
+      env: { PKI_SERVE_LIMITS: limits },
+    });
     const refusal = await world.run(["bench", ...BRIEF, "--yes"]);
     assert.equal(refusal.code, 4);
     assert.match(refusal.stderr, /it takes an invitation\n.*pki invite --uses 8/);
-    const invited = await world.run(["invite", "--uses", "2", "--json"]);
-    const { invitation } = JSON.parse(invited.stdout) as { invitation: string };
+    const invite = async (uses: string) => {
+      const { stdout } = await world.run(["invite", "--uses", uses, "--json"]);
+      return { input: `${(JSON.parse(stdout) as { invitation: string }).invitation}\n` };
+    };
     const invitee = ["--invite-file", "-", "--yes", "--load", "lookup", "--delete"];
-    const two = await bench(world, [...BRIEF, ...invitee], { input: `${invitation}\n` });
+    const two = await bench(world, [...BRIEF, ...invitee], await invite("2"));
     assert.equal(two.accounts.length, 2);
     const gone = await world.run(["users", "--state", "deleted", "--json"]);
     for (const id of two.accounts) assert.match(gone.stdout, new RegExp(`"id":"${id}"`));
 
+    // A server that soon says no to everything: that is no measure of it, and no good end.
+    const issue = ["--load", "issue", "--clients", "2", "--warm-up", "0", "--seconds", "600"];
+    const no = await world.run(
+      ["bench", "--json", ...issue, "--yes", "--delete", "--invite-file", "-"],
+      await invite("1"),
+    );
+    assert.equal(no.code, 8, no.stderr);
+    assert.match(
+      no.stderr,
+      /"cannot say what this server can do: .*; the first: the server says: /,
+    );
+    const { givenUp, summary, operations: [refusedRow] } = JSON.parse(no.stdout) as Report;
+    assert.equal(givenUp, true);
+    assert.match(summary, /^given up after .* these figures are not what this server can do: /);
+    assert.equal(refusedRow?.firstError?.code, "BUSY");
+
     // More clients than connections: accounts are not forgotten when nothing can be measured.
     const crowd = ["bench", "--load", "lookup", "--clients", "6", "--yes", "--invite-file", "-"];
     const fail = async (...options: readonly string[]) => {
-      const { stdout } = await world.run(["invite", "--uses", "1", "--json"]);
-      const input = `${(JSON.parse(stdout) as { invitation: string }).invitation}\n`;
-      const { code, stderr } = await world.run([...crowd, ...options], { input });
+      const { code, stderr } = await world.run([...crowd, ...options], await invite("1"));
       assert.equal(code, 8, stderr);
       assert.match(stderr, /cannot open connection [1-6] of 6: .*busy.*\n.*fewer --clients/);
       return stderr;

@@ -175,6 +175,17 @@ test("runLoad() gives up when every client fails again and again, and not before
   assert.deepEqual([well.isGivenUp, well.seconds], [false, 10]);
 });
 
+test("runLoad() that gives up says what a client failed with last, also where nothing counted yet", async () => {
+  const clock = new TestClock();
+  const gone = new PkiError("unreachable", "nobody listens there");
+  const given = await run(clock, [performer(clock, () => gone)], { warmUpMs: 20_000 });
+  assert.deepEqual([given.isGivenUp, given.seconds, given.row], [true, 0, undefined]);
+  assert.equal(given.lastError, gone);
+  const calm = new TestClock();
+  const busy = performer(calm, (now) => now < 200 ? gone : 500);
+  assert.ok(!("lastError" in await run(calm, [busy])), "it came right again");
+});
+
 test("runLoad() that ends in its warm-up has measured nothing", async () => {
   const clock = new TestClock();
   const ending = new AbortController();

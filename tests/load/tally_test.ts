@@ -40,11 +40,18 @@ test("Tally counts errors by code and remembers the first", () => {
   tally.fail("visit", new PkiError("busy", "later"));
   tally.fail("visit", wrongAnswer("somebody else's"));
   tally.fail("visit", new TypeError("a fault of ours"));
+  const other = new PkiError("timeout", "no answer");
+  tally.fail("login", other);
+  tally.record("issue", 1);
   assert.equal(tally.firstError, first);
-  assert.deepEqual(tally.summarize(0), [{
+  const [visit, login, issue] = tally.summarize(0);
+  assert.deepEqual(visit, {
     operation: "visit",
     count: 0,
     perSecond: 0,
     errors: { BUSY: 2, WRONG: 1, INTERNAL: 1 },
-  }]);
+    firstError: first,
+  });
+  assert.equal(login?.firstError, other, "the first of its own kind");
+  assert.ok(issue && !("firstError" in issue));
 });
