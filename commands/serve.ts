@@ -139,16 +139,20 @@ async function run(
   const { context } = surroundings;
   const { folder, settings } = configuration;
   const metrics = await findMetrics(configuration);
+  const { checkPorts } = await import("../lib/server/port_probe.ts");
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
-  const passphrase = await prepareFolder(surroundings, flags, configuration);
+  const { publicAddress, host, port, witness, limits = {} } = settings;
+  const canListen = () => checkPorts({ host, port, metrics });
+  const passphrase = await prepareFolder(surroundings, flags, { configuration, canListen });
   const rootPassphrase = await readRootPassphrase(surroundings, flags);
   const lock = await takeLock(folder);
   const { env } = context.process;
   const supervisor = new Supervisor({ env, pid: process.pid, warn: (text) => warn(log, text) });
   try {
+    // Behind the lock: a server that has it is the one that listens there.
+    await canListen();
     const fault = Promise.withResolvers<never>();
-    const { publicAddress, host, port, witness, limits = {} } = settings;
     const server = await startServer({
       ...{ folder, passphrase, host, port, witness, log, limits },
       connectionsMax: settings.maxConnections,
@@ -236,7 +240,11 @@ async function findMetrics(
 async function prepareFolder(
   surroundings: Surroundings,
   flags: ServeFlags,
-  configuration: Configuration,
+  { configuration, canListen }: {
+    readonly configuration: Configuration;
+    /** Throws if the server could not be reached: then nothing is made. */
+    readonly canListen: () => Promise<void>;
+  },
 ): Promise<string> {
   const { context } = surroundings;
   const { folder, settings: { witness, domain = DEFAULT_DOMAIN } } = configuration;
@@ -245,7 +253,10 @@ async function prepareFolder(
   checkNotPending(folder);
   checkRootKeyUse(flags);
   const isFirstStart = !isSetUp(folder);
-  if (isFirstStart) checkNoWitness(folder, witness);
+  if (isFirstStart) {
+    checkNoWitness(folder, witness);
+    await canListen();
+  }
   const passphraseFile = passphraseFileOf(configuration, context.process.env);
   const where = passphraseFile === undefined ? {} : { passphraseFile };
   const passphrase = isFirstStart

@@ -5,6 +5,7 @@
  */
 
 import { constants } from "node:crypto";
+import { isIPv6 } from "node:net";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { type Bytes, copyBytes } from "./bytes.ts";
 import { messageOf, PkiError, systemCodeOf } from "./errors.ts";
@@ -73,7 +74,8 @@ export function listenError(
     : isAddress
     ? "this machine does not have that address"
     : messageOf(error);
-  return new PkiError("unreachable", `cannot listen on ${host}:${port}: ${why}`, {
+  const place = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+  return new PkiError("unreachable", `cannot listen on ${place}: ${why}`, {
     cause: error,
     hint: isAddress
       ? "choose another address with --host, or 0.0.0.0 for all of them"

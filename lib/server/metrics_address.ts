@@ -3,6 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { messageOf, PkiError } from "../base/errors.ts";
+import { listenError } from "../base/tls.ts";
 import { isLoopback } from "./reachable.ts";
 
 /** Where somebody wants to serve metrics. */
@@ -51,4 +52,15 @@ export async function settleMetrics(
     );
   }
   return { ...wanted, address };
+}
+
+/** Why metrics cannot be served there, although they may. */
+export function metricsListenError(
+  error: unknown,
+  place: { readonly host: string; readonly port: number },
+): PkiError {
+  return new PkiError("unreachable", `no metrics: ${listenError(error, place).message}`, {
+    hint: "choose another port or address for --metrics",
+    cause: error,
+  });
 }

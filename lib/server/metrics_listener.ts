@@ -12,10 +12,9 @@ import { Buffer } from "node:buffer";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { messageOf, PkiError } from "../base/errors.ts";
-import { listenError } from "../base/tls.ts";
 import type { Measured } from "../protocol/measured.ts";
 import { type MetricFormat, renderMetrics } from "./metrics.ts";
-import type { MetricsPlace } from "./metrics_address.ts";
+import { metricsListenError, type MetricsPlace } from "./metrics_address.ts";
 import { IDLE_MS, MetricsPlaces, REQUEST_MS } from "./metrics_places.ts";
 
 /** Where metrics are. */
@@ -195,12 +194,7 @@ export async function listenMetrics(
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {
       guard.close();
-      reject(
-        new PkiError("unreachable", `no metrics: ${listenError(error, { host, port }).message}`, {
-          hint: "choose another port or address for --metrics",
-          cause: error,
-        }),
-      );
+      reject(metricsListenError(error, { host, port }));
     });
     server.listen(port, address, resolve);
   });

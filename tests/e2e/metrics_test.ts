@@ -2,12 +2,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
 import { test } from "node:test";
 import { PLACES_MAX } from "../../lib/server/metrics_places.ts";
 import { inWorld, needs, until, type World } from "./harness.ts";
 import { inTerminal } from "./terminal.ts";
-
 /** Debian's `prometheus_client` for Python, which reads what we write. */
 const PARSER = "/usr/lib/python3/dist-packages/prometheus_client";
 const PYTHON = "/usr/bin/python3";
@@ -244,22 +242,43 @@ test("pki serve --metrics answers whom it should, and what hangs hangs alone", (
     assert.equal((await world.run(["ping"])).code, 0);
     for (const socket of silent) socket.destroy();
 
-    // A port that is taken, and an address that others reach: said before anything is made.
-    const taken = await world.run(["serve", "--data", world.path("other"), "--port", "0"], {
-      env: { PKI_SERVE_METRICS: `127.0.0.1:${port}` },
-    });
-    assert.equal(taken.code, 8);
-    assert.match(
-      taken.stderr,
-      /error: no metrics: cannot listen on 127\.0\.0\.1:\d+: something else/,
-    );
-    assert.match(taken.stderr, /hint: choose another port or address for --metrics/);
-    const exposed = await world.run(
-      ["serve", "--data", world.path("third"), "--port", "0", "--metrics", "0.0.0.0:0"],
-    );
-    assert.equal(exposed.code, 2);
-    assert.match(exposed.stderr, /cannot serve metrics on "0\.0\.0\.0": other machines reach it/);
-    assert.equal(fs.existsSync(join(world.path("third"), "root.crt")), false);
+    // What cannot be listened on is said before anything is made, and which of the two it is.
+    const fresh = world.path("fresh");
+    const nobodys = "192.0.2.1"; // RFC 5737: no machine has it
+    const refused: readonly (readonly [code: number, says: RegExp, args: readonly string[]])[] = [
+      [8, /error: cannot listen on 127\.0\.0\.1:\d+: something else listens there\n.*--port/, [
+        ...["--port", port],
+      ]],
+      [8, /error: cannot listen on 192\.0\.2\.1:0: this machine does not have .*\n.*--host/, [
+        ...["--port", "0", "--host", nobodys],
+      ]],
+      [8, /error: no metrics: cannot listen on 127\.0\.0\.1:\d+: something else.*\n.*--metrics/, [
+        ...["--port", "0", "--metrics", `127.0.0.1:${port}`],
+      ]],
+      [
+        8,
+        /error: no metrics: cannot listen on 192\.0\.2\.1:0: this machine does not.*\n.*--metrics/,
+        [
+          ...["--port", "0", "--metrics", `${nobodys}:0`, "--metrics-exposed"],
+        ],
+      ],
+      [2, /error: cannot serve metrics on 127\.0\.0\.77:\d+: clients connect there\n.*--metrics/, [
+        ...["--host", "127.0.0.77", "--port", port, "--metrics", `127.0.0.77:${port}`],
+      ]],
+      [2, /cannot serve metrics on "0\.0\.0\.0": other machines reach it/, [
+        ...["--port", "0", "--metrics", "0.0.0.0:0"],
+      ]],
+    ];
+    for (const [code, says, args] of refused) {
+      const ended = await world.run(["serve", "--home", fresh, ...args]);
+      assert.equal(ended.code, code, `${args.join(" ")}: ${ended.stderr}`);
+      assert.match(ended.stderr, says);
+      assert.equal(fs.existsSync(fresh), false, args.join(" "));
+    }
+    // Also of a folder that there is, and without a thread; a server that has it comes first.
+    const moved = await world.run(["serve", "--port", port]);
+    assert.equal(moved.code, 5, moved.stderr);
+    assert.match(moved.stderr, /process \d+ is using it/);
     const { code } = await world.server.running.end();
     assert.equal(code, 0, "a server that serves metrics ends as any other");
   }));
