@@ -92,6 +92,8 @@ export interface DirectoryOptions {
   /** How much anybody may have done; no bound where it is not said. */
   readonly workRates?: WorkRates;
   readonly now?: () => number;
+  /** A clock that nobody sets, in milliseconds. */
+  readonly elapsed?: () => number;
   /** For whoever runs the server. */
   readonly events?: EventLog;
   /** Where it is counted what is done. */
@@ -110,6 +112,7 @@ export class Directory {
   readonly lookups = new PreparedAnswers();
   readonly measures: DirectoryMeasures;
   readonly #now: () => number;
+  readonly #elapsed: () => number;
   /** The CA that signed last, and its base64. */
   #issuer: { readonly der: Uint8Array; readonly base64: string } | undefined;
   readonly #sessions = new Set<DirectorySession>();
@@ -127,7 +130,8 @@ export class Directory {
     this.revocation = new Revocation(this);
     this.passwords = new Passwords(this, options.registration ?? "closed");
     // Not by the time of day, which may be set back.
-    const now = options.now ?? (() => performance.now());
+    const now = options.elapsed ?? options.now ?? (() => performance.now());
+    this.#elapsed = now;
     this.guesses = new GuessLimits({ key: randomBytes(32), now });
     this.work = new WorkLimits({ key: randomBytes(32), now });
     this.work.configure(options.workRates ?? NO_WORK_LIMITS);
@@ -172,6 +176,11 @@ export class Directory {
 
   get nowMs(): number {
     return this.#now();
+  }
+
+  /** By a clock that nobody sets: for how long something takes or is kept. */
+  get elapsedMs(): number {
+    return this.#elapsed();
   }
 
   get issuers(): Issuers {

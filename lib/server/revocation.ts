@@ -30,7 +30,11 @@ const RESPONSES_KEPT_MAX = 4096;
 interface KeptResponse {
   readonly response: string;
   readonly serial: string;
+  /** Until when it is given again, by a clock that nobody sets. */
   readonly untilMs: number;
+  /** When it is good, by the clock on the wall, which may have been set meanwhile. */
+  readonly thisUpdateMs: number;
+  readonly nextUpdateMs: number;
 }
 
 export class Revocation {
@@ -112,8 +116,13 @@ export class Revocation {
   async answerStatus(request: Uint8Array, beforeSigning = () => {}): Promise<Answer> {
     const asked = encodeBase64(request);
     const kept = this.#kept.get(asked);
-    if (kept && kept.untilMs > this.#directory.nowMs) return { response: kept.response };
+    if (kept && this.#isGood(kept)) return { response: kept.response };
     return { response: await this.#makeStatus(request, asked, beforeSigning) };
+  }
+
+  #isGood({ untilMs, thisUpdateMs, nextUpdateMs }: KeptResponse): boolean {
+    const { nowMs, elapsedMs } = this.#directory;
+    return elapsedMs < untilMs && thisUpdateMs <= nowMs && nowMs < nextUpdateMs;
   }
 
   async #makeStatus(
@@ -148,7 +157,10 @@ export class Revocation {
     const isStill = answers.every((answer, i) =>
       certIds[i] && this.#answer(certIds[i], issuerKeyId).status.type === answer.status.type
     );
-    if (nonce === undefined && certIds.length === 1 && isStill) this.#keep(asked, first, response);
+    const [answer, ...more] = answers;
+    if (nonce === undefined && answer && more.length === 0 && isStill) {
+      this.#keep(asked, answer, response);
+    }
     return response;
   }
 
@@ -167,7 +179,11 @@ export class Revocation {
     };
   }
 
-  #keep(asked: string, { serial }: OcspCertId, response: string): void {
+  #keep(
+    asked: string,
+    { certId: { serial }, thisUpdateMs, nextUpdateMs = thisUpdateMs }: OcspAnswer,
+    response: string,
+  ): void {
     if (this.#kept.size >= RESPONSES_KEPT_MAX) {
       const [oldest] = this.#kept.keys();
       if (oldest !== undefined) this.#kept.delete(oldest);
@@ -175,7 +191,9 @@ export class Revocation {
     this.#kept.set(asked, {
       response,
       serial,
-      untilMs: this.#directory.nowMs + LIMITS.ocspReuseMs,
+      untilMs: this.#directory.elapsedMs + LIMITS.ocspReuseMs,
+      thisUpdateMs,
+      nextUpdateMs,
     });
   }
 }

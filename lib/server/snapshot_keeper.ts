@@ -34,6 +34,8 @@ export interface SnapshotKeeperOptions {
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
   readonly now?: () => number;
+  /** A clock that nobody sets, in milliseconds. */
+  readonly elapsed?: () => number;
   /** Runs something later, unless that is called off by what it returns. */
   readonly later?: (run: () => void, afterMs: number) => () => void;
 }
@@ -41,12 +43,14 @@ export interface SnapshotKeeperOptions {
 export class SnapshotKeeper {
   readonly #options: SnapshotKeeperOptions;
   readonly #now: () => number;
+  readonly #elapsed: () => number;
   #snapshotBytes: number;
   #coveredBytes: number;
   #running: Promise<void> | undefined;
   /** The number that the last one stands for. */
   #coveredRedactions: number;
-  #retryAtMs = 0;
+  /** By the clock that nobody sets. */
+  #retryAtMs = -Infinity;
   #taken = 0;
   #failed = 0;
   #lastMs: number | null;
@@ -56,6 +60,7 @@ export class SnapshotKeeper {
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#elapsed = options.elapsed ?? (() => performance.now());
     this.#snapshotBytes = options.snapshotBytes;
     this.#coveredBytes = options.coveredBytes;
     this.#lastMs = options.takenMs ?? null;
@@ -76,7 +81,7 @@ export class SnapshotKeeper {
     const grownBytes = this.#options.logBytes() - this.#coveredBytes;
     const hasGrown = grownBytes >= Math.max(BYTES_MIN, this.#snapshotBytes);
     return (hasGrown || this.mustForget) && this.#running === undefined &&
-      this.#now() >= this.#retryAtMs;
+      this.#elapsed() >= this.#retryAtMs;
   }
 
   /** To be called after each change, and after entries were redacted; takes no time. */
@@ -96,14 +101,14 @@ export class SnapshotKeeper {
     const { later = runLater } = this.#options;
     this.#callOff = later(
       () => this.consider(),
-      Math.max(this.#retryAtMs - this.#now(), LIMITS.snapshotForgetMs),
+      Math.max(this.#retryAtMs - this.#elapsed(), LIMITS.snapshotForgetMs),
     );
   }
 
   async #take(): Promise<void> {
     const { describe, warn, logBytes, take = takeInWorker } = this.#options;
     const redactions = this.#redactions;
-    const startMs = performance.now();
+    const startMs = this.#elapsed();
     try {
       const coveredBytes = logBytes();
       const { bytes } = await take({ ...describe(), forgets: this.mustForget });
@@ -112,13 +117,13 @@ export class SnapshotKeeper {
       this.#coveredRedactions = redactions;
       this.#taken++;
       this.#lastMs = this.#now();
-      this.#lastSeconds = (performance.now() - startMs) / 1000;
+      this.#lastSeconds = (this.#elapsed() - startMs) / 1000;
     } catch (error) {
       // It has read half of what was being written over; the next one does not.
       if (redactions !== this.#redactions) return;
       this.#failed++;
       warn(`no snapshot was taken: ${messageOf(error)}; the log has everything`);
-      this.#retryAtMs = this.#now() + LIMITS.snapshotRetryMs;
+      this.#retryAtMs = this.#elapsed() + LIMITS.snapshotRetryMs;
     }
   }
 

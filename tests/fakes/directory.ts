@@ -134,7 +134,8 @@ export interface TestDirectory {
   readonly entries: Entry[];
   /** Copies that were saved, by id, the newest only. */
   readonly copies: Map<string, readonly Uint8Array[]>;
-  readonly clock: { nowMs: number };
+  /** `elapsedMs` where it shall go on otherwise than the time of day. */
+  readonly clock: { nowMs: number; elapsedMs?: number };
   /** What the log does before it has an entry; may throw or wait. */
   readonly log: { before: (entry: Entry) => void | Promise<void> };
   readonly signedLog: SignedLog;
@@ -218,7 +219,7 @@ export async function makeDirectory(
   const state = State.empty();
   const entries: Entry[] = [];
   const copies = new Map<string, readonly Uint8Array[]>();
-  const clock = { nowMs: NOW_MS };
+  const clock: TestDirectory["clock"] = { nowMs: NOW_MS };
   const log: TestDirectory["log"] = { before: () => {} };
   const changes = { count: 0 };
   const losses: TestDirectory["losses"] = [];
@@ -292,6 +293,7 @@ export async function makeDirectory(
     onFault: (error) => void faults.push(error.message),
     onLoss: (loss, checkpoint) => void losses.push([loss, checkpoint]),
     now: () => clock.nowMs,
+    elapsed: () => clock.elapsedMs ?? clock.nowMs,
     events: { isLogged: () => true, log: (event) => void told.push(event) },
   });
   return {

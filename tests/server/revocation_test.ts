@@ -591,6 +591,47 @@ test("STATUS answers again what it has signed, for some minutes, and never to a 
   assert.equal(signed, 4);
 });
 
+test("STATUS gives no answer again that is not good now, whatever the clock was set to", async () => {
+  const world = await makeDirectory(CA);
+  const leaf = await certify(await openAs(world, "alice"));
+  const plain = requestFor([leaf.serial]);
+  const thisUpdateOf = (response: Uint8Array) =>
+    parseOcspResponse(response).basic?.answers[0]?.thisUpdateMs;
+  const rows: readonly (readonly [what: string, setMs: number, isKept: boolean])[] = [
+    ["a little forward", 60_000, true],
+    ["forward to its last moment", LIMITS.ocspValidityMs - 1, true],
+    ["forward behind its end", LIMITS.ocspValidityMs, false],
+    ["back a moment before it", -1, false],
+    ["back an hour", -60 * 60_000, false],
+  ];
+  for (const [what, setMs, isKept] of rows) {
+    // Of another second each time: nothing is left of the row before.
+    world.clock.nowMs = NOW_MS;
+    world.clock.elapsedMs = (world.clock.elapsedMs ?? 0) + LIMITS.ocspReuseMs;
+    assert.equal(thisUpdateOf(await askStatus(world, plain)), NOW_MS, what);
+    world.clock.nowMs += setMs;
+    world.clock.elapsedMs += LIMITS.ocspReuseMs - 1;
+    const set = thisUpdateOf(await askStatus(world, plain)) ?? 0;
+    assert.equal(set === NOW_MS, isKept, what);
+    assert.ok(set <= world.clock.nowMs, what);
+  }
+  // Nor is it kept for longer: time goes on also where the clock on the wall stands still.
+  world.clock.nowMs = NOW_MS;
+  world.clock.elapsedMs = 10 * LIMITS.ocspReuseMs;
+  let signed = 0;
+  const { authority } = world.directory.options;
+  const { signStatus } = authority;
+  authority.signStatus = (status) => {
+    signed++;
+    return signStatus(status);
+  };
+  for (const [elapsedMs, times] of [[0, 1], [LIMITS.ocspReuseMs - 1, 1], [1, 2]] as const) {
+    world.clock.elapsedMs += elapsedMs;
+    await askStatus(world, plain);
+    assert.equal(signed, times);
+  }
+});
+
 test("STATUS keeps no answer that a revocation has overtaken", async () => {
   const world = await makeDirectory(CA);
   const session = await openAs(world, "alice");

@@ -11,7 +11,7 @@ function makeKeeper(
   { snapshotBytes = 0, coveredBytes = 0, isReady = (): boolean => true } = {},
 ) {
   const log = { bytes: coveredBytes };
-  const clock = { nowMs: 0 };
+  const clock = { nowMs: 0, elapsedMs: 0 };
   const warnings: string[] = [];
   const taken: ToSnapshot[] = [];
   const redactions = { count: 7 };
@@ -37,6 +37,7 @@ function makeKeeper(
     },
     warn: (text) => void warnings.push(text),
     now: () => clock.nowMs,
+    elapsed: () => clock.elapsedMs,
     later(run, afterMs) {
       const one = { run, afterMs };
       waiting.push(one);
@@ -120,13 +121,29 @@ test("SnapshotKeeper warns of one that failed, and tries again later", async () 
     "no snapshot was taken: disk full; the log has everything",
   ]);
   assert.equal(world.keeper.isCurrent, false);
-  world.clock.nowMs = LIMITS.snapshotRetryMs - 1;
+  world.clock.elapsedMs = LIMITS.snapshotRetryMs - 1;
   assert.equal(world.grow(MIN), 1);
-  world.clock.nowMs++;
+  world.clock.elapsedMs++;
   assert.equal(world.grow(0), 2);
   await world.succeed(1);
   assert.equal(world.keeper.isCurrent, true);
   assert.equal(world.warnings.length, 1);
+});
+
+test("SnapshotKeeper tries again after the same time, whatever the clock on the wall is set to", async () => {
+  for (const setMs of [-LIMITS.dayMs, LIMITS.dayMs]) {
+    const world = makeKeeper();
+    world.grow(MIN);
+    await world.fail(new Error("disk full"));
+    world.clock.nowMs += setMs;
+    assert.equal(world.grow(MIN), 1, "not at once");
+    world.clock.elapsedMs = LIMITS.snapshotRetryMs;
+    assert.equal(world.grow(0), 2, "nor never");
+    world.clock.elapsedMs += 1500;
+    await world.succeed(1);
+    const { lastMs, lastSeconds } = world.keeper.measure();
+    assert.deepEqual([lastMs, lastSeconds], [setMs, 1.5]);
+  }
 });
 
 test("SnapshotKeeper.close() waits for the one that is being taken", async () => {
@@ -212,7 +229,7 @@ test("SnapshotKeeper does not wait for a change to forget what was not ready, or
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(world.warnings.length, 1);
   assert.deepEqual(world.waiting.map(({ afterMs }) => afterMs), [LIMITS.snapshotRetryMs]);
-  world.clock.nowMs += LIMITS.snapshotRetryMs;
+  world.clock.elapsedMs += LIMITS.snapshotRetryMs;
   assert.equal(world.passTime(), 2);
   assert.equal(world.taken[1]?.forgets, true);
   await world.succeed(1);
