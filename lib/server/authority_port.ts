@@ -85,6 +85,9 @@ export function callAuthority(ports: readonly MessagePort[]): DirectoryAuthority
       const parts = list.entries.map(({ buffer }) => buffer);
       return parseLatin1(demand((await leastBusy().ask({ type: "list", list }, parts)).signed));
     },
+    async prepareReload() {
+      await Promise.all(callers.map((caller) => caller.ask({ type: "prepare-reload" })));
+    },
     async reload() {
       await Promise.all(callers.map((caller) => caller.ask({ type: "reload" })));
     },

@@ -37,7 +37,9 @@ interface Opened {
 declare const PKI_FAULTS: boolean | undefined;
 
 let opened: Opened | undefined;
-/** For `reload`: a CA that was added is opened with the same passphrase. */
+/** What `reload` takes into use. */
+let prepared: Opened | undefined;
+/** For `prepare-reload`: a CA that was added is opened with the same passphrase. */
 let source: { readonly files: ServerFiles; readonly passphrase: string } | undefined;
 
 async function open(files: ServerFiles, passphrase: string): Promise<Opened> {
@@ -101,8 +103,12 @@ async function answer(question: ToAuthority): Promise<FromAuthority> {
   switch (question.type) {
     case "ping":
       return {};
+    case "prepare-reload":
+      prepared = await open(source.files, source.passphrase);
+      return {};
     case "reload":
-      opened = await open(source.files, source.passphrase);
+      opened = prepared ?? opened;
+      prepared = undefined;
       return {};
     case "certify":
       if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) {

@@ -367,12 +367,25 @@ export class Core {
     return durable;
   }
 
-  /** Takes over what was changed in the data folder: CAs, profiles. Returns the issuing CA. */
+  /**
+   * Takes over what was changed in the data folder: CAs, profiles. Returns the issuing CA.
+   * @throws {PkiError} if anything is wrong; then all is as before
+   */
   async reload(): Promise<Certificate> {
+    const { certificate } = await this.#directory.ask({ type: "reload" });
+    if (!certificate) throw new PkiError("internal", "the directory answered without its CA");
     const before = this.#issuing;
-    await this.#directory.ask({ type: "reload" });
-    this.#issuing = this.#readIssuing();
-    if (fingerprintOf(before.der) !== fingerprintOf(this.#issuing.der)) await this.#renew();
+    this.#issuing = parseCertificate(certificate);
+    if (fingerprintOf(before.der) !== fingerprintOf(this.#issuing.der)) {
+      // The new CA is in use: it does not depend on this whether it was taken over.
+      await this.#renew().catch((error) =>
+        this.#warn(
+          `cannot renew the server's certificate: ${
+            messageOf(error)
+          }; it is tried again within an hour`,
+        )
+      );
+    }
     return this.#issuing;
   }
 

@@ -5,7 +5,6 @@
 
 import * as fs from "node:fs";
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { encodeBase64 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { messageOf, packError, PkiError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
@@ -48,6 +47,7 @@ import { RevocationLists } from "./revocation_lists.ts";
 import { serveSession } from "./session_port.ts";
 import { SnapshotKeeper } from "./snapshot_keeper.ts";
 import { loadSuccessions } from "./successions.ts";
+import { logIssuers, Takeover } from "./takeover.ts";
 import { Turns } from "./turns.ts";
 
 interface Running {
@@ -61,7 +61,7 @@ interface Running {
   readonly census: CensusTaker;
   readonly delay: DelayMeasure;
   readonly root: Certificate;
-  readonly domain: string;
+  readonly takeover: Takeover;
   readonly files: ServerFiles;
   readonly warn: (text: string) => void;
 }
@@ -159,35 +159,29 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
       tell({ type: "fault", error: packError(lost(`${loss} (a client's checkpoint)`)) });
     },
   });
+  const takeover = new Takeover({
+    ...{ directory, files, domain },
+    keepLists: () => keepLists({ directory, lists, root, files }),
+  });
   const census = new CensusTaker({ database: state.database, warn });
   const delay = new DelayMeasure();
   running = {
-    ...{ directory, state, index, log, copies, snapshots, lists, root, domain, files, warn },
-    ...{ census, delay },
+    ...{ directory, state, index, log, copies, snapshots, lists, root, files, warn },
+    ...{ census, delay, takeover },
   };
-  await logIssuers(running);
+  await logIssuers(directory, issuers);
   await keepLists(running);
   await finishDeletions(directory);
   return { hasAccounts: hasAccounts(state.database) };
 }
 
-/** Every CA that came after the first is in the log, so that none is made in secret. */
-async function logIssuers({ directory, state }: Running): Promise<void> {
-  const { current, earlier, outside } = directory.issuers;
-  const later = [...(earlier.length > 0 ? [current, ...earlier] : []), ...outside]
-    .filter(({ serial }) => !state.issued(serial))
-    .sort((a, b) => a.notBeforeMs - b.notBeforeMs);
-  for (const { der } of later) {
-    await directory.commit({
-      type: "issued",
-      public: { profile: "issuing", certificate: encodeBase64(der) },
-      private: null,
-    });
-  }
-}
-
 /** The lists of all CAs are made and kept from now on. */
-async function keepLists({ directory: { issuers }, lists, root, files }: Running): Promise<void> {
+async function keepLists(
+  { directory: { issuers }, lists, root, files }: Pick<
+    Running,
+    "directory" | "lists" | "root" | "files"
+  >,
+): Promise<void> {
   await lists.use(
     allIssuers(issuers).map((issuer) => ({
       fingerprint: fingerprintOf(issuer.der),
@@ -198,15 +192,6 @@ async function keepLists({ directory: { issuers }, lists, root, files }: Running
     })),
     { rootDer: root.der, path: files.rootList },
   );
-}
-
-/** In this order: what a CA has signed is never seen before the CA is known here. */
-async function reload(now: Running): Promise<void> {
-  const { directory, domain, files } = now;
-  directory.useIssuers(loadIssuers(files, domain), loadSuccessions(files));
-  await logIssuers(now);
-  await directory.options.authority.reload();
-  await keepLists(now);
 }
 
 function makeSnapshotKeeper(
@@ -339,8 +324,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
       logLevel = question.logLevel;
       return {};
     case "reload":
-      await reload(running);
-      return {};
+      return { certificate: (await running.takeover.run()).current.der };
     case "stop":
       await stop(running);
       return {};

@@ -218,7 +218,8 @@ export type ToAuthority =
   | { readonly type: "list"; readonly list: ListToSign }
   /** Whether it is alive. */
   | { readonly type: "ping" }
-  /** The CAs or the profiles of the data folder have changed. */
+  /** The CAs or the profiles of the data folder have changed: to be read, and used after `reload`. */
+  | { readonly type: "prepare-reload" }
   | { readonly type: "reload" };
 
 /** {@link Certification} with its DER in Latin-1. */

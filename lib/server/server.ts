@@ -29,7 +29,10 @@ export interface RunningServer {
   readonly hadAccounts: boolean;
   /** @throws {PkiError} what the order fails with */
   order<T extends AdminType>(type: T, body: AdminBody<T>): Promise<AdminAnswer<T>>;
-  /** Takes over what was changed in the data folder (CAs, profiles), then these options. */
+  /**
+   * Takes over what was changed in the data folder (CAs, profiles), then these options.
+   * @throws {PkiError} if anything is wrong; then all is as before
+   */
   reload(changes: LiveOptions): Promise<void>;
   /** Resolves if main thread and directory still work. */
   checkAlive(): Promise<void>;

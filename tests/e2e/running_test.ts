@@ -94,6 +94,18 @@ test("the log has every event on a line of JSON and no secret, and SIGHUP change
     running.kill("SIGHUP");
     await running.waitFor(/"event":"configuration\.refused".*none of open, invite, closed/);
     assert.equal((await world.as("carol", ["csr", "--register"])).code, 4, "all stays as it was");
+    // Nor does half of a change: a CA that came with profiles that cannot be used is not known.
+    const profiles = join(world.home, "server", "profiles.json");
+    configure(world, { registration: "closed" });
+    fs.writeFileSync(profiles, "{");
+    const entries = async () =>
+      JSON.parse((await world.run(["status", "--json"])).stdout).log.entries;
+    const before = await entries();
+    const added = await world.run(["issuer", "add", "--dns", "example.org"]);
+    assert.equal(added.code, 9, added.stderr);
+    assert.match(added.stderr, /the server has not taken it over: cannot use .*profiles/);
+    assert.equal(await entries(), before);
+    fs.rmSync(profiles);
     configure(world, { registration: "open", maxConnections: 1 });
     running.kill("SIGHUP");
     await running.waitFor(

@@ -285,6 +285,7 @@ export async function makeDirectory(
           const issuer = find(issuerKeyId);
           return signCrl(encodeTbsCrl({ issuer: issuer.certificate, ...list }), issuer);
         }),
+      prepareReload: () => Promise.resolve(),
       reload: () => Promise.resolve(),
     },
     saveCopy: (id, certificates) => void copies.set(id, certificates),
