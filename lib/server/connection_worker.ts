@@ -126,6 +126,7 @@ function work(): void {
       if (
         typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && action.request.type === "CERTREQ"
       ) {
+        if (action.request.id === "fault-connection-junk") directory?.postMessage({ type: "junk" });
         if (causeFault("connection", action.request.id)) continue;
         if (isFaultIn("main", action.request.id)) main.postMessage({ type: action.request.id });
       }

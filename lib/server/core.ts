@@ -177,9 +177,10 @@ export class Core {
   #listenToDirectory(): MessagePort {
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (event: DirectoryEvent) => {
-      if (event.type === "event") this.#options.log.log(event.event);
-      else if (event.type === "warning") this.#warn(event.text);
-      else this.#options.onFault(unpackError(event.error));
+      if (event.type === "event") return this.#options.log.log(event.event);
+      if (event.type === "fault") return this.#options.onFault(unpackError(event.error));
+      if (event.type === "broken-worker") this.#measures.workersFailed++;
+      this.#warn(event.text);
     });
     return port2;
   }

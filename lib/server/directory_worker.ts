@@ -64,6 +64,8 @@ interface Running {
   readonly takeover: Takeover;
   readonly files: ServerFiles;
   readonly warn: (text: string) => void;
+  /** A connection worker has posted what none of ours does. */
+  readonly onBroken: (why: string) => void;
 }
 
 let running: Running | undefined;
@@ -88,6 +90,10 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const { rootKeyPath, rootPassphrase, registration } = question;
   const tell = (event: DirectoryEvent) => question.events.postMessage(event);
   const warn = (text: string) => tell({ type: "warning", text });
+  const onBroken = (why: string) => {
+    const text = `a connection worker broke the rules (${why}); its session was ended`;
+    tell({ type: "broken-worker", text });
+  };
   logLevel = question.logLevel;
   configureTurns(question.limits);
   const events: EventLog = {
@@ -167,7 +173,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const delay = new DelayMeasure();
   running = {
     ...{ directory, state, index, log, copies, snapshots, lists, root, files, warn },
-    ...{ census, delay, takeover },
+    ...{ census, delay, takeover, onBroken },
   };
   await logIssuers(directory, issuers);
   await keepLists(running);
@@ -239,7 +245,7 @@ function describe({ log, index }: Running): DurableLog {
 }
 
 function open(
-  { directory, warn }: Running,
+  { directory, onBroken }: Running,
   { channel, port, visitor }: ToDirectory & { type: "open" },
 ) {
   const { address } = visitor;
@@ -267,7 +273,7 @@ function open(
   };
   channels.set(channel, { port, close });
   serveSession(port, session, {
-    onBroken: (why) => warn(`a connection worker broke the rules (${why}); its session was ended`),
+    onBroken,
     inTurn: (work) => turns.do(session.user === undefined ? stranger : { key: session.user }, work),
     measures: directory.measures,
   });

@@ -183,6 +183,8 @@ export interface DurableLog {
 /** What the directory says without being asked. */
 export type DirectoryEvent =
   | { readonly type: "warning"; readonly text: string }
+  /** The same, and a connection worker has failed. */
+  | { readonly type: "broken-worker"; readonly text: string }
   | { readonly type: "event"; readonly event: LogEvent }
   /** The server must not go on. */
   | { readonly type: "fault"; readonly error: PackedError };

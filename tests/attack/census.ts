@@ -1,8 +1,10 @@
 /** What a running server holds of the system: descriptors, threads, memory, connections. */
 
+import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { askServer } from "../../lib/client/admin.ts";
+import type { Measured } from "../../lib/protocol/measured.ts";
 import { folderOf } from "../e2e/administrator.ts";
 import { peakMiBOf, type World } from "../e2e/harness.ts";
 
@@ -16,6 +18,16 @@ export interface Census {
   readonly peakMiB: number;
   /** As the server itself counts them. */
   readonly connections: number;
+  /** What the alerts PkiFaults and PkiWorkerFailed are about: no client may cause any. */
+  readonly faults: number;
+}
+
+function faultsOf(measured: Measured | undefined): number {
+  const { workers, directory } = measured ?? assert.fail("the server says nothing");
+  return Object.values(directory.requests).reduce(
+    (sum, { results }) => sum + (results["INTERNAL"] ?? 0) + (results["STORAGE"] ?? 0),
+    workers.failed,
+  );
 }
 
 function threadsOf(pid: number): Record<string, number> {
@@ -42,5 +54,6 @@ export async function takeCensus(world: World): Promise<Census> {
     residentMiB: Math.round(Number(kib) / 1024),
     peakMiB: Math.round(peakMiBOf(pid)),
     connections: Number(said?.connections),
+    faults: faultsOf(said?.measured),
   };
 }

@@ -211,6 +211,7 @@ export async function underAttack(
       checkToldOf(world, scene.lastWords);
       report({ visits, before, after });
       assert.deepEqual(visits.failures, [], "the well-behaved client noticed");
+      assert.equal(after.faults, 0, "an alert of a fault would be told of");
       assert.ok(after.peakMiB <= peakMiBMax, `${after.peakMiB} MiB at the peak`);
     } finally {
       visitor.kill();

@@ -6,6 +6,11 @@ import { test } from "node:test";
 import { PLACES_MAX } from "../../lib/server/metrics_places.ts";
 import { inWorld, needs, until, type World } from "./harness.ts";
 import { inTerminal } from "./terminal.ts";
+import { findUnserved, readAlerts, readPanels } from "../server/queries.ts";
+
+/** Of the newest snapshot: a server that has just been set up has none. */
+const OF_SNAPSHOTS = ["pki_snapshot_timestamp_seconds", "pki_snapshot_duration_seconds"];
+
 /** Debian's `prometheus_client` for Python, which reads what we write. */
 const PARSER = "/usr/lib/python3/dist-packages/prometheus_client";
 const PYTHON = "/usr/bin/python3";
@@ -181,6 +186,14 @@ test(
         const found = later.get(key(sample)) ?? later.get(same);
         assert.ok(found !== undefined && found >= sample[3], `${key(sample)}: ${found}`);
       }
+      // What is asked for in docs/ is there, as this server serves it.
+      const served = after.samples.map(([, name, labels]) => ({ name, labels }));
+      const queries = [...readAlerts(), ...readPanels()];
+      assert.ok(queries.length > 50);
+      assert.deepEqual(
+        queries.flatMap((query) => findUnserved(query, served, OF_SNAPSHOTS)),
+        [],
+      );
       await checkStatus(world, requests("CSR"));
       // No id, no address, no name of a client anywhere.
       assert.ok(!/alice|mallory|nobody|127\.0\.0\.1/.test(text));

@@ -88,6 +88,8 @@ test("a fault in a connection worker ends its own connection with an error, and 
       for (const answer of messages.slice(0, -1)) assert.equal(answer["certificate"], certificate);
     }
     for (const warning of Object.values(FAULTS)) await running.waitFor(warning);
+    const status = await askServer(join(world.home, "server"), "STATUS", {});
+    assert.equal(status?.measured?.workers.failed, kinds.length, "each is counted once");
     const [, told = ""] = FAULTS["told"]?.exec(running.stderr) ?? [];
     assertHarmless(told);
     slow?.close();
@@ -98,6 +100,23 @@ test("a fault in a connection worker ends its own connection with an error, and 
     await untilAsync(async () => await countConnections(world) === 0, "all places are free");
     const ended = await running.end();
     assert.equal(ended.code, 0, ended.stderr);
+  }, PKI_FAULTS));
+
+test("a connection worker that posts what none of ours does loses its session, and is counted as failed", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice");
+    await registerCheaply(world, "dora");
+    const client = await loggedInCheaply(world, "dora");
+    client.say("CERTREQ", { id: "fault-connection-junk" });
+    const { seq, type, code } = await client.next();
+    assert.deepEqual([seq, type, code], [0, "ERROR", "INTERNAL"]);
+    client.close();
+    await world.server.running.waitFor(
+      /a connection worker broke the rules \(.*\); its session was ended/,
+    );
+    const status = await askServer(join(world.home, "server"), "STATUS", {});
+    assert.equal(status?.measured?.workers.failed, 1);
+    await world.ok("alice", ["request", "alice"]);
   }, PKI_FAULTS));
 
 /** What a connection's worker was told has no secret in it: the client's bytes, numbers, and its channel. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { REFUSALS } from "../../lib/server/core_report.ts";
@@ -10,9 +11,14 @@ import { renderMetrics } from "../../lib/server/metrics.ts";
 import { Scrapes } from "../../lib/server/metrics_listener.ts";
 import { needs } from "../e2e/harness.ts";
 import { sampleMeasured } from "./measured_sample.ts";
-
-const DOCS = join(import.meta.dirname ?? ".", "..", "..", "docs");
-const read = (name: string) => fs.readFileSync(join(DOCS, name), "utf8");
+import {
+  DOCS,
+  findUnserved,
+  parseExposition,
+  readAlerts,
+  readDoc as read,
+  readPanels,
+} from "./queries.ts";
 
 /** All names that samples have: those of a histogram have three. */
 const SAMPLE_NAMES = new Set(
@@ -199,16 +205,31 @@ test("docs/grafana-dashboard.json asks for metrics that there are, of a source t
   assert.ok(shown.length >= METRICS.length - 8, `${METRICS.length - shown.length} are not shown`);
 });
 
-test("docs/alerts.yml asks for metrics that there are", () => {
-  const expressions = [...read("alerts.yml").matchAll(/^ +expr: (?:\|\n((?: {10}.*\n)+)|(.*)\n)/gm)]
-    .map(([, block, line]) => block ?? line ?? "");
-  assert.ok(expressions.length >= 10);
-  for (const expression of expressions) {
-    const names = namesIn(expression).filter((name) => name !== "pki_server");
-    assert.ok(names.length > 0 || expression.includes("up{"), expression);
-    for (const name of names) assert.ok(SAMPLE_NAMES.has(name), `there is no ${name}`);
-  }
-});
+for (
+  const [document, queries] of [["alerts.yml", readAlerts()], [
+    "the dashboard",
+    readPanels(),
+  ]] as const
+) {
+  test(`${document} asks for metrics, labels and values of them that are served`, async () => {
+    const { text } = await renderMetrics(sampleMeasured(), "prometheus");
+    const samples = parseExposition(text);
+    assert.ok(queries.length >= 15);
+    assert.deepEqual(queries.flatMap((query) => findUnserved(query, samples)), []);
+    // Nor is everything served.
+    const query = {
+      where: "x",
+      expression: 'sum by (zone) (pki_accounts{state="gone"}) + pki_x',
+      shown: ["y"],
+    };
+    assert.deepEqual(findUnserved(query, samples), [
+      'x: pki_accounts has no state="gone"',
+      "x: there is no pki_x",
+      "x: nothing has a label zone",
+      "x: nothing has a label y",
+    ]);
+  });
+}
 
 test("promtool takes docs/alerts.yml", needs("promtool"), () => {
   const { stdout, stderr, status } = spawnSync("promtool", [
@@ -219,6 +240,149 @@ test("promtool takes docs/alerts.yml", needs("promtool"), () => {
   assert.equal(status, 0, `${stdout}${stderr}`);
   assert.match(stdout, /SUCCESS: \d+ rules found/);
 });
+
+const DAY_SECONDS = 86_400;
+/** When the alerts are looked at, in seconds: series have a value each minute until then. */
+const AT_SECONDS = 7200;
+const endsIn = (days: number) => `${AT_SECONDS + days * DAY_SECONDS}x120`;
+/** Grows by so much in the last minutes before the alerts are looked at. */
+const grows = (by: number) => `0x117 ${by}x3`;
+const still = (value: number) => `${value}x120`;
+/** A histogram of which all that came lately took no more than a class says. */
+const histogram = (name: string, le: string, label = "") =>
+  Object.fromEntries(["0.05", "0.1", "0.5", "1", "+Inf"].map((one) => {
+    const has = one === "+Inf" || Number(one) >= Number(le);
+    return [`${name}_bucket{${label}le="${one}"}`, has ? "0+10x120" : "0x120"];
+  }));
+
+/** What series an alert is told of by, and what it is not told of by. */
+const ALERTS:
+  readonly (readonly [alert: string, isTold: boolean, series: Record<string, string>])[] = [
+    ["PkiDown", true, { 'up{job="pki"}': still(0) }],
+    ["PkiDown", false, { 'up{job="pki"}': still(1), 'up{job="other"}': still(0) }],
+    ["PkiCaEndsSoon", true, { 'pki_expiry_timestamp_seconds{kind="issuing"}': endsIn(89) }],
+    ["PkiCaEndsSoon", true, { 'pki_expiry_timestamp_seconds{kind="root"}': endsIn(89) }],
+    ["PkiCaEndsSoon", false, {
+      'pki_expiry_timestamp_seconds{kind="issuing"}': endsIn(91),
+      'pki_expiry_timestamp_seconds{kind="server"}': endsIn(1),
+    }],
+    ["PkiServerCertificateNotRenewed", true, {
+      'pki_expiry_timestamp_seconds{kind="server"}': endsIn(13),
+    }],
+    ["PkiServerCertificateNotRenewed", false, {
+      'pki_expiry_timestamp_seconds{kind="server"}': endsIn(15),
+    }],
+    ["PkiRevocationListOld", true, {
+      'pki_expiry_timestamp_seconds{kind="revocation_list"}': endsIn(5 / 24),
+    }],
+    ["PkiRevocationListOld", false, {
+      'pki_expiry_timestamp_seconds{kind="revocation_list"}': endsIn(7 / 24),
+    }],
+    ["PkiUserCertificateEndsSoon", true, {
+      'pki_expiry_timestamp_seconds{kind="user"}': endsIn(2),
+    }],
+    ["PkiUserCertificateEndsSoon", false, {
+      'pki_expiry_timestamp_seconds{kind="user"}': endsIn(4),
+    }],
+    ["PkiLoginsRefused", true, {
+      'pki_logins_total{by="password",result="unfinished"}': grows(40),
+      'pki_logins_total{by="certificate",result="UNTRUSTED"}': grows(40),
+    }],
+    ["PkiLoginsRefused", false, {
+      'pki_logins_total{by="password",result="ok"}': grows(1000),
+      'pki_logins_total{by="password",result="REFUSED"}': grows(30),
+    }],
+    ["PkiConnectionsNearLimit", true, {
+      pki_connections: still(801),
+      pki_connections_limit: still(1000),
+    }],
+    ["PkiConnectionsNearLimit", false, {
+      pki_connections: still(800),
+      pki_connections_limit: still(1000),
+    }],
+    ...["connections", "memory", "behind", "threads", "sockets"].map((reason) =>
+      ["PkiBusy", true, {
+        [`pki_connections_refused_total{reason="${reason}"}`]: grows(1),
+      }] as const
+    ),
+    ["PkiBusy", false, {
+      'pki_connections_refused_total{reason="connections"}': still(7),
+      'pki_connections_refused_total{reason="protocol"}': grows(9),
+      'pki_connections_refused_total{reason="address"}': grows(9),
+    }],
+    ["PkiSlow", true, histogram("pki_request_duration_seconds", "1", 'type="CSR",')],
+    ["PkiSlow", false, histogram("pki_request_duration_seconds", "0.5", 'type="CSR",')],
+    ["PkiSyncSlow", true, histogram("pki_log_sync_duration_seconds", "0.5")],
+    ["PkiSyncSlow", false, histogram("pki_log_sync_duration_seconds", "0.1")],
+    ["PkiFaults", true, { 'pki_requests_total{type="CSR",result="INTERNAL"}': grows(1) }],
+    ["PkiFaults", true, { 'pki_requests_total{type="CERTUP_FINISH",result="STORAGE"}': grows(1) }],
+    ["PkiFaults", false, {
+      'pki_requests_total{type="CSR",result="INTERNAL"}': still(1),
+      'pki_requests_total{type="CSR",result="REFUSED"}': grows(9),
+      'pki_requests_total{type="CSR",result="TIMEOUT"}': grows(9),
+      'pki_requests_total{type="CSR",result="ok"}': grows(9),
+      pki_workers_failed_total: grows(1),
+    }],
+    ["PkiWorkerFailed", true, { pki_workers_failed_total: grows(1) }],
+    ["PkiWorkerFailed", false, {
+      pki_workers_failed_total: still(1),
+      pki_workers_started_total: grows(9),
+      pki_handshakes_failed_total: grows(9),
+      'pki_connections_refused_total{reason="protocol"}': grows(9),
+      'pki_requests_total{type="CSR",result="INTERNAL"}': grows(1),
+    }],
+    ["PkiNoSnapshot", true, {
+      pki_snapshot_behind_bytes: still(201),
+      pki_snapshot_due_bytes: still(100),
+    }],
+    ["PkiNoSnapshot", true, { 'pki_snapshots_total{result="failed"}': grows(1) }],
+    ["PkiNoSnapshot", false, {
+      pki_snapshot_behind_bytes: still(200),
+      pki_snapshot_due_bytes: still(100),
+      'pki_snapshots_total{result="ok"}': grows(1),
+      'pki_snapshots_total{result="failed"}': still(1),
+    }],
+    ["PkiThreadHeldUp", true, histogram("pki_thread_delay_seconds", "1", 'thread="main",')],
+    ["PkiThreadHeldUp", false, histogram("pki_thread_delay_seconds", "0.1", 'thread="main",')],
+    ["PkiFilesNearLimit", true, {
+      'process_open_fds{job="pki"}': still(81),
+      'process_max_fds{job="pki"}': still(100),
+    }],
+    ["PkiFilesNearLimit", false, {
+      'process_open_fds{job="pki"}': still(80),
+      'process_max_fds{job="pki"}': still(100),
+    }],
+  ];
+
+test(
+  "each alert of docs/alerts.yml is told of by what it is for, and by nothing else",
+  needs("promtool"),
+  () => {
+    const expressions = new Map(readAlerts().map(({ where, expression }) => [where, expression]));
+    assert.deepEqual([...expressions.keys()], [...new Set(ALERTS.map(([alert]) => alert))]);
+    const folder = fs.mkdtempSync(join(tmpdir(), "pki-alerts-"));
+    try {
+      const path = join(folder, "cases.yml");
+      const tests = ALERTS.map(([alert, isTold, series], at) => ({
+        name: `row ${at}: ${alert}`,
+        interval: "1m",
+        input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+        promql_expr_test: [{
+          expr: `count(${expressions.get(alert)})`,
+          eval_time: `${AT_SECONDS}s`,
+          exp_samples: isTold ? [{ labels: "{}", value: 1 }] : [],
+        }],
+      }));
+      fs.writeFileSync(path, JSON.stringify({ evaluation_interval: "1m", tests })); // JSON is YAML
+      const { stdout, stderr, status } = spawnSync("promtool", ["test", "rules", path], {
+        encoding: "utf8",
+      });
+      assert.equal(status, 0, `${stdout}${stderr}`);
+    } finally {
+      fs.rmSync(folder, { recursive: true });
+    }
+  },
+);
 
 test("Scrapes.measure() measures once for all who ask at the same time", async () => {
   const asked: PromiseWithResolvers<Measured>[] = [];

@@ -5,6 +5,7 @@ import { EventEmitter } from "node:events";
 import { after, test } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { PkiError } from "../../lib/base/errors.ts";
+import type { LeanWorkerHandlers } from "../../lib/base/lean_worker.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import type { FromConnection, ToConnection } from "../../lib/server/ports.ts";
 import { Relay } from "../../lib/server/relay.ts";
@@ -58,10 +59,10 @@ function open() {
   const socket = new FakeSocket();
   const told: ToConnection[] = [];
   const faults: string[] = [];
-  let say: (message: FromConnection) => void = () => {};
+  let handlers: LeanWorkerHandlers<FromConnection> | undefined;
   let isEnded = false;
   const worker = {
-    listen: ({ onMessage }: { onMessage: (message: FromConnection) => void }) => say = onMessage,
+    listen: (given: LeanWorkerHandlers<FromConnection>) => handlers = given,
     tell: (message: ToConnection) => {
       assert.ok(
         !isEnded,
@@ -71,9 +72,10 @@ function open() {
     },
     end: () => {
       isEnded = true;
-      say = () => {};
+      handlers = undefined;
     },
   };
+  const say = (message: FromConnection) => handlers?.onMessage(message);
   const relay = new Relay({
     socket: socket as unknown as TLSSocket,
     worker: worker as unknown as ConnectionWorker,
@@ -89,7 +91,11 @@ function open() {
     faults,
     /** The client sends so many bytes in one piece. */
     send: (bytes: number) => socket.emit("data", new Uint8Array(bytes)),
-    say: (message: FromConnection) => say(message),
+    say,
+    worker: {
+      onThrown: (message: string) => handlers?.onThrown(message),
+      onEnded: () => handlers?.onEnded(),
+    },
     answer: (bytes: number, taken = 0) => say({ type: "bytes", text: "x".repeat(bytes), taken }),
     /** How much the worker was given of what the client sent. */
     given: () => told.reduce((sum, one) => sum + (typeof one === "string" ? one.length : 0), 0),
@@ -207,6 +213,39 @@ for (const message of UNSOUND) {
     assert.doesNotMatch(socket.written, /more$/);
   });
 }
+
+test("Relay takes for a fault what its worker does, and never what a client does", () => {
+  const rows: readonly (readonly [
+    what: string,
+    happens: (world: ReturnType<typeof open>) => void,
+    fault?: string,
+  ])[] = [
+    ["it throws", ({ worker }) => worker.onThrown("out of memory"), "threw: out of memory"],
+    ["it ends", ({ worker }) => worker.onEnded(), "ended"],
+    ["it says something else", ({ say }) => say({} as FromConnection), "said what it must not say"],
+    [
+      "it ends a session that a client broke",
+      ({ say }) => say({ type: "close", code: "PROTOCOL" }),
+    ],
+    ["its client leaves", ({ socket }) => socket.emit("end")],
+    ["its client is cut off", ({ socket }) => socket.emit("error", new Error("ECONNRESET"))],
+    ["its client closes in the middle of a frame", ({ send, socket }) => {
+      send(3);
+      socket.destroy();
+    }],
+    ["its client does not read", ({ answer }) => answer(10 * UNREAD_MAX)],
+    ["the server stops", ({ relay }) => relay.finish()],
+  ];
+  for (const [what, happens, fault] of rows) {
+    const world = open();
+    happens(world);
+    assert.deepEqual(
+      world.faults,
+      fault === undefined ? [] : [`a connection worker ${fault}`],
+      what,
+    );
+  }
+});
 
 test("Relay says once that the server cannot go on, whatever its worker says", () => {
   const { socket, say, faults, relay } = open();
