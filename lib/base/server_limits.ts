@@ -60,7 +60,7 @@ export const SERVER_LIMITS = {
   idleSeconds: {
     ...{ standard: 300, min: 1, max: YEAR_SECONDS, unit: "s" },
     bounds: "between two requests of a session, answers that are not read included",
-    reason: "a worker of 4 MB is held meanwhile; a login by certificate costs little",
+    reason: "a worker of 2.2 MB is held meanwhile; a login by certificate costs little",
     heard: "`TIMEOUT`",
   },
   sessionSeconds: {
