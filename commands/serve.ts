@@ -31,7 +31,7 @@ import {
   type PassphraseFlags,
 } from "./passphrase.ts";
 import { readRootPassphrase, ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
-import { attend, type Place, type Run, statusOf } from "./server_attendance.ts";
+import { attend, HangUps, type Place, type Run, statusOf } from "./server_attendance.ts";
 import {
   type Configuration,
   passphraseFileOf,
@@ -146,6 +146,7 @@ async function run(
   const canListen = () => checkPorts({ host, port, metrics });
   const passphrase = await prepareFolder(surroundings, flags, { configuration, canListen });
   const rootPassphrase = await readRootPassphrase(surroundings, flags);
+  const hangUps = new HangUps(context);
   const lock = await takeLock(folder);
   const { env } = context.process;
   const supervisor = new Supervisor({ env, pid: process.pid, warn: (text) => warn(log, text) });
@@ -174,6 +175,7 @@ async function run(
         configuration,
         log,
         supervisor,
+        hangUps,
       });
       try {
         const isFirstWanted = !server.hadAccounts && settings.registration !== "closed";

@@ -18,14 +18,36 @@ export interface Run {
 }
 
 /**
+ * Hang-ups from now on. Whoever does not listen to them is ended by the first, without a word; what
+ * comes before the server runs is kept until then.
+ */
+export class HangUps {
+  #isPending = false;
+  #onHangUp: () => void = () => {
+    this.#isPending = true;
+  };
+
+  constructor({ onHangUp }: Pick<PkiContext, "onHangUp">) {
+    onHangUp?.(() => this.#onHangUp());
+  }
+
+  /** Has them heeded from now on, and one that came before now. */
+  heed(onHangUp: () => void): void {
+    this.#onHangUp = onHangUp;
+    if (this.#isPending) onHangUp();
+  }
+}
+
+/**
  * Heeds signals and a supervisor that watches, from now on.
  * @returns `stopped` resolves when the server shall end
  */
 export function attend(
-  { signal, process: { stderr }, onHangUp }: PkiContext,
-  { server, input, configuration, log, supervisor }: Run & {
+  { signal, process: { stderr } }: PkiContext,
+  { server, input, configuration, log, supervisor, hangUps }: Run & {
     readonly server: RunningServer;
     readonly supervisor: Supervisor;
+    readonly hangUps: HangUps;
   },
 ): { readonly stopped: Promise<void>; readonly stopWatching: () => void } {
   const { port } = server;
@@ -35,7 +57,7 @@ export function attend(
   });
   const status = statusOf({ ...server, host: configuration.settings.host });
   const hungUp = Promise.withResolvers<void>();
-  onHangUp?.(() => {
+  hangUps.heed(() => {
     // Whose terminal was closed has hung up; what has none is asked to reload.
     if (stderr.isTTY && !canOpenTerminal()) return hungUp.resolve();
     supervisor.reloading();

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { concatBytes, encodeBase64 } from "../../lib/base/bytes.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
-import { type Finished, inWords, inWorld, PASSWORDS, type World } from "./harness.ts";
+import { type Finished, inWords, inWorld, PASSWORDS, until, type World } from "./harness.ts";
 import { publish } from "./publish.ts";
 import { RawClient, requestFrame, withClient } from "./raw_client.ts";
 
@@ -73,6 +73,19 @@ test("a restart keeps the fingerprint, the accounts and the certificates", () =>
       const ended = await again.running.end(signal);
       assert.equal(ended.code, signal === "SIGKILL" ? null : 0);
     }
+  }));
+
+test("a hang-up while the server starts does not end it, and has it reload when it runs", () =>
+  inWorld(async (world) => {
+    const running = world.start(["serve", "--port", "0", "--json"]);
+    const isLocked = () =>
+      fs.existsSync(serverFolder(world)) &&
+      fs.readdirSync(serverFolder(world)).some((name) => name.startsWith("lock-"));
+    await until(isLocked, "the folder is locked");
+    running.kill("SIGHUP");
+    await running.waitFor(/"event":"ready"/);
+    await running.waitFor(/reloaded CAs, profiles and configuration: no setting has changed/);
+    assert.equal((await running.end()).code, 0, running.stderr);
   }));
 
 test("a data folder has one server at a time, which the second one names", () =>
