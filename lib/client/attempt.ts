@@ -21,6 +21,10 @@ const WHY: Readonly<Record<string, string>> = {
   EPIPE: "it closed the connection",
 };
 
+/** Somebody was there: a server that has too many connections, in all or of this address, does so. */
+const CLOSED: readonly string[] = ["ECONNRESET", "EPIPE"];
+const CLOSED_HINT = "it may have too many connections: try again in some seconds";
+
 /** Why a connection failed, in words. */
 export function reasonOf(error: unknown): string {
   return WHY[systemCodeOf(error) ?? ""] ?? messageOf(error);
@@ -87,8 +91,14 @@ export function attempt(
       LIMITS.connectMs,
     );
     const onError = (cause: unknown) =>
-      fail(new PkiError("unreachable", reasonOfAttempt(cause), { cause }));
-    const onClose = () => fail(new PkiError("unreachable", "it closed the connection"));
+      fail(
+        new PkiError("unreachable", reasonOfAttempt(cause), {
+          cause,
+          ...(CLOSED.includes(systemCodeOf(cause) ?? "") ? { hint: CLOSED_HINT } : {}),
+        }),
+      );
+    const onClose = () =>
+      fail(new PkiError("unreachable", "it closed the connection", { hint: CLOSED_HINT }));
     signal.addEventListener("abort", onAbort);
     socket.on("error", onError); // for good: nothing of it may go unheard before others listen
     socket.once("close", onClose);

@@ -131,5 +131,12 @@ export function explainFailures(
     : kinds.length > 0 && kinds.every((each) => each === "timeout")
     ? "timeout"
     : "unreachable";
-  return new PkiError(kind, `cannot reach ${whom}: ${why}`, { hint, cause: failures[0]?.error });
+  // Who was there and went matters more than where nobody is.
+  const [own = hint] = failures.flatMap(({ error }) =>
+    error instanceof PkiError && error.hint !== undefined ? [error.hint] : []
+  );
+  return new PkiError(kind, `cannot reach ${whom}: ${why}`, {
+    hint: own,
+    cause: failures[0]?.error,
+  });
 }

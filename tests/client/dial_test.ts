@@ -101,3 +101,15 @@ for (const { addresses, failures, kind, message } of CASES) {
     );
   });
 }
+
+test("explainFailures() gives the hint of an address where somebody was, if that has one", () => {
+  const error = explainFailures([
+    { source: 0, place: parseAddress("[::1]:1", 1), error: new PkiError("unreachable", REFUSED) },
+    {
+      source: 0,
+      place: parseAddress("127.0.0.1:1", 1),
+      error: new PkiError("unreachable", "it closed the connection", { hint: "try again" }),
+    },
+  ], { addresses: [parseAddress("localhost:1", 1)], whom: "X", hint: "start one" });
+  assert.equal(error.hint, "try again");
+});
