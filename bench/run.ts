@@ -7,34 +7,23 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
-import { logIn } from "../lib/client/login.ts";
-import { connectServer } from "../lib/client/server_connection.ts";
-import { cpuSince, cpuTimes, usageOf } from "./cpu.ts";
 import { findBun } from "./engine.ts";
 import { benchChurn } from "./churn.ts";
 import { benchFirst } from "./first.ts";
 import { benchFlat } from "./flat.ts";
 import { benchGuess } from "./guess.ts";
 import { benchIssue, benchLookup } from "./issue.ts";
+import { benchLogin } from "./login.ts";
 import { benchMeans } from "./means.ts";
 import { benchFiles } from "./files.ts";
 import { benchPipe } from "./pipe.ts";
 import { benchRevoke } from "./revoke.ts";
-import { type BenchServer, PKI, startBenchServer } from "./server.ts";
+import { PKI } from "./server.ts";
 import { measureStart } from "./startup.ts";
 import { benchHeld, benchVisits } from "./visits.ts";
 
 function show(what: string, figures: string): void {
   console.log(`${what.padEnd(34)} ${figures}`);
-}
-
-async function withServer(work: (server: BenchServer) => Promise<void>): Promise<void> {
-  const server = await startBenchServer();
-  try {
-    await work(server);
-  } finally {
-    await server.stop();
-  }
 }
 
 /** Wall time of whole processes, median of several. */
@@ -51,36 +40,6 @@ function benchStart(): Promise<void> {
   show("openssl version, the same way", `${timeOf("openssl", ["version"]).toFixed(0)} ms`);
   return Promise.resolve();
 }
-
-const benchLogin = () =>
-  withServer(async (server) => {
-    (await server.user("alice")).close();
-    const logins = 20;
-    const { port, anchor, pid } = server;
-    const logInOnce = async () => {
-      const connection = await connectServer({ host: "127.0.0.1", port }, anchor, {
-        nowMs: Date.now(),
-      });
-      await logIn(connection, {
-        id: "alice",
-        password: "a password of alice",
-        rootDer: anchor.root.der,
-      });
-      connection.close();
-    };
-    for (let i = 0; i < 5; i++) await logInOnce(); // the engine compiles what runs
-    const before = cpuTimes(pid);
-    const beganSeconds = usageOf(pid).cpuSeconds;
-    for (let i = 0; i < logins; i++) await logInOnce();
-    const threads = cpuSince(pid, before, logins * 1000);
-    const each = (usageOf(pid).cpuSeconds - beganSeconds) / logins * 1000;
-    show("connection, worker and login", `${each.toFixed(1)} ms of server CPU`);
-    show(
-      "  of it",
-      Object.entries(threads).filter(([, ms]) => ms >= 0.05).sort(([, a], [, b]) => b - a)
-        .map(([name, ms]) => `${name} ${ms.toFixed(1)}`).join(", "),
-    );
-  });
 
 /** Durable appends, beside SQLite. */
 function benchAppend(): Promise<void> {
@@ -133,7 +92,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   first: () => benchFirst(show),
   issue: benchIssue,
   lookup: benchLookup,
-  login: benchLogin,
+  login: () => benchLogin(show),
   visits: () => benchVisits(show),
   churn: () => benchChurn(show),
   held: () => benchHeld(show),
