@@ -17,7 +17,11 @@ import { WORKER_ENTRIES } from "./lib/base/worker.ts";
 
 const ROOT = import.meta.dirname ?? ".";
 
-/** ES modules have no `require`, which some packages still call. */
+/**
+ * ES modules have none of these, which some packages still use. Whoever uses none goes without: the
+ * worker of a connection is started for each, and loading two more modules takes it a while.
+ */
+const COMMONJS_NAMES = /\b(?:require|__filename|__dirname)\b/;
 const BANNER = [
   'import { createRequire as __createRequire } from "node:module";',
   'import { fileURLToPath as __fileURLToPath } from "node:url";',
@@ -73,7 +77,7 @@ async function bundle(folder: string, hasFaults: boolean): Promise<string[]> {
   for (const [name, path] of Object.entries(WORKER_ENTRIES)) {
     entries[`${name}_worker`] = join(ROOT, "lib", "base", path);
   }
-  await build({
+  const { outputFiles } = await build({
     entryPoints: entries,
     outdir: folder,
     absWorkingDir: ROOT,
@@ -89,10 +93,13 @@ async function bundle(folder: string, hasFaults: boolean): Promise<string[]> {
     },
     minifySyntax: true,
     minifyWhitespace: true,
-    banner: { js: BANNER },
     legalComments: "none",
     logLevel: "warning",
+    write: false,
   });
+  for (const { path, text } of outputFiles) {
+    fs.writeFileSync(path, COMMONJS_NAMES.test(text) ? `${BANNER}\n${text}` : text);
+  }
   return Object.keys(entries).map((name) => join(folder, `${name}.js`));
 }
 

@@ -1,6 +1,11 @@
-/** Bytes to text and back, and the few things that the platform's `Uint8Array` lacks. */
+// deno-lint-ignore-file no-node-globals
+/**
+ * Bytes to text and back, and the few things that the platform's `Uint8Array` lacks.
+ *
+ * `Buffer` is the global one: whoever imports `node:buffer` has a connection's worker, which is started
+ * for each, load a module that a short visit does not need.
+ */
 
-import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { PkiError } from "./errors.ts";
 

@@ -1,6 +1,9 @@
-/** Fields that messages of more than one protocol have, as schemas, and their bounds. */
+// deno-lint-ignore-file no-node-globals
+/**
+ * Fields that messages of more than one protocol have, as schemas, and their bounds. `Buffer` is the
+ * global one, for the reason that `base/bytes.ts` gives.
+ */
 
-import { Buffer } from "node:buffer";
 import * as v from "valibot";
 import { isId } from "../x509/names.ts";
 
