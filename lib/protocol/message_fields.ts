@@ -23,9 +23,18 @@ export const seq = () => v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
 export const der = () => base64(1, LIMITS.derBytesMax);
 export const bytes32 = () => base64(32, 32);
+const OPAQUE_CHARACTERS_MAX = 1024;
+const BASE64URL = /^[A-Za-z0-9_-]+$/;
 /** OPAQUE messages travel as their library makes them: base64url without padding. */
 export const opaque = () =>
-  v.pipe(v.string(), v.maxLength(1024), v.regex(/^[A-Za-z0-9_-]+$/, "not base64url"));
+  v.pipe(v.string(), v.maxLength(OPAQUE_CHARACTERS_MAX), v.regex(BASE64URL, "not base64url"));
+
+/** What {@link opaque} looks at, without a schema. */
+export function isOpaque(value: unknown): boolean {
+  return typeof value === "string" && value.length <= OPAQUE_CHARACTERS_MAX &&
+    BASE64URL.test(value);
+}
+
 /** SHA-256 in hex: of a CA's certificate. */
 export const fingerprint = () => v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "not a fingerprint"));
 export const time = () => v.pipe(v.string(), v.isoTimestamp());

@@ -20,6 +20,7 @@ import {
   der,
   fingerprint,
   isNote,
+  isOpaque,
   note,
   opaque,
   OWNER_REASONS,
@@ -133,15 +134,23 @@ function isFrequent(value: Readonly<Record<string, unknown>>): value is Request 
   const { seq: number, type } = value;
   if (!Number.isSafeInteger(number) || Number(number) < 1) return false;
   const fields = Object.keys(value).length - 2;
+  const isName = () => typeof value["id"] === "string" && isId(value["id"]);
+  /** No checkpoint beside so many other fields, or a good one. */
+  const hasNoteBeside = (others: number) =>
+    fields === others || fields === others + 1 && isNote(value["checkpoint"]);
   switch (type) {
     case "HELLO":
       return fields === 0;
+    case "LOGIN":
+      return fields === 2 && isName() && isOpaque(value["request"]);
+    case "LOGIN_FINISH":
+      return isOpaque(value["finish"]) && isBase64(value["binding"], 32, 32) && hasNoteBeside(2);
     case "LOGIN_CERTIFICATE":
-      return fields === 0 || fields === 1 && isNote(value["checkpoint"]);
+      return hasNoteBeside(0);
     case "CSR":
       return fields === 1 && isBase64(value["csr"], 1, LIMITS.derBytesMax);
     case "CERTREQ":
-      return fields === 1 && typeof value["id"] === "string" && isId(value["id"]);
+      return fields === 1 && isName();
     default:
       return false;
   }
