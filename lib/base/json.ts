@@ -26,7 +26,12 @@ export function parseJson(text: string): unknown {
   } catch (cause) {
     throw new SyntaxError(`not JSON: ${shorten(messageOf(cause))}`, { cause });
   }
-  if (hasNoMoreColons(text, value)) return value;
+  // Each member was written with a colon. Where an object has as many members as the text has colons,
+  // none of them hides another, and none is deeper: mostly the text need not be looked at more closely.
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    const parts = Object.keys(value).length + 1;
+    if (text.split(":", parts + 1).length === parts) return value;
+  }
   const path = findRepeatedName(text);
   if (path !== undefined) throw new RepeatedName(`${shorten(path)} stands twice`);
   return value;
@@ -34,18 +39,6 @@ export function parseJson(text: string): unknown {
 
 function shorten(text: string): string {
   return printable(text).slice(0, WHY_CHARACTERS_MAX);
-}
-
-/**
- * Whether there are no more colons in the text than members in the object. Each member was written
- * with a colon: then none is hidden by another, and none is deeper. So with most messages the text
- * need not be looked at more closely.
- */
-function hasNoMoreColons(text: string, value: unknown): boolean {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  let at = -1;
-  for (let left = Object.keys(value).length; left > 0; left--) at = text.indexOf(":", at + 1);
-  return text.indexOf(":", at + 1) < 0;
 }
 
 /** What opens or closes something that matters here: in arrays nothing has a name. */
