@@ -105,6 +105,7 @@ export function attempt(
     socket.once("secureConnect", () => {
       settle();
       socket.off("close", onClose);
+      socket.setNoDelay(true); // else Deno has the first request wait for the handshake's acknowledgement
       try {
         checkConnection(socket, protocol);
         resolve(socket);

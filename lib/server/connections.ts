@@ -224,6 +224,7 @@ export class Connections {
   }
 
   #accept(socket: TLSSocket): void {
+    socket.setNoDelay(true); // as the executable's engine has it anyway
     try {
       checkConnection(socket, PROTOCOL);
     } catch (error) {
