@@ -117,6 +117,21 @@ export const SLOW_METRICS: readonly Attack[] = [
     isElsewhere: true,
   },
   {
+    name: "at the metrics a program that asks again, later than silence is cut",
+    run: async (scene) => {
+      const wire = await open(scene);
+      wire.write(utf8(GOOD.replace("Connection: close\r\n", "")));
+      const head = new TextDecoder().decode(await wire.take("HTTP/1.1 200".length));
+      await hear(await open(scene));
+      wire.write(utf8(GOOD));
+      const rest = new TextDecoder().decode(await wire.rest());
+      wire.close();
+      return `${head}, ${/HTTP\/1\.1 \d{3}/.exec(rest)?.[0]}`;
+    },
+    hears: "HTTP/1.1 200, HTTP/1.1 200",
+    isElsewhere: true,
+  },
+  {
     name: "at the metrics a header byte by byte",
     run: async (scene) => {
       const wire = await open(scene);
