@@ -106,17 +106,24 @@ async function send(client: RawClient, make: (seq: number) => Uint8Array): Promi
   }
 }
 
+/**
+ * A server that dora is registered with and that has had connections: what everything takes that is
+ * done for the first time is no connection's.
+ */
+async function serveOrdinary(world: World): Promise<number> {
+  await world.serve();
+  await registerCheaply(world, "dora");
+  for (let i = 0; i < ORDINARY; i++) {
+    await withClient(loggedInCheaply(world, "dora"), async (client) => {
+      await client.refused("NOT_FOUND", "CERTREQ", { id: "alice" });
+    });
+  }
+  return pidOf(world.server.running);
+}
+
 test("no input makes a connection take more memory than is stated", () =>
   inWorld(async (world) => {
-    await world.serve();
-    await registerCheaply(world, "dora");
-    const pid = pidOf(world.server.running);
-    // What everything takes that is done for the first time is no connection's.
-    for (let i = 0; i < ORDINARY; i++) {
-      await withClient(loggedInCheaply(world, "dora"), async (client) => {
-        await client.refused("NOT_FOUND", "CERTREQ", { id: "alice" });
-      });
-    }
+    const pid = await serveOrdinary(world);
     const before = residentMiB(pid);
     const worst: Record<string, number> = {};
     const measure = async (kind: string, work: () => Promise<unknown>) => {
@@ -151,14 +158,7 @@ test("connections that all do their worst at the same moment take no more than i
     // One at a time: what is in flight waits.
     const limits = { requestsAtWork: 1 };
     fs.writeFileSync(join(world.home, "server", "pki.json"), JSON.stringify({ limits }));
-    await world.serve();
-    await registerCheaply(world, "dora");
-    const pid = pidOf(world.server.running);
-    for (let i = 0; i < ORDINARY; i++) {
-      await withClient(loggedInCheaply(world, "dora"), async (client) => {
-        await client.refused("NOT_FOUND", "CERTREQ", { id: "alice" });
-      });
-    }
+    const pid = await serveOrdinary(world);
     const before = residentMiB(pid);
     const clients = await Promise.all(
       Array.from({ length: WORST_CONNECTIONS }, () => loggedInCheaply(world, "dora")),
