@@ -1,11 +1,9 @@
 /** `pki serve`: the certificate authority and the directory. */
 
 import { buildCommand } from "@stricli/core";
-import * as fs from "node:fs";
 import { hostname } from "node:os";
 import process from "node:process";
 import { PkiError } from "../lib/base/errors.ts";
-import { formatAddress } from "../lib/client/address.ts";
 import { LIMITS } from "../lib/base/limits.ts";
 import { Log, LOG_FORMATS, LOG_LEVELS } from "../lib/server/log.ts";
 import type { MetricsPlace } from "../lib/server/metrics_address.ts";
@@ -21,23 +19,17 @@ import {
   switchFlag,
   textFlag,
 } from "./globals.ts";
-import { noteRootKey } from "./folder_change.ts";
-import { checkNoWitness } from "./init.ts";
-import { INVITATION_DEFAULT_HOURS, type Invited, makeInvitation } from "./invitation.ts";
-import {
-  choosePassphrase,
-  findPassphrase,
-  PASSPHRASE_FLAG,
-  type PassphraseFlags,
-} from "./passphrase.ts";
-import { readRootPassphrase, ROOT_KEY_FLAGS, type RootKeyFlags } from "./root_key.ts";
-import { attend, HangUps, type Place, type Run, statusOf } from "./server_attendance.ts";
+import { makeInvitation } from "./invitation.ts";
+import { PASSPHRASE_FLAG, type PassphraseFlags } from "./passphrase.ts";
+import { readRootPassphrase, ROOT_KEY_FLAGS } from "./root_key.ts";
+import { attend, HangUps, type Run, statusOf } from "./server_attendance.ts";
 import {
   type Configuration,
-  passphraseFileOf,
   printConfiguration,
   resolveConfiguration,
 } from "./server_configuration.ts";
+import { announce, isInJournal, ServerSurroundings, tellReady } from "./server_speech.ts";
+import { prepareFolder, type StartFlags } from "./server_start.ts";
 import { printUnit } from "./systemd_unit.ts";
 import { BUILD } from "./version.ts";
 import {
@@ -52,10 +44,9 @@ import {
 /** The settings that there is an option for. */
 type OptionSettings = Omit<GivenSettings, "limits">;
 
-interface ServeFlags extends GlobalFlags, PassphraseFlags, RootKeyFlags, OptionSettings {
+interface ServeFlags extends GlobalFlags, PassphraseFlags, StartFlags, OptionSettings {
   readonly data?: string;
   readonly passphraseFile?: string;
-  readonly acceptLoss?: boolean;
   readonly printConfig?: boolean;
   readonly printUnit?: boolean;
 }
@@ -78,21 +69,6 @@ function givenSettings(flags: ServeFlags): GivenSettings {
       name === "limits" || flags[name] === undefined ? [] : [[name, flags[name]]]
     ),
   );
-}
-
-/** How the server speaks: notes are lines of the log where a program reads that. */
-class ServerSurroundings extends Surroundings {
-  log: Log | undefined;
-
-  override note(text: string): void {
-    if (this.log?.format !== "json") return super.note(text);
-    if (!this.flags.quiet) this.log.log({ level: "notice", event: "note", message: text });
-  }
-
-  override warn(message: string, hint?: string): void {
-    if (this.log?.format !== "json") return super.warn(message, hint);
-    this.log.log({ level: "warning", event: "warning", message, fields: { hint } });
-  }
 }
 
 export async function serve(context: PkiContext, flags: ServeFlags): Promise<void> {
@@ -207,24 +183,6 @@ async function run(
   }
 }
 
-/**
- * Whether what is said goes to systemd's journal, where others may read it, today and later. The
- * variable is inherited by what runs at a terminal, too, so the streams are compared with what it
- * names (systemd.exec(5)).
- */
-function isInJournal(env: PkiContext["process"]["env"]): boolean {
-  const journal = env["JOURNAL_STREAM"];
-  if (!journal) return false;
-  return [1, 2].some((descriptor) => {
-    try {
-      const { dev, ino } = fs.fstatSync(descriptor, { bigint: true });
-      return `${dev}:${ino}` === journal;
-    } catch {
-      return false; // closed: nothing is said there
-    }
-  });
-}
-
 function warn(log: Log, message: string): void {
   log.log({ level: "warning", event: "warning", message });
 }
@@ -238,48 +196,6 @@ async function findMetrics(
   return await settleMetrics({ ...parseMetricsAddress(metrics), isExposed });
 }
 
-/** Makes the data folder at the first start. Returns the passphrase of its keys. */
-async function prepareFolder(
-  surroundings: Surroundings,
-  flags: ServeFlags,
-  { configuration, canListen }: {
-    readonly configuration: Configuration;
-    /** Throws if the server could not be reached: then nothing is made. */
-    readonly canListen: () => Promise<void>;
-  },
-): Promise<string> {
-  const { context } = surroundings;
-  const { folder, settings: { witness, domain = DEFAULT_DOMAIN } } = configuration;
-  const { checkPassphrase, isSetUp, setUp } = await import("../lib/server/setup.ts");
-  const { checkNotPending } = await import("../lib/server/outside_root.ts");
-  checkNotPending(folder);
-  checkRootKeyUse(flags);
-  const isFirstStart = !isSetUp(folder);
-  if (isFirstStart) {
-    checkNoWitness(folder, witness);
-    await canListen();
-  }
-  const passphraseFile = passphraseFileOf(configuration, context.process.env);
-  const where = passphraseFile === undefined ? {} : { passphraseFile };
-  const passphrase = isFirstStart
-    ? await choosePassphrase(surroundings, where)
-    : await findPassphrase(surroundings, where);
-  checkPassphrase(passphrase);
-  if (isFirstStart) {
-    await setUp(folder, { domain, passphrase, nowMs: context.now() });
-    surroundings.note(
-      `made a root and an issuing CA for the trust domain ${domain}, in "${folder}"`,
-    );
-    noteRootKey(surroundings, folder);
-  }
-  return passphrase;
-}
-
-function tellReady(log: Log, { host, port, domain, fingerprint, metrics }: Place): void {
-  const fields = { host, port, domain, fingerprint, metrics };
-  log.log({ level: "info", event: "server.ready", fields });
-}
-
 /** The unit says itself where the data is, and starts the same way each time. */
 function checkUnitFlags({ data, home, acceptLoss, printConfig }: ServeFlags): void {
   if ([data, home, acceptLoss, printConfig].every((flag) => flag === undefined)) return;
@@ -290,50 +206,11 @@ function checkUnitFlags({ data, home, acceptLoss, printConfig }: ServeFlags): vo
   );
 }
 
-function checkRootKeyUse({ acceptLoss, rootKey, rootPassphraseFile }: ServeFlags): void {
-  if (acceptLoss || (rootKey ?? rootPassphraseFile) === undefined) return;
-  throw new PkiError(
-    "usage",
-    "cannot use the root's key: the server needs it to accept a loss only",
-    { hint: "leave out --root-key and --root-passphrase-file" },
-  );
-}
-
 function checkDomainFits(wanted: string | undefined, found: string): void {
   if (wanted === undefined || wanted === found) return;
   throw new PkiError("conflict", `cannot serve ${wanted}: this data folder is for ${found}`, {
     hint: "name another folder with --data for another trust domain",
   });
-}
-
-function announce(
-  surroundings: Surroundings,
-  { host, port, fingerprint, domain, metrics, invitation, isLogged }: Place & {
-    /** For the first person, while there is nobody. */
-    readonly invitation: Invited | undefined;
-    /** Whether notes go into the log, where no invitation belongs. */
-    readonly isLogged: boolean;
-  },
-): void {
-  surroundings.result(
-    {
-      event: "ready",
-      host,
-      port,
-      fingerprint,
-      domain,
-      ...(metrics === undefined ? {} : { metrics }),
-      ...(invitation ? { invitation: invitation.line } : {}),
-    },
-    `pki server for ${domain}, ready\n  address      ${formatAddress({ host, port })}\n` +
-      `  fingerprint  ${surroundings.paint.mark(fingerprint)}` +
-      (metrics === undefined ? "" : `\n  metrics      http://${metrics}/metrics`),
-  );
-  if (!invitation || isLogged) return;
-  surroundings.note(
-    `Nobody is registered yet. The first person joins, within ${INVITATION_DEFAULT_HOURS} hours, ` +
-      `with\n\n  pki join ${invitation.line}\n\npki invite makes the next invitation`,
-  );
 }
 
 export const serveCommand = buildCommand<ServeFlags, [], PkiContext>({
