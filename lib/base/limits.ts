@@ -15,7 +15,7 @@ export const LIMITS = {
   requestsInFlightMax: 32,
   /** Bytes relayed to a connection worker that it has not taken yet: the largest frame. */
   relayBytesMax: 65_540,
-  /** Bytes of one client held for its worker: a socket that is paused delivers at most what it had read. */
+  /** Bytes of one client held for its worker: of a socket that is paused, two pieces of what engines read. */
   heldBytesMax: 1024 * 1024,
   /** Peers: bytes on their way in one direction before the side that makes them has to wait. */
   unreadBytesMax: 1024 * 1024,
