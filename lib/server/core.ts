@@ -1,38 +1,29 @@
 /**
- * The server's main thread: starts directory and authority, has them watched, shows the server's
- * certificate and does what administrators ask for. Connections are taken in `connections.ts`. It
- * parses nothing that a client sent; its own key is the server's TLS key and no other.
+ * The server's main thread: has directory and authority started and watched (`critical_threads.ts`),
+ * connections taken (`connections.ts`) and the server's certificate renewed (`own_certificate.ts`), and
+ * does what administrators ask for. It parses nothing that a client sent; its own key is the server's
+ * TLS key and no other.
  */
 
-import { createPublicKey, type KeyObject } from "node:crypto";
-import { availableParallelism, hostname } from "node:os";
+import { hostname } from "node:os";
 import process from "node:process";
-import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
-import { sha256 } from "../base/bytes.ts";
-import { Caller } from "../base/call.ts";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import type { Caller } from "../base/call.ts";
 import { messageOf, PkiError, unpackError } from "../base/errors.ts";
-import { FAULT_PULSE_MS, HAS_FAULTS } from "../base/faults.ts";
-import { readText, readTextIfThere, writeFileAtomic } from "../base/files.ts";
-import { LIMITS } from "../base/limits.ts";
+import { readText } from "../base/files.ts";
 import { holdsOnLoopback, resolveLimits } from "../base/server_limits.ts";
-import { startWorker } from "../base/worker.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
 import type { Measured } from "../protocol/measured.ts";
 import type { Registration } from "../protocol/message_fields.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { domainOf } from "../x509/chain.ts";
-import { decryptPrivateKey, encodeSpki } from "../x509/keys.ts";
-import { isIssuedBy } from "../x509/path.ts";
-import { encodeCertificatesPem, parseCertificatesPem, parsePemBlock } from "../x509/pem.ts";
+import { decryptPrivateKey } from "../x509/keys.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
-import {
-  checkRoom,
-  type ConnectionBounds,
-  Connections,
-  type ServedIdentity,
-} from "./connections.ts";
+import { checkRoom, type ConnectionBounds, Connections } from "./connections.ts";
 import { CoreMeasures, reportProcess } from "./core_report.ts";
+import { CriticalThreads } from "./critical_threads.ts";
 import { type ServerFiles, serverFiles } from "./files.ts";
+import { loadIssuing } from "./issuers.ts";
 import type { EventLog, LogLevel } from "./log.ts";
 import type { MetricsPlace } from "./metrics_address.ts";
 import type {
@@ -40,13 +31,11 @@ import type {
   DirectoryLimits,
   DirectoryOrder,
   DurableLog,
-  FromAuthority,
   FromDirectory,
-  ToAuthority,
   ToDirectory,
 } from "./ports.ts";
+import { OwnCertificate } from "./own_certificate.ts";
 import { guessAddress, joinAddress } from "./reachable.ts";
-import { Pulse } from "./pulse.ts";
 
 export interface ServerOptions extends ConnectionBounds {
   readonly folder: string;
@@ -82,44 +71,24 @@ export type LiveOptions = Required<
   Pick<ServerOptions, "registration" | "publicAddress" | "connectionsMax" | "logLevel" | "limits">
 >;
 
-/** The TLS key and certificate that connections are served with. */
-interface Identity {
-  readonly key: KeyObject;
-  certificate: Certificate;
-}
-
-type CriticalWorker = "authority" | "directory";
-
 export class Core {
   #options: ServerOptions;
   readonly #files: ServerFiles;
-  readonly #directoryWorker: Worker;
-  readonly #authorityWorkers: readonly Worker[];
+  readonly #threads: CriticalThreads;
   readonly #directory: Caller<ToDirectory, FromDirectory>;
   readonly #connections: Connections;
+  readonly #own: OwnCertificate;
   readonly #measures = new CoreMeasures();
-  readonly #pulses: Pulse[] = [];
-  #issuing: Certificate;
-  #identity: Identity | undefined;
   #port: number | undefined;
   #hadAccounts = false;
-  #isStopping = false;
-  /** Why the server stops, if it has to. */
-  #failure: PkiError | undefined;
 
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#files = serverFiles(options.folder);
     this.checkRoom(options);
-    this.#issuing = this.#readIssuing();
-    this.#authorityWorkers = Array.from(
-      { length: authorityCount(availableParallelism()) },
-      () => this.#startCritical("authority"),
-    );
-    this.#directoryWorker = this.#startCritical("directory");
-    const directory = new Caller<ToDirectory, FromDirectory>(
-      this.#directoryWorker as unknown as MessagePort,
-    );
+    const issuing = loadIssuing(this.#files); // before there are threads that would have to be ended
+    this.#threads = new CriticalThreads(options.onFault);
+    const { directory } = this.#threads;
     this.#directory = directory;
     const { log, connectionsMax, limits } = options;
     this.#connections = new Connections({
@@ -127,46 +96,15 @@ export class Core {
       ...(connectionsMax === undefined ? {} : { connectionsMax }),
       ...(limits === undefined ? {} : { limits }),
     });
+    this.#own = new OwnCertificate({
+      ...{ files: this.#files, issuing, directory, log },
+      onRenewed: (identity) => this.#connections.show(identity),
+    });
   }
 
   /** Before anything is taken over. @throws {PkiError} `storage` without room for a connection */
   checkRoom(bounds: ConnectionBounds): void {
     checkRoom(bounds, (text) => this.#warn(text));
-  }
-
-  #readIssuing(): Certificate {
-    const path = this.#files.issuingCertificate;
-    return parseCertificate(parsePemBlock(readText(path), ["CERTIFICATE"], path));
-  }
-
-  /** A worker that the server cannot be without. */
-  #startCritical(name: CriticalWorker): Worker {
-    const worker = startWorker(name);
-    worker.on("error", (error) => this.#fail(name, `failed: ${messageOf(error)}`));
-    worker.on("exit", () => this.#fail(name, "ended by itself"));
-    return worker;
-  }
-
-  /** The server cannot go on. */
-  #fail(name: CriticalWorker, what: string): void {
-    const error = new PkiError("internal", `the ${name} ${what}`, {
-      hint: "everything that was acknowledged is in the log; start the server again",
-    });
-    this.#directory?.fail(error); // also at the end, which waits for an answer
-    if (this.#isStopping) return;
-    this.#failure ??= error;
-    this.#options.onFault(error);
-  }
-
-  /** From now on a worker that loops or waits for ever is noticed; a start may take long. */
-  #watch(name: CriticalWorker, ask: () => Promise<unknown>): void {
-    const pulse = new Pulse({
-      ask,
-      onSilent: () => this.#fail(name, "does not answer"),
-      missedMax: LIMITS.pulsesMissedMax,
-    });
-    pulse.start(HAS_FAULTS ? FAULT_PULSE_MS : LIMITS.pulseMs);
-    this.#pulses.push(pulse);
   }
 
   #warn(message: string): void {
@@ -193,62 +131,18 @@ export class Core {
       ...(rootKeyPath === undefined ? {} : { rootKeyPath }),
       ...(rootPassphrase === undefined ? {} : { rootPassphrase }),
     };
-    const authorities = this.#authorityWorkers.map((worker) => ({
-      caller: new Caller<ToAuthority, FromAuthority>(worker as unknown as MessagePort),
-      channel: new MessageChannel(),
-    }));
-    const ports = authorities.map(({ channel }) => channel.port2);
-    const events = this.#listenToDirectory();
-    const [key, { hasAccounts = false }] = await Promise.all([
-      decryptPrivateKey(readText(this.#files.serverKey), passphrase, this.#files.serverKey),
-      this.#directory.ask(
-        {
-          ...{ type: "start", folder, passphrase, witness, acceptsLoss, ...rootKey },
-          ...{ events, authorities: ports, registration, logLevel },
-          limits: this.#directoryLimits(),
-        },
-        [events, ...ports],
-      ),
-      ...authorities.map(({ caller, channel: { port1 } }) =>
-        caller.ask({ type: "start", folder, passphrase, directory: port1 }, [port1])
-      ),
+    const path = this.#files.serverKey;
+    const [key, hadAccounts] = await Promise.all([
+      decryptPrivateKey(readText(path), passphrase, path),
+      this.#threads.start({
+        ...{ folder, passphrase, witness, acceptsLoss, ...rootKey, registration, logLevel },
+        events: this.#listenToDirectory(),
+        limits: this.#directoryLimits(),
+      }),
     ]);
-    this.#hadAccounts = hasAccounts;
-    this.#watch("directory", () => this.#directory.ask({ type: "ping" }));
-    for (const { caller } of authorities) {
-      this.#watch("authority", () => caller.ask({ type: "ping" }));
-    }
-    const pem = readTextIfThere(this.#files.serverCertificate);
-    const [leaf] = pem === undefined
-      ? []
-      : parseCertificatesPem(pem, this.#files.serverCertificate);
-    const certificate = leaf === undefined ? await this.#certifySelf(key) : parseCertificate(leaf);
-    this.#identity = { key, certificate };
-  }
-
-  /** Has the server's key certified and keeps the certificate. */
-  async #certifySelf(key: KeyObject): Promise<Certificate> {
-    const spki = encodeSpki(createPublicKey(key));
-    const { certificate } = await this.#directory.ask({ type: "certify-server", spki });
-    if (!certificate) {
-      throw new PkiError("internal", "the directory answered without a certificate");
-    }
-    writeFileAtomic(
-      this.#files.serverCertificate,
-      encodeCertificatesPem([certificate, this.#issuing.der]),
-    );
-    return parseCertificate(certificate);
-  }
-
-  #served(): ServedIdentity {
-    const { key, certificate } = this.identity;
-    return {
-      context: {
-        key: key.export({ format: "pem", type: "pkcs8" }) as string,
-        cert: encodeCertificatesPem([certificate.der, this.#issuing.der]),
-      },
-      leafHash: sha256(certificate.der),
-    };
+    this.#hadAccounts = hadAccounts;
+    this.#threads.watch();
+    await this.#own.load(key);
   }
 
   /** What an administrator may ask of a running server. */
@@ -355,7 +249,7 @@ export class Core {
       },
       handshakes: { underWay: handshakes, failed: handshakesFailed },
       workers: { inUse: open, ...workers, failed: workersFailed },
-      serverEndsMs: this.identity.certificate.notAfterMs,
+      serverEndsMs: this.#own.notAfterMs,
       process: ownProcess,
       delay: { counts: [...counts], sum },
       directory: measured,
@@ -375,11 +269,9 @@ export class Core {
   async reload(): Promise<Certificate> {
     const { certificate } = await this.#directory.ask({ type: "reload" });
     if (!certificate) throw new PkiError("internal", "the directory answered without its CA");
-    const before = this.#issuing;
-    this.#issuing = parseCertificate(certificate);
-    if (fingerprintOf(before.der) !== fingerprintOf(this.#issuing.der)) {
+    if (this.#own.useIssuing(parseCertificate(certificate))) {
       // The new CA is in use: it does not depend on this whether it was taken over.
-      await this.#renew().catch((error) =>
+      await this.#own.renew().catch((error) =>
         this.#warn(
           `cannot renew the server's certificate: ${
             messageOf(error)
@@ -387,79 +279,40 @@ export class Core {
         )
       );
     }
-    return this.#issuing;
+    return this.#own.issuing;
   }
 
   get domain(): string {
-    return domainOf(this.#issuing);
-  }
-
-  get identity(): Identity {
-    if (!this.#identity) throw new PkiError("internal", "the server has no certificate yet");
-    return this.#identity;
+    return domainOf(this.#own.issuing);
   }
 
   /** Renews the server's own certificate when its time comes; connections under way keep the old one. */
   async renewIfDue(): Promise<void> {
-    const { certificate } = this.identity;
-    // After a rotation that a crash cut short it may be of the CA before.
-    const isOfCurrent = isIssuedBy(certificate, this.#issuing);
-    const nowMs = Date.now();
-    // It is of a time to come where the clock was wrong: nobody accepts it until then.
-    const isGood = isOfCurrent && certificate.notBeforeMs <= nowMs;
-    const leftMs = certificate.notAfterMs - nowMs;
-    if (isGood && leftMs > LIMITS.serverRenewDays * LIMITS.dayMs) return;
-    // A new one could not last longer than the issuing CA does.
-    if (isGood && this.#issuing.notAfterMs <= certificate.notAfterMs) {
-      this.#warn("the issuing CA ends soon, and the server's certificate with it");
-      return;
-    }
-    await this.#renew();
-  }
-
-  async #renew(): Promise<void> {
-    const { identity } = this;
-    identity.certificate = await this.#certifySelf(identity.key);
-    this.#connections.show(this.#served());
-    const { serial, notAfterMs } = identity.certificate;
-    this.#options.log.log({
-      level: "notice",
-      event: "server.renewed",
-      message: "the server's own certificate was renewed",
-      fields: { serial, notAfter: new Date(notAfterMs).toISOString() },
-    });
+    await this.#own.renewIfDue();
   }
 
   /** Returns the port. @throws {PkiError} `unreachable` if it is taken */
   async listen(): Promise<number> {
     const { host, port } = this.#options;
-    this.#port = await this.#connections.listen({ host, port }, this.#served());
+    this.#port = await this.#connections.listen({ host, port }, this.#own.served);
     return this.#port;
   }
 
   async stop(): Promise<void> {
-    this.#isStopping = true;
     this.#measures.stop();
-    this.#stopWatching();
+    this.#threads.stopWatching();
     try {
-      await this.#connections.stop(this.#failure);
+      await this.#connections.stop(this.#threads.failure);
       await this.#directory.ask({ type: "stop" });
     } finally {
       await this.endWorkers();
     }
   }
 
-  #stopWatching(): void {
-    for (const pulse of this.#pulses) pulse.stop();
-  }
-
   async endWorkers(): Promise<void> {
-    this.#isStopping = true;
     this.#measures.stop();
-    this.#stopWatching();
     this.#connections.close();
-    const workers = [this.#directoryWorker, ...this.#authorityWorkers];
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    await this.#threads.end();
   }
 }
 
@@ -467,8 +320,3 @@ const UNKNOWN_BUILD = { version: "unknown", commit: "unknown" };
 
 /** Orders of an administrator that change nothing. */
 const READING_ORDERS: readonly AdminType[] = ["STATUS", "LIST", "INVITATIONS", "USERS"];
-
-/** Half of the cores sign; the others have the connections and the directory, which takes about as long. */
-function authorityCount(cores: number): number {
-  return Math.max(1, Math.min(LIMITS.authorityWorkersMax, Math.floor(cores / 2)));
-}
