@@ -1,8 +1,4 @@
-// deno-lint-ignore-file no-node-globals
-/**
- * Fields that messages of more than one protocol have, as schemas, and their bounds. `Buffer` is the
- * global one, for the reason that `base/bytes.ts` gives.
- */
+/** Fields that messages of more than one protocol have, as schemas, and their bounds. */
 
 import * as v from "valibot";
 import { isId } from "../x509/names.ts";
@@ -18,9 +14,14 @@ const SIGNATURE_BYTES_MAX = 1024;
  */
 export function isBase64(value: unknown, bytesMin: number, bytesMax: number): value is string {
   if (typeof value !== "string" || value.length > Math.ceil(bytesMax / 3) * 4) return false;
-  const bytes = Buffer.from(value, "base64");
-  return bytes.length >= bytesMin && bytes.length <= bytesMax &&
-    bytes.toString("base64") === value;
+  let bytes: number;
+  try {
+    bytes = Uint8Array.fromBase64(value, { lastChunkHandling: "strict" }).length;
+  } catch {
+    return false;
+  }
+  // By its length there is no blank in it, which the platform passes over.
+  return bytes >= bytesMin && bytes <= bytesMax && value.length === Math.ceil(bytes / 3) * 4;
 }
 
 /** See {@link isBase64}. */
