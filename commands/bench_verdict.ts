@@ -91,6 +91,16 @@ export function summarize(report: Report): string {
   return `${cut}${done}${within}${failed > 0 ? `, and ${failed} failed` : ""}`;
 }
 
+function unknownCapacity({ why, kind, firstError: cause }: Doubt): PkiError {
+  const first = cause === undefined ? "" : `; the first: ${messageOf(cause)}`;
+  return new PkiError(kind, `cannot say what this server can do: ${why}${first}`, {
+    cause,
+    hint: kind === "busy"
+      ? "measure with fewer --clients, or a lower --rate; docs/limits.md says what a server refuses"
+      : SEE_LOG,
+  });
+}
+
 /**
  * Fails if the figures are not worth much: answers were wrong or cut off, most failed, none came any
  * more, or what was issued is not proven.
@@ -111,22 +121,15 @@ export function checkMeasured({ measured, isInterrupted }: Report): void {
   }
   if (isInterrupted) throw new PkiError("interrupted", "interrupted");
   if (operations.every(({ count }) => count === 0)) {
-    if (firstError instanceof PkiError) throw firstError;
+    if (firstError instanceof PkiError) {
+      throw unknownCapacity({ why: "nothing ended well", kind: firstError.kind, firstError });
+    }
     throw new PkiError("timeout", "nothing ended in time", {
       hint: "measure for longer with --seconds",
     });
   }
   const doubt = findDoubt(measured);
-  if (doubt) {
-    const { why, kind, firstError: cause } = doubt;
-    const first = cause === undefined ? "" : `; the first: ${messageOf(cause)}`;
-    throw new PkiError(kind, `cannot say what this server can do: ${why}${first}`, {
-      cause,
-      hint: kind === "busy"
-        ? "measure with fewer --clients, or a lower --rate; docs/limits.md says what a server refuses"
-        : SEE_LOG,
-    });
-  }
+  if (doubt) throw unknownCapacity(doubt);
   const proof = operations.find(({ operation }) => operation === PROOF);
   if (!proof) return;
   const cause = proof.firstError;

@@ -143,7 +143,7 @@ test("checkMeasured() lets pass what was measured, and fails as its rows say", (
     [
       report({ operations: [], isGivenUp: true, firstError: gone }),
       "unreachable",
-      /^nobody there$/,
+      /^cannot say what this server can do: nothing ended well; the first: nobody there$/,
     ],
     [
       report({ operations: [mostly({ TIMEOUT: 1, BUSY: 2 }, busy)] }),
