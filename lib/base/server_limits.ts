@@ -76,6 +76,13 @@ export const SERVER_LIMITS = {
     reason: "an office behind one NAT; four such addresses fill a server",
     heard: "`BUSY`",
   },
+  connectionsPerUser: {
+    ...{ standard: 64, min: 0, max: 1_000_000, unit: "sessions", isOffAtZero: true },
+    sparesLoopback: true,
+    bounds: "sessions of one user at once, by password and by certificate each, from anywhere",
+    reason: "a person has a few devices, a service a pool; whoever fills a server needs 8 accounts",
+    heard: "`BUSY`, at the login",
+  },
   handshakesPerAddress: {
     ...{ standard: 64, min: 1, max: 1_000_000, unit: "handshakes" },
     sparesLoopback: true,

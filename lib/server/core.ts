@@ -11,7 +11,7 @@ import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Caller } from "../base/call.ts";
 import { messageOf, PkiError, unpackError } from "../base/errors.ts";
 import { readText } from "../base/files.ts";
-import { holdsOnLoopback, resolveLimits } from "../base/server_limits.ts";
+import { holdsOnLoopback, resolveLimits, type ServerLimitName } from "../base/server_limits.ts";
 import type { AdminAnswer, AdminRequest, AdminType } from "../protocol/admin_messages.ts";
 import type { Measured } from "../protocol/measured.ts";
 import type { Registration } from "../protocol/message_fields.ts";
@@ -207,13 +207,15 @@ export class Core {
   #directoryLimits(): DirectoryLimits {
     const { limits = {} } = this.#options;
     const all = resolveLimits(limits);
-    const { requestsAtWork, addressesPerSite, statusesPerMinute, entriesPerHour } = all;
-    const onLoopback = (name: "statusesPerMinute" | "entriesPerHour", count: number) =>
-      holdsOnLoopback(name, limits) ? count : 0;
+    const { requestsAtWork, addressesPerSite } = all;
+    const { statusesPerMinute, entriesPerHour, connectionsPerUser } = all;
+    const onLoopback = (name: ServerLimitName) => holdsOnLoopback(name, limits) ? all[name] : 0;
     return {
-      ...{ requestsAtWork, addressesPerSite, statusesPerMinute, entriesPerHour },
-      statusesPerMinuteOnLoopback: onLoopback("statusesPerMinute", statusesPerMinute),
-      entriesPerHourOnLoopback: onLoopback("entriesPerHour", entriesPerHour),
+      ...{ requestsAtWork, addressesPerSite },
+      ...{ statusesPerMinute, entriesPerHour, connectionsPerUser },
+      statusesPerMinuteOnLoopback: onLoopback("statusesPerMinute"),
+      entriesPerHourOnLoopback: onLoopback("entriesPerHour"),
+      connectionsPerUserOnLoopback: onLoopback("connectionsPerUser"),
     };
   }
 

@@ -32,6 +32,7 @@ import { describeEntry } from "./log_events.ts";
 import { DirectoryMeasures } from "./measures.ts";
 import { Passwords } from "./passwords.ts";
 import { Revocation } from "./revocation.ts";
+import { type SessionBounds, UserSessions } from "./user_sessions.ts";
 import { NO_WORK_LIMITS, WorkLimits, type WorkRates } from "./work_limits.ts";
 
 /** The log, as far as the directory needs it. */
@@ -94,6 +95,8 @@ export interface DirectoryOptions {
   ) => AnswerOf<"CRL">;
   /** How much anybody may have done; no bound where it is not said. */
   readonly workRates?: WorkRates;
+  /** How many sessions a user may have; no bound where it is not said. */
+  readonly sessionBounds?: SessionBounds;
   readonly now?: () => number;
   /** A clock that nobody sets, in milliseconds. */
   readonly elapsed?: () => number;
@@ -109,6 +112,7 @@ export class Directory {
   readonly passwords: Passwords;
   readonly guesses: GuessLimits;
   readonly work: WorkLimits;
+  readonly userSessions: UserSessions;
   /** Where users are; forgotten when the server stops. */
   readonly announcements: Announcements;
   /** Answers to `CERTREQ`. */
@@ -138,6 +142,7 @@ export class Directory {
     this.guesses = new GuessLimits({ key: randomBytes(32), now });
     this.work = new WorkLimits({ key: randomBytes(32), now });
     this.work.configure(options.workRates ?? NO_WORK_LIMITS);
+    this.userSessions = new UserSessions(options.sessionBounds);
     this.announcements = new Announcements({
       now,
       isEnabled: (id) => options.state.account(id)?.disabledMs === null,

@@ -31,6 +31,8 @@ export class DirectorySession {
   #isByPassword = false;
   #end: SessionEnd | undefined;
   #isLeft = false;
+  /** Its user has a session less. */
+  #leaveUser = () => {};
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -103,6 +105,7 @@ export class DirectorySession {
    * any more, as for an account that is disabled.
    */
   leave(): void {
+    if (!this.#isLeft) this.#leaveUser();
     this.#isLeft = true;
   }
 
@@ -276,6 +279,8 @@ export class DirectorySession {
         "cannot log in: the log has lost entries that you have seen; the server stops",
       );
     }
+    const { address } = this.#visitor;
+    this.#leaveUser = this.#directory.userSessions.enter({ user: id, address, isByPassword });
     this.#user = id;
     this.#isByPassword = isByPassword;
     return { id };

@@ -144,6 +144,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     authority: signer,
     registration,
     workRates: question.limits,
+    sessionBounds: question.limits,
     events,
     measures,
     onRevoked: (issuerKeyId) => lists.changed(issuerKeyId),
@@ -326,6 +327,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
     case "configure":
       running.directory.passwords.registration = question.registration;
       running.directory.work.configure(question.limits);
+      running.directory.userSessions.configure(question.limits);
       configureTurns(question.limits);
       logLevel = question.logLevel;
       return {};

@@ -49,6 +49,8 @@ export interface DirectoryLimits {
   readonly statusesPerMinuteOnLoopback: number;
   readonly entriesPerHour: number;
   readonly entriesPerHourOnLoopback: number;
+  readonly connectionsPerUser: number;
+  readonly connectionsPerUserOnLoopback: number;
 }
 
 /** Main thread to a connection worker. */

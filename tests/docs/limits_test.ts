@@ -135,6 +135,7 @@ test("docs/limits.md calculates with the numbers of the program", () => {
   says(`${times} × ${SERVER_LIMITS.handshakesPerSecond.standard} handshakes a second`);
   says(`${times} × ${SERVER_LIMITS.statusesPerMinute.standard.toLocaleString("en")} OCSP`);
   says(`${times} turns`);
+  says(`2 × ${SERVER_LIMITS.connectionsPerUser.standard} in all`);
   says(`\`addressesPerSite\` (${times}) of each /48`);
   says(`the ${STARTS_AT_ONCE} that are begun before`);
   says(`where \`requestsAtWork\` (${requestsAtWork.standard}) are under way`);

@@ -11,7 +11,7 @@ import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
-import { inWorld, PKI_FAULTS, until, type World } from "./harness.ts";
+import { inWorld, PASSWORDS, PKI_FAULTS, until, type World } from "./harness.ts";
 import { header, RawClient } from "./raw_client.ts";
 
 function folderOf(world: World): string {
@@ -208,6 +208,27 @@ test("every bound on how much is kept for each address and each account, from a 
     const status = await world.run(["status", "--json"]);
     const { refused: reasons } = JSON.parse(status.stdout).connections;
     assert.ok(reasons.rate >= 1 && reasons.sockets === 1, status.stdout);
+
+    // One account from many addresses: who is in goes on, and others come in.
+    await changeLimits(world, { connectionsPerUser: 1 });
+    const again = await greeted(world, "127.0.0.10");
+    const tooMany = await again.logIn("alice");
+    assert.equal(
+      `${tooMany.code}: ${tooMany.message}`,
+      "BUSY: cannot log in: too many sessions of this account are open (1 by password), try again in 5 s",
+    );
+    const beyond = await world.run(["request", "alice", "--id", "alice"], {
+      env: { PKI_PASSWORD: PASSWORDS.alice },
+    });
+    assert.equal(beyond.code, 8, beyond.stderr);
+    assert.match(
+      beyond.stderr,
+      /error: .*too many sessions of this account are open.*, try again in 5 s/,
+    );
+    await alice.refused("NOT_FOUND", "LOCATE", { id: "alice" });
+    await again.register("bob");
+    assert.equal((await again.logIn("bob")).type, "OK");
+    again.close();
 
     await changeLimits(world, { memoryMegabytes: 1 });
     const late = await RawClient.open(world);

@@ -23,6 +23,7 @@ import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import { keyIdHex } from "../../lib/server/issuers.ts";
 import type { LogEvent } from "../../lib/server/log.ts";
 import type { Visitor } from "../../lib/server/ports.ts";
+import { NO_SESSION_BOUNDS, type SessionBounds } from "../../lib/server/user_sessions.ts";
 import { loadSqlite } from "../../lib/store/database.ts";
 import type { Appended, Journal } from "../../lib/store/journal.ts";
 import { LogIndex } from "../../lib/store/log_index.ts";
@@ -209,11 +210,12 @@ export interface TestDirectoryOptions {
   /** CAs that were current before, and those for names outside of the domain. */
   readonly earlier?: readonly Issuer[];
   readonly outside?: readonly Issuer[];
+  readonly sessionBounds?: SessionBounds;
 }
 
 export async function makeDirectory(
   ca: TestCa,
-  { earlier = [], outside = [] }: TestDirectoryOptions = {},
+  { earlier = [], outside = [], sessionBounds = NO_SESSION_BOUNDS }: TestDirectoryOptions = {},
 ): Promise<TestDirectory> {
   await Promise.all([loadOpaque(), loadSqlite()]);
   const state = State.empty();
@@ -255,6 +257,7 @@ export async function makeDirectory(
   });
   const directory = new Directory({
     registration: "open",
+    sessionBounds,
     removeCopy: (id) => void copies.delete(id),
     root: ca.root,
     issuers: {
