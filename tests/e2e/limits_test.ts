@@ -11,7 +11,7 @@ import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
-import { inWorld, PASSWORDS, PKI_FAULTS, until, type World } from "./harness.ts";
+import { inWorld, PKI_FAULTS, until, type World } from "./harness.ts";
 import { header, RawClient } from "./raw_client.ts";
 
 function folderOf(world: World): string {
@@ -217,9 +217,7 @@ test("every bound on how much is kept for each address and each account, from a 
       `${tooMany.code}: ${tooMany.message}`,
       "BUSY: cannot log in: too many sessions of this account are open (1 by password), try again in 5 s",
     );
-    const beyond = await world.run(["request", "alice", "--id", "alice"], {
-      env: { PKI_PASSWORD: PASSWORDS.alice },
-    });
+    const beyond = await world.as("alice", ["request", "alice"]);
     assert.equal(beyond.code, 8, beyond.stderr);
     assert.match(
       beyond.stderr,
