@@ -22,6 +22,9 @@ export const FAULT_SNAPSHOT_BYTES_MIN = 16_384;
 /** How often directory and authority are asked whether they are alive, for tests of what loops. */
 export const FAULT_PULSE_MS = 1500;
 
+/** How long the directory may take to end, for a test of one that does not. */
+export const FAULT_DIRECTORY_END_MS = 1500;
+
 /** The thread that fails: a lookup of `fault-<place>-<kind>` reaches it. */
 export type FaultPlace = "connection" | "directory" | "authority" | "main";
 
@@ -48,9 +51,8 @@ const FAULTS: Readonly<Record<string, () => true | void>> = {
   // Meanwhile the server may have been told to end.
   "exit-soon": () => void setTimeout(() => process.exit(3), 2000),
   stack: () => later(recurse),
-  loop: () => {
-    for (;;);
-  },
+  loop: () => loop(),
+  "loop-soon": () => void setTimeout(loop, 2000),
   // An attempt more for each character: for ever.
   regexp: () => void /^(?:a+)+$/.test(`${"a".repeat(60)}!`),
   json: () => {
@@ -64,6 +66,10 @@ const FAULTS: Readonly<Record<string, () => true | void>> = {
   told: () =>
     later(() => fail(`environment ${JSON.stringify(process.env)}, told ${told.join(" ")}`)),
 };
+
+function loop(): never {
+  for (;;);
+}
 
 function recurse(): number {
   return 1 + recurse();

@@ -52,6 +52,14 @@ export const LIMITS = {
   pulsesMissedMax: 3,
   /** How long running requests may take to finish when the server stops. */
   drainMs: 5 * SECOND_MS,
+  /** A snapshot that is being taken when the server stops; the log has everything. */
+  snapshotEndMs: 8 * SECOND_MS,
+  /**
+   * From there to the end of the directory, with a last snapshot; and of the threads. With `drainMs`
+   * less than the 30 s after which supervisors kill.
+   */
+  directoryEndMs: 20 * SECOND_MS,
+  threadsEndMs: 2 * SECOND_MS,
 
   /** A user's id, as a label of DNS (RFC 1035, section 2.3.4). */
   idCharactersMax: 63,

@@ -305,7 +305,7 @@ export class Core {
     this.#threads.stopWatching();
     try {
       await this.#connections.stop(this.#threads.failure);
-      await this.#directory.ask({ type: "stop" });
+      await this.#threads.finish();
     } finally {
       await this.endWorkers();
     }

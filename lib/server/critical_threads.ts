@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { Caller } from "../base/call.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
-import { FAULT_PULSE_MS, HAS_FAULTS } from "../base/faults.ts";
+import { FAULT_DIRECTORY_END_MS, FAULT_PULSE_MS, HAS_FAULTS } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
 import { startWorker } from "../base/worker.ts";
 import type { FromAuthority, FromDirectory, ToAuthority, ToDirectory } from "./ports.ts";
@@ -105,9 +105,32 @@ export class CriticalThreads {
     for (const pulse of this.#pulses) pulse.stop();
   }
 
+  /**
+   * Has the directory close what it has open, and waits for that as long as it may take.
+   * @throws {PkiError} `internal` if it has failed, or not ended by then
+   */
+  async finish(): Promise<void> {
+    const endMs = HAS_FAULTS ? FAULT_DIRECTORY_END_MS : LIMITS.directoryEndMs;
+    const late = setTimeout(
+      () => this.#fail("directory", `has not ended within ${endMs / 1000} s`),
+      endMs,
+    );
+    try {
+      await this.directory.ask({ type: "stop" });
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** Ends them. One that waits for a disk which does not answer ends with the process. */
   async end(): Promise<void> {
     this.stopWatching();
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LIMITS.threadsEndMs);
+    });
+    await Promise.race([Promise.all(this.#workers.map((worker) => worker.terminate())), late]);
+    clearTimeout(timer);
   }
 }
 

@@ -29,8 +29,8 @@ export interface SnapshotKeeperOptions {
   readonly isReady?: () => boolean;
   /** What to take a snapshot of. */
   readonly describe: () => Omit<ToSnapshot, "forgets">;
-  /** Takes it; default in a worker of its own. */
-  readonly take?: (question: ToSnapshot) => Promise<FromSnapshot>;
+  /** Takes it, or fails soon after the signal; default in a worker of its own. */
+  readonly take?: (question: ToSnapshot, signal: AbortSignal) => Promise<FromSnapshot>;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
   readonly now?: () => number;
@@ -56,6 +56,7 @@ export class SnapshotKeeper {
   #lastMs: number | null;
   #lastSeconds: number | null = null;
   #callOff = () => {};
+  readonly #givenUp = new AbortController();
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
@@ -111,7 +112,8 @@ export class SnapshotKeeper {
     const startMs = this.#elapsed();
     try {
       const coveredBytes = logBytes();
-      const { bytes } = await take({ ...describe(), forgets: this.mustForget });
+      const question = { ...describe(), forgets: this.mustForget };
+      const { bytes } = await take(question, this.#givenUp.signal);
       this.#snapshotBytes = bytes;
       this.#coveredBytes = coveredBytes;
       this.#coveredRedactions = redactions;
@@ -146,9 +148,12 @@ export class SnapshotKeeper {
     return this.#options.logBytes() === this.#coveredBytes && !this.mustForget;
   }
 
-  /** Waits for the one that is being taken. */
+  /** Waits for the one that is being taken, for a while; then it is given up. */
   async close(): Promise<void> {
+    const { later = runLater } = this.#options;
+    const callOff = later(() => this.#givenUp.abort(), LIMITS.snapshotEndMs);
     await this.#running;
+    callOff();
     this.#callOff();
   }
 }
@@ -158,13 +163,14 @@ function runLater(run: () => void, afterMs: number): () => void {
   return () => clearTimeout(timer);
 }
 
-async function takeInWorker(question: ToSnapshot): Promise<FromSnapshot> {
+async function takeInWorker(question: ToSnapshot, signal: AbortSignal): Promise<FromSnapshot> {
   const worker = startWorker("snapshot");
   try {
     const caller = new Caller<ToSnapshot, FromSnapshot>(worker as unknown as MessagePort);
     const fail = (why: string) => caller.fail(new PkiError("internal", why));
     worker.on("error", (error) => fail(messageOf(error)));
     worker.on("exit", () => fail("the worker ended by itself"));
+    signal.addEventListener("abort", () => fail("it took too long for a server that stops"));
     return await caller.ask(question);
   } finally {
     await worker.terminate();

@@ -90,7 +90,20 @@ test("a fault in directory, authority or main thread stops the server, and loses
     const ended = await world.server.running.end();
     assert.equal(ended.code, 1, ended.stderr);
     assert.match(inWords(ended.stderr), /^pki: error: the directory ended by itself$/m);
+
+    // Nor does a directory that will never end; what was acknowledged is there all the same.
     await world.serve();
+    const late = await loggedInCheaply(world, "dora");
+    const { index } = await late.ok("CSR", { csr });
+    await late.refused("NOT_FOUND", "CERTREQ", { id: "fault-directory-loop-soon" });
+    late.say("CERTREQ", { id: "fault-connection-forget" });
+    const given = await world.server.running.end();
+    assert.equal(given.code, 1, given.stderr);
+    assert.match(inWords(given.stderr), /^pki: error: the directory has not ended within 1.5 s$/m);
+    assert.match(inWords(given.stderr), HINT);
+    await world.serve();
+    const kept = await list(world, "--limit", "10000");
+    assert.ok(kept.some((row) => row.index === index), `entry ${index}`);
     assert.equal((await world.server.running.end()).code, 0);
     await ok(world, ["log", "verify"]);
   }, PKI_FAULTS));

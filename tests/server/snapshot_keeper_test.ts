@@ -30,9 +30,10 @@ function makeKeeper(
       size: 1,
       root: new Uint8Array(32),
     }),
-    take: (question) => {
+    take: (question, signal) => {
       taken.push(question);
       ends = Promise.withResolvers();
+      signal.addEventListener("abort", () => ends.reject(new Error("it was given up")));
       return ends.promise;
     },
     warn: (text) => void warnings.push(text),
@@ -233,4 +234,25 @@ test("SnapshotKeeper does not wait for a change to forget what was not ready, or
   assert.equal(world.passTime(), 2);
   assert.equal(world.taken[1]?.forgets, true);
   await world.succeed(1);
+});
+
+test("SnapshotKeeper.close() waits for the one that is being taken, and not for ever", async () => {
+  const world = makeKeeper();
+  assert.equal(world.grow(MIN), 1);
+  const closed = world.keeper.close();
+  assert.deepEqual(world.waiting.map(({ afterMs }) => afterMs), [LIMITS.snapshotEndMs]);
+  world.passTime();
+  await closed;
+  assert.deepEqual(world.warnings, [
+    "no snapshot was taken: it was given up; the log has everything",
+  ]);
+  assert.equal(world.keeper.isCurrent, false, "the last one is still to be written");
+  const other = makeKeeper();
+  other.grow(MIN);
+  await other.succeed(1);
+  assert.deepEqual(
+    [other.waiting.length, other.warnings.length],
+    [0, 0],
+    "nothing is left to wait for",
+  );
 });
