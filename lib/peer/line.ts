@@ -22,6 +22,7 @@ import type { Amounts, LineHandlers, NumberedMessage } from "./line_handlers.ts"
 import { Outlet } from "./outlet.ts";
 import { Patience } from "./patience.ts";
 import type { FromConversation, Peer, ToConversation } from "./ports.ts";
+import { Receipts } from "./receipts.ts";
 import { CLOCK, SignsOfLife } from "./signs_of_life.ts";
 import type { AskedStatus } from "./status.ts";
 
@@ -42,8 +43,7 @@ export class Line {
     onFailed: (error) => this.destroy(deliveryError(error)),
   });
   #isConfirmed = false;
-  #textsAhead = 0;
-  #deliveredTexts = 0;
+  readonly #receipts = new Receipts();
   readonly #outlet: Outlet;
   readonly #patience = new Patience(
     () => this.#fail(new PkiError("timeout", "the peer does not answer")),
@@ -122,7 +122,7 @@ export class Line {
    * @throws {PkiError} `usage` if it is too long
    */
   sendText(text: string): NumberedMessage {
-    const message = { timeMs: Date.now(), seen: this.#deliveredTexts, text };
+    const message = { timeMs: Date.now(), seen: this.#receipts.delivered, text };
     const { bytes, frames } = this.#sender.sendMessage(message);
     // First, so that the worker knows of it before the peer can say that it has it.
     this.#tell({ type: "sent", messages: this.#sender.sentMessages });
@@ -256,10 +256,11 @@ export class Line {
         return this.#open(message.signs);
       case "text": {
         const { number, message: said, bytes } = message;
-        this.#textsAhead++;
+        this.#receipts.arrive();
         return this.#deliveries.add(bytes.length, async () => {
           await handlers.onText({ ...said, number, bytes });
-          this.#textDelivered();
+          if (!this.#receipts.deliver() || this.#isOver) return;
+          this.#send(this.#sender.sayDelivered(this.#receipts.delivered));
         });
       }
       case "delivered":
@@ -349,14 +350,6 @@ export class Line {
     } catch (error) { // ends this line, and not the program with all others
       this.#fail(error instanceof PkiError ? error : new PkiError("internal", messageOf(error)));
     }
-  }
-
-  /** Tells the peer what is delivered: for a burst of messages once. */
-  #textDelivered(): void {
-    this.#deliveredTexts++;
-    this.#textsAhead--;
-    if (this.#isOver || this.#textsAhead > 0) return;
-    this.#send(this.#sender.sayDelivered(this.#deliveredTexts));
   }
 
   #flow(): void {

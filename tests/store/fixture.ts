@@ -137,6 +137,9 @@ export function failNth(
   files.fault = (call: Call) => call.name === name && left-- === 0 ? options.fault : undefined;
 }
 
+/** Resolves when all that is under way on a fake disk has got as far as it can. */
+export const delay = () => new Promise<void>((resolve) => setTimeout(resolve));
+
 /** Segments that are soon full. */
 export const SMALL = { segmentBytesMax: 200 } as const;
 
@@ -159,4 +162,27 @@ export async function run(journal: Journal, { groups, into }: { groups: number[]
       )
     ));
   }
+}
+
+/** A disk that a crash could leave, and what had been sent and acknowledged by then. */
+export interface Moment {
+  readonly disk: FakeFiles;
+  readonly run: Run;
+}
+
+/** Appends some groups of entries to a new log, and has it crash before each call in every way. */
+export async function crashAlways(options: Omit<OpenLogOptions, "files"> = {}): Promise<Moment[]> {
+  const files = new FakeFiles();
+  const into: Run = { sent: [], acknowledged: new Map() };
+  const moments: Moment[] = [];
+  files.before = () => {
+    const run = { sent: [...into.sent], acknowledged: new Map(into.acknowledged) };
+    for (const disk of crashesOf(files)) moments.push({ disk, run });
+  };
+  const { journal } = await openLog(FOLDER, { files, ...options });
+  await run(journal, { groups: [1, 3, 2], into });
+  await journal.close();
+  assert.equal(into.acknowledged.size, 6);
+  assert.ok(moments.length > 400);
+  return moments;
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { Entry } from "../../lib/log/entry.ts";
 import { FakeFiles, type Fault } from "../fakes/files.ts";
 import {
+  crashAlways,
   crashesOf,
   diskWith,
   entriesTo,
@@ -72,19 +73,7 @@ test("Journal.append() cuts zeros before another segment begins, also those that
 });
 
 test("Journal with reserved space keeps every acknowledged entry through a crash at any moment", async () => {
-  const files = new FakeFiles();
-  const into: Run = { sent: [], acknowledged: new Map() };
-  const moments: { disk: FakeFiles; run: Run }[] = [];
-  files.before = () => {
-    const run = { sent: [...into.sent], acknowledged: new Map(into.acknowledged) };
-    for (const disk of crashesOf(files)) moments.push({ disk, run });
-  };
-  const { journal } = await openLog(FOLDER, { files, reserveBytes: 150 });
-  await run(journal, { groups: [1, 3, 2], into });
-  await journal.close();
-  assert.equal(into.acknowledged.size, 6);
-  assert.ok(moments.length > 400);
-  for (const { disk, run } of moments) {
+  for (const { disk, run } of await crashAlways({ reserveBytes: 150 })) {
     const { entries } = await openLog(FOLDER, { files: disk });
     for (const [index, entry] of run.acknowledged) assert.deepEqual(entries[index], entry);
     assert.deepEqual(entries, run.sent.slice(0, entries.length));

@@ -11,6 +11,7 @@ import { diskFiles } from "../../lib/store/disk.ts";
 import { FakeFiles } from "../fakes/files.ts";
 import {
   crashesOf,
+  delay,
   diskWith,
   entriesTo,
   entryOf,
@@ -22,8 +23,6 @@ import {
   refusalOf,
   rootOf,
 } from "./fixture.ts";
-
-const delay = () => new Promise((resolve) => setTimeout(resolve));
 
 test("startJournal() makes an empty log, durable before it returns", async () => {
   const files = new FakeFiles();
