@@ -1,10 +1,18 @@
 /** The administrator's commands, as tests give them: what succeeds, what it says, what is refused. */
 
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import { join } from "node:path";
+import type { GivenLimits } from "../../lib/base/server_limits.ts";
 import type { Finished, RunOptions, World } from "./harness.ts";
 
 export const folderOf = (world: World): string => join(world.home, "server");
+
+/** Limits in `pki.json`, for a server's start or its next reload; nothing else stays in it. */
+export function writeLimits(world: World, limits: GivenLimits): void {
+  fs.mkdirSync(folderOf(world), { recursive: true });
+  fs.writeFileSync(join(folderOf(world), "pki.json"), JSON.stringify({ limits }));
+}
 
 /** Expects success, and says what went wrong. */
 export async function ok(

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { writeLimits } from "./administrator.ts";
 import { inWorld, until, untilAsync } from "./harness.ts";
 import { header, RawClient, withClient } from "./raw_client.ts";
 
@@ -34,10 +35,8 @@ const descriptors = (pid: number) => fs.readdirSync(`/proc/${pid}/fd`).length;
 
 test("each of many connections has a worker of its own, and nothing is left of them", () =>
   inWorld(async (world) => {
-    fs.mkdirSync(join(world.home, "server"), { recursive: true });
     // Nobody is to be too slow on a slow machine.
-    const limits = { helloSeconds: 3600, loginSeconds: 3600 };
-    fs.writeFileSync(join(world.home, "server", "pki.json"), JSON.stringify({ limits }));
+    writeLimits(world, { helloSeconds: 3600, loginSeconds: 3600 });
     const { running } = await world.serve([], { within: WITHIN_FILES });
     await running.waitFor(
       new RegExp(`at most ${HELD} connections are taken: ${FILES} files may be`),
@@ -110,8 +109,7 @@ test("a server takes no more connections than files may be open, and says so", (
     await first.ok("HELLO");
 
     // Nor can a reload have it take none at all.
-    const configuration = join(world.home, "server", "pki.json");
-    fs.writeFileSync(configuration, JSON.stringify({ limits: { workersSpare: 1000 } }));
+    writeLimits(world, { workersSpare: 1000 });
     running.kill("SIGHUP");
     await running.waitFor(
       /nothing was reloaded, all stays as it was: cannot serve: 206 files may be open/,

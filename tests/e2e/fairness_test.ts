@@ -1,51 +1,50 @@
-/** One client with five thousand requests under way, and another with one at a time. */
+/** One client with thousands of requests under way, on many connections, and another with a few. */
 
 import assert from "node:assert/strict";
+import type { KeyObject } from "node:crypto";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
-import type { GivenLimits } from "../../lib/base/server_limits.ts";
-import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { decryptPrivateKey } from "../../lib/x509/keys.ts";
-import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
-import { parseCertificatesPem } from "../../lib/x509/pem.ts";
+import { makeCsr } from "../../lib/x509/make_csr.ts";
+import { writeLimits } from "./administrator.ts";
 import { inWorld, PASSWORDS, type World } from "./harness.ts";
 import { folderOf, pemOf } from "./identity.ts";
-import { RawClient } from "./raw_client.ts";
+import { type Message, RawClient } from "./raw_client.ts";
 
 /** All of them are under way at once: the server's limits say so. */
-const CONNECTIONS = 5;
-const REQUESTS = 1000;
+const CONNECTIONS = 8;
+const REQUESTS = 400;
+/** Of the other, all at once too; in turns, as many of the flood are carried out meanwhile. */
+const OTHERS = 100;
 /**
- * In the order of their coming one or two of the single requests would be answered meanwhile, each behind
- * all that had come before it; in turns it is dozens.
+ * In turns of connections it would be `CONNECTIONS` times as many, and in the order of their coming
+ * most of the flood; what is beyond `OTHERS` is done before all of them have been read.
  */
-const MEANWHILE_MIN = 8;
+const MEANWHILE_MAX = 4 * OTHERS;
 
 /** A session that the identity's certificate has opened. */
-async function openSession(world: World, id: string, key: string): Promise<RawClient> {
+async function openSession(world: World, id: string, own: KeyObject): Promise<RawClient> {
+  const key = own.export({ type: "pkcs8", format: "pem" });
   const client = await RawClient.open(world, { key, cert: pemOf(world, id) });
   await client.ok("HELLO");
   await client.ok("LOGIN_CERTIFICATE");
   return client;
 }
 
-function writeLimits(world: World, limits: GivenLimits): void {
-  const folder = join(world.home, "server");
-  fs.mkdirSync(folder, { recursive: true });
-  fs.writeFileSync(join(folder, "pki.json"), JSON.stringify({ limits }));
-}
-
-async function keyOf(world: World, id: string): Promise<string> {
+async function keyOf(world: World, id: string): Promise<KeyObject> {
   const pem = fs.readFileSync(join(folderOf(world, id), "key.pem"), "utf8");
-  const key = await decryptPrivateKey(pem, PASSWORDS[id] ?? "", "the key");
-  return key.export({ type: "pkcs8", format: "pem" }) as string;
+  return await decryptPrivateKey(pem, PASSWORDS[id] ?? "", "the key");
 }
 
-test("five thousand requests of one user under way delay another's single one by a few only", () =>
+/** Entries that the log had when it was asked for, as its checkpoint says in the second line. */
+const sizeIn = (proof?: Message): number => Number(String(proof?.["checkpoint"]).split("\n")[1]);
+
+test("thousands of requests of one user under way delay another's by as many of them only", () =>
   inWorld(async (world) => {
-    writeLimits(world, { requestsInFlight: REQUESTS, answersUnreadBytes: 64 * 1024 * 1024 });
+    // Few at work: what is counted below is whose turn it was.
+    writeLimits(world, { requestsInFlight: REQUESTS, requestsAtWork: 8 });
     await world.withUsers("alice", "bob");
     await world.ok("bob", ["upload"]);
     const [aliceKey, bobKey] = await Promise.all([keyOf(world, "alice"), keyOf(world, "bob")]);
@@ -54,32 +53,32 @@ test("five thousand requests of one user under way delay another's single one by
     for (let count = 0; count < CONNECTIONS; count++) {
       flooders.push(await openSession(world, "alice", aliceKey));
     }
-    // Each is signed by itself, because of the nonce: so the flood takes its time.
-    const [, issuing] = parseCertificatesPem(pemOf(world, "bob"), "bob's certificate");
-    const request = encodeBase64(encodeOcspRequest({
-      issuer: parseCertificate(issuing ?? new Uint8Array()),
-      serials: ["01"],
-      nonce: new Uint8Array(32),
-    }));
+    const csr = encodeBase64(await makeCsr(aliceKey, "alice"));
     for (const flooder of flooders) {
-      for (let count = 0; count < REQUESTS; count++) flooder.say("STATUS", { request });
+      for (let count = 0; count < REQUESTS; count++) flooder.say("CSR", { csr });
     }
-    let answered = 0;
-    const begun = Promise.withResolvers<void>();
-    const floods = flooders.map(async (flooder) => {
-      for (let count = 0; count < REQUESTS; count++) {
-        assert.equal((await flooder.next()).type, "OK");
-        answered++;
-        begun.resolve();
+    await Promise.all(flooders.map((flooder) => flooder.next()));
+    // The log grows by each request of the flood: it says itself how many were carried out meanwhile.
+    const first = bob.say("PROOF");
+    for (let count = 0; count < OTHERS; count++) bob.say("CERTREQ", { id: "bob" });
+    const last = bob.say("PROOF");
+    const answers = new Map<number, Message>();
+    while (answers.size <= last - first) {
+      const answer = await bob.next();
+      assert.equal(answer.type, "OK");
+      answers.set(answer.seq, answer);
+    }
+    const [before, after] = [sizeIn(answers.get(first)), sizeIn(answers.get(last))];
+    let newest = 0;
+    for (const flooder of flooders) {
+      for (let count = 1; count < REQUESTS; count++) {
+        const { type, index } = await flooder.next();
+        assert.equal(type, "OK");
+        newest = Math.max(newest, Number(index));
       }
-    });
-    await begun.promise;
-    let meanwhile = 0;
-    for (; answered < CONNECTIONS * REQUESTS && meanwhile < MEANWHILE_MIN; meanwhile++) {
-      await bob.ok("CERTREQ", { id: "bob" });
     }
-    await Promise.all(floods);
-    assert.equal(answered, CONNECTIONS * REQUESTS);
-    assert.ok(meanwhile >= MEANWHILE_MIN, `${meanwhile} single requests were answered meanwhile`);
+    assert.ok(after <= newest, "the flood was under way until the other was served");
+    assert.ok(after - before <= MEANWHILE_MAX, `${after - before} of the flood came before`);
+    assert.ok(after > before, "both have turns");
     for (const client of [bob, ...flooders]) client.close();
   }));

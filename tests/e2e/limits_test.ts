@@ -10,18 +10,10 @@ import type { GivenLimits } from "../../lib/base/server_limits.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
 import { parsePemBlock } from "../../lib/x509/pem.ts";
+import { folderOf, writeLimits } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { inWorld, PKI_FAULTS, until, type World } from "./harness.ts";
 import { header, RawClient } from "./raw_client.ts";
-
-function folderOf(world: World): string {
-  return join(world.home, "server");
-}
-
-function writeLimits(world: World, limits: GivenLimits): void {
-  fs.mkdirSync(folderOf(world), { recursive: true });
-  fs.writeFileSync(join(folderOf(world), "pki.json"), JSON.stringify({ limits }));
-}
 
 /** Has the running server take other limits. */
 async function changeLimits(world: World, limits: GivenLimits): Promise<void> {

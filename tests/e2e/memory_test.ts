@@ -11,6 +11,7 @@ import type { ChurnOptions, ChurnReading } from "../../bench/churn_visitors.ts";
 import { findBun } from "../../bench/engine.ts";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
+import { writeLimits } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import {
   inWorld,
@@ -154,10 +155,7 @@ function longCsr(seq: number): Uint8Array {
 
 test("connections that all do their worst at the same moment take no more than is stated", () =>
   inWorld(async (world) => {
-    fs.mkdirSync(join(world.home, "server"), { recursive: true });
-    // One at a time: what is in flight waits.
-    const limits = { requestsAtWork: 1 };
-    fs.writeFileSync(join(world.home, "server", "pki.json"), JSON.stringify({ limits }));
+    writeLimits(world, { requestsAtWork: 1 }); // what is in flight waits
     const pid = await serveOrdinary(world);
     const before = residentMiB(pid);
     const clients = await Promise.all(

@@ -1,11 +1,11 @@
 /** What one address and one site may have, with addresses as the engine shows them: a network of its own. */
 
 import assert from "node:assert/strict";
-import * as fs from "node:fs";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { writeLimits } from "./administrator.ts";
 import { inWorld, needs, ROOT, Running } from "./harness.ts";
 import type { SitesOptions } from "./sites_client.ts";
 
@@ -45,10 +45,7 @@ test(
   skip,
   () =>
     inWorld(async (world) => {
-      const folder = join(world.home, "server");
-      fs.mkdirSync(folder, { recursive: true });
-      const limits = { connectionsPerAddress: 2, addressesPerSite: 2 };
-      fs.writeFileSync(join(folder, "pki.json"), JSON.stringify({ limits }));
+      writeLimits(world, { connectionsPerAddress: 2, addressesPerSite: 2 });
       const { running, port } = await world.serve(["--host", "::"], { within: ownNetwork() });
       const options: SitesOptions = {
         port,
