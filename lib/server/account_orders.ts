@@ -26,7 +26,7 @@ import {
   listInvitations,
   unfinishedDeletions,
 } from "../store/accounts.ts";
-import { listCertificates } from "../store/certificate_list.ts";
+import { type CertificateQuery, listCertificates } from "../store/certificate_list.ts";
 import type { Directory } from "./directory.ts";
 import { hashToken } from "./passwords.ts";
 
@@ -206,17 +206,21 @@ async function endSessions(directory: Directory, id: string, why: string): Promi
   await ended;
 }
 
-/** Returns how many. */
-async function revokeAll(directory: Directory, id: string): Promise<number> {
+/**
+ * Revokes what an account has that is valid, a page after the other, each from where the one before
+ * has ended: what is revoked then is not read again. Returns how many.
+ */
+export async function revokeAll(
+  directory: Directory,
+  id: string,
+  limit = REVOKED_AT_ONCE_MAX,
+): Promise<number> {
   const { options: { state: { database } }, nowMs } = directory;
-  for (let revoked = 0;;) {
-    const good = listCertificates(database, {
-      id,
-      state: "valid",
-      nowMs,
-      limit: REVOKED_AT_ONCE_MAX,
-    });
-    if (good.length === 0) return revoked;
+  let revoked = 0;
+  for (let after: CertificateQuery["after"];;) {
+    const good = listCertificates(database, { id, state: "valid", nowMs, after, limit });
+    after = good.at(-1);
+    if (after === undefined) return revoked;
     await directory.revocation.revoke(good, "cessationOfOperation");
     revoked += good.length;
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64, encodeHex, parseBase64, sha256 } from "../../lib/base/bytes.ts";
 import type { AdminAnswer, AdminBody } from "../../lib/protocol/admin_messages.ts";
-import { finishDeletions } from "../../lib/server/account_orders.ts";
+import { finishDeletions, revokeAll } from "../../lib/server/account_orders.ts";
 import { carryOut } from "../../lib/server/directory_orders.ts";
 import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import type { DirectoryOrder } from "../../lib/server/ports.ts";
@@ -330,6 +330,34 @@ test("a login that ends behind the deletion of its account leaves nothing known 
   const message = 'cannot log in: there is no account "bob"';
   await assertFails(ask(early, "LOGIN_FINISH", finish), "refused", message);
   assert.equal(world.directory.guesses.knownAccounts, 0);
+});
+
+test("revokeAll() reads on behind what it has revoked, until nothing is left", async () => {
+  const world = await worldOf("open");
+  const session = await openAs(world, "bob");
+  const csr = encodeBase64(await makeCsr(KEY, "bob"));
+  for (let i = 0; i < 5; i++) await ask(session, "CSR", { csr });
+  const { database } = world.state;
+  const query = database.query.bind(database);
+  const pages: unknown[] = [];
+  const spy = (sql: string) => {
+    const statement = query(sql);
+    if (!sql.includes("certificates_by_id")) return statement;
+    return {
+      all: (...values: (string | number)[]) => {
+        pages.push([values.length, values.at(-1)]);
+        return statement.all(...values);
+      },
+    };
+  };
+  Object.assign(database, { query: spy });
+  assert.equal(await revokeAll(world.directory, "bob", 2), 5);
+  const [first, ...others] = pages as readonly (readonly [number, number])[];
+  assert.ok(first);
+  assert.equal(others.length, 3);
+  // Each with one value more: where the page before has ended.
+  assert.deepEqual(others, Array(3).fill([first[0] + 1, 2]));
+  assert.equal(await revokeAll(world.directory, "bob", 2), 0);
 });
 
 test("a password that is changed while its account is deleted comes too late", async () => {
