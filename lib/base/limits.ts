@@ -186,6 +186,8 @@ export const LIMITS = {
    * much is read by a start after a crash: some 20,000 certificates, in half a second.
    */
   snapshotBytesMin: 16 * 1024 * 1024,
+  /** Until a checkpoint file that could not be written is tried again; at once for a revocation. */
+  checkpointRetryMs: 10 * SECOND_MS,
   /** A checkpoint, as a signed note: twice a trust domain of 200 characters, a root, a signature. */
   checkpointBytesMax: 2048,
   /** Between two copies of one user's certificates: a person sees no difference, a disk does. */

@@ -40,11 +40,13 @@ function textOf(bytes: Uint8Array): string {
 }
 
 export class CheckpointFile {
+  readonly path: string;
   readonly #file: LogFile;
   /** The slot that is written next. */
   #slot: number;
 
-  private constructor(file: LogFile, slot: number) {
+  private constructor(path: string, file: LogFile, slot: number) {
+    this.path = path;
     this.#file = file;
     this.#slot = slot;
   }
@@ -68,7 +70,7 @@ export class CheckpointFile {
       if (size < SLOTS * SLOT_BYTES) {
         await writeBytes(file, new Uint8Array(SLOTS * SLOT_BYTES - size).fill(0x0a), size);
       }
-      const checkpoints = new CheckpointFile(file, 1 - keep);
+      const checkpoints = new CheckpointFile(path, file, 1 - keep);
       checkpoints.write(note);
       await file.sync();
       if (isNew) await files.syncFolder(dirname(path));
@@ -79,7 +81,7 @@ export class CheckpointFile {
     }
   }
 
-  /** Blocks for microseconds. @throws {Error} of the system */
+  /** Blocks for microseconds. @throws {Error} of the system; then the other slot is as it was */
   write(note: string): void {
     this.#file.writeNow(slotOf(note), this.#slot * SLOT_BYTES);
     this.#slot = (this.#slot + 1) % SLOTS;

@@ -6,6 +6,7 @@
 
 import type { KeyObject } from "node:crypto";
 import type { Bytes } from "../base/bytes.ts";
+import { LIMITS } from "../base/limits.ts";
 import { messageOf, PkiError } from "../base/errors.ts";
 import { type Checkpoint, openCheckpoint, readOrigin, signCheckpoint } from "../log/checkpoint.ts";
 import { encodeLeaf, type StoredEntry } from "../log/entry.ts";
@@ -25,6 +26,8 @@ export interface SignedLogOptions {
   readonly signer: LogSigner;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
+  /** A clock that nobody sets, in milliseconds. */
+  readonly elapsed?: () => number;
 }
 
 /** What proves that an entry is in the log. */
@@ -38,14 +41,18 @@ export class SignedLog {
   readonly #signer: LogSigner;
   readonly #warn: (text: string) => void;
   #journal: Journal | undefined;
+  readonly #elapsed: () => number;
   #files: readonly CheckpointFile[] = [];
+  /** Those that could not be written the last time, and when that is tried again. */
+  readonly #failed = new Map<CheckpointFile, number>();
   /** Whether somebody has shown that entries were lost: nothing is appended on top of that. */
   #hasLoss = false;
   /** The newest checkpoint, as a note, and its size. */
   #note: string;
   #size: number;
 
-  constructor({ index, signer, warn }: SignedLogOptions) {
+  constructor({ index, signer, warn, elapsed }: SignedLogOptions) {
+    this.#elapsed = elapsed ?? (() => performance.now());
     this.#index = index;
     this.#signer = signer;
     this.#warn = warn;
@@ -63,24 +70,44 @@ export class SignedLog {
   readonly onSynced = (): void => {
     this.#size = this.#index.size;
     this.#note = this.#sign();
-    if (!this.#hasLoss) this.#remember(this.#note);
+    if (this.#hasLoss) return;
+    for (const file of this.#files) {
+      if (this.#failed.size === 0 || this.#isDue(file)) this.#write(file, this.#note);
+    }
   };
+
+  /** Each try of a disk that does not answer may take seconds. */
+  #isDue(file: CheckpointFile): boolean {
+    return this.#elapsed() >= (this.#failed.get(file) ?? -Infinity);
+  }
 
   #sign(): string {
     const { verifier: { name: origin }, key } = this.#signer;
     return signCheckpoint({ origin, size: this.#size, root: this.#index.tree.root() }, { key });
   }
 
-  #remember(note: string): void {
-    this.#files = this.#files.filter((file) => {
-      try {
-        file.write(note);
-        return true;
-      } catch (error) {
-        this.#warn(`a checkpoint file cannot be written any more: ${messageOf(error)}`);
-        return false;
+  /** Tells of the first failure, and of the end of it. */
+  #write(file: CheckpointFile, note: string): void {
+    try {
+      file.write(note);
+      if (this.#failed.delete(file)) {
+        this.#warn(`the checkpoint file "${file.path}" is written again`);
       }
-    });
+    } catch (error) {
+      if (!this.#failed.has(file)) {
+        this.#warn(
+          `cannot write the checkpoint file "${file.path}": ${messageOf(error)}; ` +
+            "it is tried again from time to time",
+        );
+      }
+      this.#failed.set(file, this.#elapsed() + LIMITS.checkpointRetryMs);
+    }
+  }
+
+  /** What could not be written is tried again now. */
+  #catchUp(): void {
+    if (this.#hasLoss) return; // which is in there
+    for (const file of [...this.#failed.keys()]) this.#write(file, this.#note);
   }
 
   /** The newest checkpoint, over everything that was acknowledged. */
@@ -132,11 +159,12 @@ export class SignedLog {
    * older copy of the folder unnoticed, also after a power cut.
    */
   async witness(): Promise<void> {
+    this.#catchUp();
     await Promise.all(this.#files.map(async (file) => {
       try {
         await file.sync();
       } catch (error) {
-        this.#warn(`a checkpoint file cannot be synced: ${messageOf(error)}`);
+        this.#warn(`cannot sync the checkpoint file "${file.path}": ${messageOf(error)}`);
       }
     }));
   }
@@ -174,12 +202,14 @@ export class SignedLog {
    */
   async keepLoss(note: string): Promise<void> {
     this.#hasLoss = true;
-    this.#remember(note);
-    for (const file of this.#files) await file.sync();
+    for (const file of this.#files) this.#write(file, note);
+    const synced = await Promise.allSettled(this.#files.map((file) => file.sync()));
+    for (const one of synced) if (one.status === "rejected") throw one.reason;
   }
 
   async close(): Promise<void> {
     await this.#journal?.close();
+    this.#catchUp();
     for (const file of this.#files) {
       // The log is whole without them.
       await file.sync().catch(() => {});

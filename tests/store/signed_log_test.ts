@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
+import { LIMITS } from "../../lib/base/limits.ts";
 import { openCheckpoint, signCheckpoint } from "../../lib/log/checkpoint.ts";
 import { encodeVerifierKey, parseVerifierKey } from "../../lib/log/note.ts";
 import { checkConsistency, checkInclusion } from "../../lib/log/proof.ts";
@@ -21,14 +22,18 @@ const OUTER = "/outside/witness";
 async function started(files = new FakeFiles()) {
   const warnings: string[] = [];
   const index = new LogIndex();
-  const log = new SignedLog({ index, signer: SIGNER, warn: (text) => warnings.push(text) });
+  const clock = { ms: 0 };
+  const log = new SignedLog({
+    ...{ index, signer: SIGNER, warn: (text: string) => void warnings.push(text) },
+    elapsed: () => clock.ms,
+  });
   const { journal } = await openLog(FOLDER, { files, index, onSynced: log.onSynced });
   const remembered = [];
   for (const path of [INNER, OUTER]) {
     remembered.push(await CheckpointFile.open(files, path, { note: log.checkpoint, keep: 0 }));
   }
   log.attach(journal, remembered);
-  return { files, log, warnings };
+  return { files, log, warnings, clock };
 }
 
 const opened = (note: string) => openCheckpoint(note, VERIFIER);
@@ -92,14 +97,65 @@ test("SignedLog.lossBy() tells what a checkpoint of ours says, and passes over a
   assert.equal(log.lossBy("no note"), undefined);
 });
 
-test("SignedLog goes on, with one warning, when a checkpoint file cannot be written", async () => {
-  const { files, log, warnings } = await started();
+/** Whether the file outside has the newest checkpoint. */
+const isWitnessed = async ({ files, log }: Awaited<ReturnType<typeof started>>) =>
+  (await readNotes(files, OUTER)).includes(log.checkpoint);
+
+test("SignedLog goes on where a checkpoint file cannot be written, and tries again later", async () => {
+  const world = await started();
+  const { files, log, warnings, clock } = world;
+  let tries = 0;
+  const fail = () => {
+    files.fault = ({ name, path }) =>
+      name === "writeNow" && path === OUTER && ++tries > 0 ? { code: "ENOSPC" } : undefined;
+  };
+  fail();
+  for (const entry of entriesTo(4)) await log.append(entry);
+  assert.equal(tries, 1);
+  const told = [
+    `cannot write the checkpoint file "${OUTER}": ENOSPC: planned by the test; ` +
+    "it is tried again from time to time",
+  ];
+  assert.deepEqual(warnings, told);
+  assert.ok((await readNotes(files, INNER)).includes(log.checkpoint));
+  clock.ms += LIMITS.checkpointRetryMs;
+  await log.append(entryOf(4));
+  assert.equal(tries, 2);
+  assert.deepEqual(warnings, told, "of the second failure nobody is told");
+  files.fault = () => undefined;
+  clock.ms += LIMITS.checkpointRetryMs - 1;
+  await log.append(entryOf(5));
+  assert.equal(await isWitnessed(world), false);
+  clock.ms += 1;
+  await log.append(entryOf(6));
+  assert.equal(await isWitnessed(world), true);
+  told.push(`the checkpoint file "${OUTER}" is written again`);
+  assert.deepEqual(warnings, told);
+  await log.append(entryOf(7));
+  assert.equal(await isWitnessed(world), true, "and from then on with each");
+
+  // What must be known outside does not wait; nor does the end.
+  for (const rememberNow of [() => log.witness(), () => log.close()]) {
+    fail();
+    await log.append(entryOf(8));
+    files.fault = () => undefined;
+    await rememberNow();
+    assert.equal(await isWitnessed(world), true);
+  }
+});
+
+test("SignedLog.close() leaves what was lost where it is remembered", async () => {
+  const world = await started();
+  const { files, log } = world;
+  const note = signCheckpoint({ origin: ORIGIN, size: 9, root: rootOf([]) }, { key: privateKey });
   files.fault = ({ name, path }) =>
     name === "writeNow" && path === OUTER ? { code: "ENOSPC" } : undefined;
-  for (const entry of entriesTo(4)) await log.append(entry);
-  assert.equal(warnings.length, 1);
-  assert.match(warnings[0] ?? "", /^a checkpoint file cannot be written any more: ENOSPC/);
-  assert.ok((await readNotes(files, INNER)).includes(log.checkpoint));
+  await log.append(entryOf(0));
+  await log.keepLoss(note);
+  files.fault = () => undefined;
+  await log.close();
+  assert.ok((await readNotes(files.crash(), INNER)).includes(note));
+  assert.equal(await isWitnessed(world), false, "which the note of no loss would be in place of");
 });
 
 test("SignedLog.witness() makes what is remembered durable, which appending alone does not", async () => {
@@ -122,7 +178,7 @@ test("SignedLog.witness() warns of a file that cannot be synced, and goes on wit
   files.fault = ({ name, path }) => name === "sync" && path === OUTER ? { code: "EIO" } : undefined;
   await log.witness();
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0] ?? "", /^a checkpoint file cannot be synced: EIO/);
+  assert.match(warnings[0] ?? "", /^cannot sync the checkpoint file "\/outside\/witness": EIO/);
   assert.ok((await readNotes(files.crash(), INNER)).includes(log.checkpoint));
 });
 
