@@ -217,7 +217,8 @@ export async function revokeAll(
 ): Promise<number> {
   const { options: { state: { database } }, nowMs } = directory;
   let revoked = 0;
-  for (let after: CertificateQuery["after"];;) {
+  let after: CertificateQuery["after"];
+  for (;;) {
     const good = listCertificates(database, { id, state: "valid", nowMs, after, limit });
     after = good.at(-1);
     if (after === undefined) return revoked;
