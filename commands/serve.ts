@@ -115,12 +115,17 @@ async function run(
   const { context } = surroundings;
   const { folder, settings } = configuration;
   const metrics = await findMetrics(configuration);
+  const { serverFiles } = await import("../lib/server/files.ts");
+  const { checkProfiles } = await import("../lib/server/profiles_file.ts");
   const { checkPorts } = await import("../lib/server/port_probe.ts");
   const { startServer } = await import("../lib/server/server.ts");
   const { takeLock } = await import("../lib/store/lock.ts");
   const { publicAddress, host, port, witness, limits = {} } = settings;
-  const canListen = () => checkPorts({ host, port, metrics });
-  const passphrase = await prepareFolder(surroundings, flags, { configuration, canListen });
+  const canStart = async () => {
+    checkProfiles(serverFiles(folder).profiles);
+    await checkPorts({ host, port, metrics });
+  };
+  const passphrase = await prepareFolder(surroundings, flags, { configuration, canStart });
   const rootPassphrase = await readRootPassphrase(surroundings, flags);
   const hangUps = new HangUps(context);
   const lock = await takeLock(folder);
@@ -128,7 +133,7 @@ async function run(
   const supervisor = new Supervisor({ env, pid: process.pid, warn: (text) => warn(log, text) });
   try {
     // Behind the lock: a server that has it is the one that listens there.
-    await canListen();
+    await canStart();
     const fault = Promise.withResolvers<never>();
     const server = await startServer({
       ...{ folder, passphrase, host, port, witness, log, limits },

@@ -27,10 +27,10 @@ function checkRootKeyUse({ acceptLoss, rootKey, rootPassphraseFile }: StartFlags
 export async function prepareFolder(
   surroundings: Surroundings,
   flags: StartFlags,
-  { configuration, canListen }: {
+  { configuration, canStart }: {
     readonly configuration: Configuration;
     /** Throws if the server could not be reached: then nothing is made. */
-    readonly canListen: () => Promise<void>;
+    readonly canStart: () => Promise<void>;
   },
 ): Promise<string> {
   const { context } = surroundings;
@@ -42,7 +42,7 @@ export async function prepareFolder(
   const isFirstStart = !isSetUp(folder);
   if (isFirstStart) {
     checkNoWitness(folder, witness);
-    await canListen();
+    await canStart();
   }
   const passphraseFile = passphraseFileOf(configuration, context.process.env);
   const where = passphraseFile === undefined ? {} : { passphraseFile };

@@ -62,8 +62,9 @@ TimeoutStartSec=120
 TimeoutStopSec=30
 Restart=on-failure
 RestartSec=5
-# Another start does not help: wrong options, configuration, passphrase; a log that has lost entries.
-RestartPreventExitStatus=2 3 4 5 9
+# Another start does not help: wrong options, configuration, passphrase. After 9 it may: a disk that
+# was full or not mounted. A start that fails changes nothing.
+RestartPreventExitStatus=2 3 4 5
 
 # The keys' passphrase is readable for root alone; the service gets a copy that nobody else sees.
 LoadCredential=passphrase:${passphraseFile.replaceAll("%", "%%")}

@@ -146,8 +146,11 @@ const profilesSchema = object({
 
 type LeafConfig = v.InferOutput<typeof leafSchema>;
 
+/** How each error begins. */
+export const PROFILES_REFUSED = "cannot use the profiles";
+
 function refuse(field: string, rule: string): PkiError {
-  return new PkiError("malformed", `cannot use the profiles: ${field}: ${rule}`, {
+  return new PkiError("malformed", `${PROFILES_REFUSED}: ${field}: ${rule}`, {
     hint: "docs/profiles.md says what can be written there",
   });
 }
@@ -157,7 +160,7 @@ function parseText(json: string): unknown {
   try {
     return parseJson(json);
   } catch (cause) {
-    throw new PkiError("malformed", `cannot use the profiles: ${messageOf(cause)}`, {
+    throw new PkiError("malformed", `${PROFILES_REFUSED}: ${messageOf(cause)}`, {
       cause,
       hint: "docs/profiles.md says how it is written",
     });

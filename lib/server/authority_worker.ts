@@ -8,9 +8,7 @@ import { type Bytes, encodeLatin1, parseLatin1 } from "../base/bytes.ts";
 import { answerCalls } from "../base/call.ts";
 import { PkiError } from "../base/errors.ts";
 import { causeFault } from "../base/faults.ts";
-import { readTextIfThere } from "../base/files.ts";
 import { type Authority, createAuthority, type Issuer } from "../ca/authority.ts";
-import { parseProfiles } from "../ca/profile_config.ts";
 import { domainOf } from "../x509/chain.ts";
 import { encodeTbsCrl, signCrl } from "../x509/crl.ts";
 import { keyIdOf } from "../x509/encode.ts";
@@ -25,6 +23,7 @@ import {
   openIssuingKey,
   openOtherKey,
 } from "./issuers.ts";
+import { loadProfiles } from "./profiles_file.ts";
 import type { FromAuthority, ListToSign, StatusToSign, ToAuthority } from "./ports.ts";
 
 interface Opened {
@@ -62,7 +61,7 @@ async function open(files: ServerFiles, passphrase: string): Promise<Opened> {
   if (!issuing) throw new PkiError("internal", "there is no issuing CA");
   // They answer for what they have signed, and sign nothing new.
   const others = more.filter(({ certificate }) => !issuers.revoked.has(certificate.serial));
-  const profiles = parseProfiles(readTextIfThere(files.profiles), domain);
+  const profiles = loadProfiles(files.profiles, domain);
   return {
     authority: createAuthority({ issuing, others, domain, profiles }),
     issuers: new Map(all.map((issuer) => [keyIdHex(issuer.certificate), issuer])),

@@ -7,6 +7,8 @@ import type {
   AdminType,
 } from "../protocol/admin_messages.ts";
 import { Core, type ServerOptions } from "./core.ts";
+import { serverFiles } from "./files.ts";
+import { checkProfiles } from "./profiles_file.ts";
 import { startError } from "./server.ts";
 
 /** All that a server is but for its port; it answers an administrator and nobody else. */
@@ -23,6 +25,7 @@ export interface OfflineServer {
 export async function openOffline(
   options: Omit<ServerOptions, "host" | "port" | "onFault">,
 ): Promise<OfflineServer> {
+  checkProfiles(serverFiles(options.folder).profiles);
   const fault = Promise.withResolvers<never>();
   fault.promise.catch(() => {}); // whoever waits for an order hears of it
   let core: Core | undefined;

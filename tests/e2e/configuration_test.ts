@@ -26,6 +26,16 @@ test("a server takes its settings from pki.json, which may be there before the f
     assert.match(refused.stderr, /^pki: error: cannot use ".*pki\.json": prot: no such setting$/m);
     assert.deepEqual(fs.readdirSync(folder), ["pki.json"], "a start that fails changes nothing");
 
+    write({});
+    const profiles = join(folder, "profiles.json");
+    fs.writeFileSync(profiles, '{"user":{"days":0}}');
+    const bad = await world.run(["serve"]);
+    assert.equal(bad.code, 3, bad.stderr);
+    assert.match(bad.stderr, /^pki: error: cannot use ".*\/profiles\.json": user\.days: .+$/m);
+    assert.match(bad.stderr, /^pki: hint: docs\/profiles\.md says what can be written there$/m);
+    assert.deepEqual(fs.readdirSync(folder).sort(), ["pki.json", "profiles.json"]);
+    fs.rmSync(profiles);
+
     write({
       port: 1, // the test's own option goes before it
       domain: "pki.example.org",
@@ -87,6 +97,11 @@ test("a server takes its settings from pki.json, which may be there before the f
     // Also commands that open the folder themselves find the passphrase, and stdin is none of files.
     const offline = await world.run(["users", "--json"]);
     assert.equal(offline.code, 0, offline.stderr);
+    fs.writeFileSync(profiles, "{");
+    const unread = await world.run(["users"]);
+    assert.equal(unread.code, 3, unread.stderr);
+    assert.match(unread.stderr, /^pki: error: cannot use ".*\/profiles\.json": /m);
+    fs.rmSync(profiles);
     const stdin = world.start(["serve", "--port", "0", "--json", "--passphrase-file", "-"], {
       input: "a passphrase of its own\n",
     });

@@ -255,6 +255,11 @@ test("the unit that pki prints satisfies systemd, and is hardened", {
       printed.stdout,
       /^ExecStart=\/usr\/local\/bin\/pki serve --passphrase-file \$\{CREDENTIALS_DIRECTORY\}\/passphrase --host :: --witness "\/mnt\/a b\/%%w\$\$\\"" --public-address pki\.example\.org:7443$/m,
     );
+    // A disk that was full is so no more after a while; what people have to mend is not mended by it.
+    assert.match(
+      printed.stdout,
+      /^Restart=on-failure\n(?:.*\n)*RestartPreventExitStatus=2 3 4 5$/m,
+    );
     assert.match(printed.stdout, /^LoadCredential=passphrase:\/etc\/pki\/secret$/m);
     const folder = world.path("units");
     fs.mkdirSync(folder);
