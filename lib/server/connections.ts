@@ -83,8 +83,11 @@ export class Connections {
   #server: TlsServer | undefined;
   #identity: ServedIdentity | undefined;
   #channels = 0;
-  /** When the log may say again that a worker could not be started. */
+  /** When the log may say again that a worker could not be started, and that spare ones have ended. */
   #workersTellMs = 0;
+  #sparesTellMs = 0;
+  /** Spare ones of which it has not said so. */
+  #sparesLost = 0;
   #isStopping = false;
 
   constructor(options: ConnectionsOptions) {
@@ -93,7 +96,7 @@ export class Connections {
     this.#plan = planOf(options);
     this.#limits = resolveLimits(options.limits);
     this.#door = new Door({ log: options.log, ...this.#doorBounds() });
-    this.#pool = connectionWorkers(this.#spareBounds());
+    this.#pool = connectionWorkers(this.#spareBounds(), (why) => this.#loseSpare(why));
   }
 
   #doorBounds() {
@@ -221,6 +224,17 @@ export class Connections {
     if (performance.now() < this.#workersTellMs) return;
     this.#workersTellMs = performance.now() + LIMITS.dropsTellMs;
     this.#warn(`a connection was refused: ${messageOf(error)}; the system may allow more threads`);
+  }
+
+  /** Nobody was served by it: told of those of a while in one line. */
+  #loseSpare(why: string): void {
+    this.#options.measures.workersFailed++;
+    this.#sparesLost++;
+    if (performance.now() < this.#sparesTellMs) return;
+    this.#sparesTellMs = performance.now() + LIMITS.dropsTellMs;
+    const more = this.#sparesLost > 1 ? `, and ${this.#sparesLost - 1} before it` : "";
+    this.#sparesLost = 0;
+    this.#warn(`a connection worker ${why} before it was used${more}; another one is started`);
   }
 
   #accept(socket: TLSSocket): void {

@@ -55,8 +55,8 @@ export class SpareNeed {
 /** What a pool hears of a worker; the first two do not matter any more once it was taken. */
 export interface WorkerEvents {
   readonly onReady: () => void;
-  /** It has ended by itself. */
-  readonly onGone: () => void;
+  /** It has ended by itself; why, as far as the engine tells. */
+  readonly onGone: (why: string) => void;
   /** Nothing is left of it, whoever ended it. */
   readonly onClosed: () => void;
 }
@@ -64,6 +64,8 @@ export interface WorkerEvents {
 export interface WorkerPoolOptions<W> {
   readonly start: (events: WorkerEvents) => W;
   readonly end: (worker: W) => void;
+  /** A spare has ended by itself, before anybody used it. */
+  readonly onSpareLost: (why: string) => void;
   /** Milliseconds of a clock that only goes on. */
   readonly nowMs: () => number;
   /** Does something after so many milliseconds, unless the program ends before. */
@@ -129,10 +131,10 @@ export class WorkerPool<W> {
     return this.#need.wanted(this.#options.nowMs(), this.#bounds);
   }
 
-  #start(onReady: (worker: W) => void, onGone: (worker: W) => void): W {
+  #start(onReady: (worker: W) => void, onGone: (worker: W, why: string) => void): W {
     const worker: W = this.#options.start({
       onReady: () => onReady(worker),
-      onGone: () => onGone(worker),
+      onGone: (why) => onGone(worker, why),
       onClosed: () => this.#alive--,
     });
     this.#started++;
@@ -161,12 +163,13 @@ export class WorkerPool<W> {
       this.#starting = this.#start((worker) => {
         isOver(worker);
         this.#consider(0);
-      }, (worker) => {
+      }, (worker, why) => {
         isOver(worker);
         const at = this.#spares.indexOf(worker);
         if (at >= 0) {
           this.#spares.splice(at, 1);
           this.#options.end(worker); // an engine may not tell that nothing is left of it
+          this.#options.onSpareLost(why);
         }
         this.#consider(RETRY_MS);
       });
@@ -194,15 +197,23 @@ export class WorkerPool<W> {
 
 export type ConnectionWorker = LeanWorker<ToConnection, FromConnection>;
 
-/** A pool of connection workers. */
-export function connectionWorkers(bounds: SpareBounds): WorkerPool<ConnectionWorker> {
+/** A pool of connection workers. @param onSpareLost told why one has ended that nobody used */
+export function connectionWorkers(
+  bounds: SpareBounds,
+  onSpareLost: (why: string) => void,
+): WorkerPool<ConnectionWorker> {
   return new WorkerPool(bounds, {
     start: ({ onReady, onGone, onClosed }) => {
       const worker: ConnectionWorker = new LeanWorker("connection", onClosed);
-      worker.listen({ onMessage: onReady, onThrown: onGone, onEnded: onGone });
+      worker.listen({
+        onMessage: onReady,
+        onThrown: (message) => onGone(`threw: ${message}`),
+        onEnded: () => onGone("ended"),
+      });
       return worker;
     },
     end: (worker) => worker.end(),
+    onSpareLost,
     nowMs: () => performance.now(),
     later: (work, ms) => void setTimeout(work, ms),
   });

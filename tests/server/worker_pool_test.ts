@@ -15,6 +15,7 @@ const spares = (min: number) => ({ min, max: SPARES_MAX });
 class Bench {
   nowMs = 0;
   readonly running = new Set<number>();
+  readonly lost: string[] = [];
   readonly #events = new Map<number, WorkerEvents>();
   #timers: { atMs: number; work: () => void }[] = [];
   #number = 0;
@@ -35,6 +36,7 @@ class Bench {
         return worker;
       },
       end: (worker) => this.end(worker),
+      onSpareLost: (why) => void this.lost.push(why),
       nowMs: () => this.nowMs,
       later: (work, ms) => this.#timers.push({ atMs: this.nowMs + ms, work }),
     });
@@ -69,7 +71,7 @@ class Bench {
 
   /** A worker ends by itself; that nothing is left of it is only told where somebody ends it as well. */
   crash(worker: number): void {
-    this.#events.get(worker)?.onGone();
+    for (const why of [`${worker} threw`, `${worker} ended`]) this.#events.get(worker)?.onGone(why);
     this.pass(0);
   }
 
@@ -194,6 +196,11 @@ test("WorkerPool replaces a spare that ended by itself, after a pause", () => {
   assert.equal(bench.pool.spare, 2, "what was taken is not the pool's any more");
   bench.end(2);
   assert.equal(bench.pool.alive, 2, "nothing is left of those that ended");
+  assert.deepEqual(
+    bench.lost,
+    ["1 threw", "3 threw"],
+    "each is told of once, and none that was taken",
+  );
 });
 
 test("WorkerPool tries again where no worker can be started, and says so to whoever needs one", () => {
