@@ -1,5 +1,6 @@
 /** What a server that runs is told from outside: to end, to reload, and whether it is still alive. */
 
+import { ENDS_WITH_STDIN } from "../lib/base/own_program.ts";
 import { formatAddress } from "../lib/client/address.ts";
 import { canOpenTerminal } from "../lib/client/terminal.ts";
 import type { Log } from "../lib/server/log.ts";
@@ -38,12 +39,22 @@ export class HangUps {
   }
 }
 
+/** Resolves when nobody holds the other end any more. */
+function ended(stdin: PkiContext["process"]["stdin"]): Promise<void> {
+  return new Promise((resolve) => {
+    stdin.once("end", () => resolve());
+    stdin.once("error", () => resolve());
+    stdin.once("close", () => resolve());
+    stdin.resume();
+  });
+}
+
 /**
  * Heeds signals and a supervisor that watches, from now on.
  * @returns `stopped` resolves when the server shall end
  */
 export function attend(
-  { signal, process: { stderr } }: PkiContext,
+  { signal, process: { stdin, stderr, env } }: PkiContext,
   { server, input, configuration, log, supervisor, hangUps }: Run & {
     readonly server: RunningServer;
     readonly supervisor: Supervisor;
@@ -63,12 +74,13 @@ export function attend(
     supervisor.reloading();
     void reloader.reload().then(() => supervisor.ready(status));
   });
+  const orphaned = env[ENDS_WITH_STDIN] === "1" ? [ended(stdin)] : [];
   const watch = supervisor.watchdogMs === undefined ? undefined : setInterval(() => {
     // A directory that has failed ends the server anyway, and says why.
     server.checkAlive().then(() => supervisor.alive(), () => {});
   }, supervisor.watchdogMs);
   return {
-    stopped: Promise.race([aborted(signal), hungUp.promise]),
+    stopped: Promise.race([aborted(signal), hungUp.promise, ...orphaned]),
     stopWatching: () => clearInterval(watch),
   };
 }

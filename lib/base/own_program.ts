@@ -15,6 +15,12 @@ export function programWords(): readonly [string, ...string[]] {
   return [execPath, "run", "--quiet", "--allow-all", "--config", config, main];
 }
 
+/**
+ * Set to 1 for a server that shall not outlive whoever has started it: it ends when its stdin does,
+ * which the system sees to whatever that one dies of.
+ */
+export const ENDS_WITH_STDIN = "PKI_ENDS_WITH_STDIN";
+
 /** An environment that has no secrets, and says nothing of a home or a server. */
 export function ownEnvironment(): Record<string, string> {
   const env: Record<string, string> = {};

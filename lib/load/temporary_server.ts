@@ -11,7 +11,7 @@ import process from "node:process";
 import { PkiError } from "../base/errors.ts";
 import { storageError } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
-import { ownEnvironment, programWords } from "../base/own_program.ts";
+import { ENDS_WITH_STDIN, ownEnvironment, programWords } from "../base/own_program.ts";
 
 const SAID_CHARACTERS_MAX = 4096;
 /** After that a server that shall end is killed: it has nothing that is worth more patience. */
@@ -42,8 +42,8 @@ export async function startTemporaryServer(signal: AbortSignal): Promise<Tempora
   const child = spawn(program, [...words, "serve", "--port", "0", "--json", "--home", home], {
     cwd: "/",
     detached: true, // Ctrl-C is for us: what was measured is still to be told
-    env: ownEnvironment(),
-    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...ownEnvironment(), [ENDS_WITH_STDIN]: "1" },
+    stdio: ["pipe", "pipe", "pipe"],
   });
   const ended = new Promise<void>((resolve) => {
     child.once("close", () => resolve());

@@ -51,6 +51,18 @@ async function withWorld(body: (world: World) => Promise<void>): Promise<void> {
   }
 }
 
+/** Processes that were started with this among their words. */
+function processesOf(word: string): readonly string[] {
+  return fs.readdirSync("/proc").filter((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return fs.readFileSync(join("/proc", name, "cmdline"), "utf8").includes(word);
+    } catch {
+      return false; // it has ended meanwhile
+    }
+  });
+}
+
 test("pki bench --temporary measures a server of its own, and leaves nothing behind", () =>
   withWorld(async (world) => {
     const empty = world.path("tmp");
@@ -83,6 +95,14 @@ test("pki bench --temporary measures a server of its own, and leaves nothing beh
     await until(() => isServing() || left.isOver, "the server is known to its client");
     assert.equal((await left.end("SIGHUP")).code, 130);
     assert.deepEqual(fs.readdirSync(empty), []);
+
+    // Nor does one who is killed: of that only a folder tells.
+    const killed = world.start(["bench", "--temporary", "--seconds", "600"], { env });
+    await until(() => isServing() || killed.isOver, "the next server is known to its client");
+    const server = () => processesOf(empty);
+    assert.equal(server().length, 1);
+    await killed.end("SIGKILL");
+    await until(() => server().length === 0, "the server has ended");
   }));
 
 test("pki bench measures a server that is there, as its accounts or as somebody of the home", () =>
