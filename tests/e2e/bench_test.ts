@@ -82,6 +82,7 @@ test("pki bench --temporary measures a server of its own, and leaves nothing beh
     assert.match(stdout, /this server does [\d.,]+ visits a second; 99 of 100 end within/);
     assert.doesNotMatch(stdout, /\n {2}left/);
     assert.deepEqual(fs.readdirSync(empty), []);
+    assert.deepEqual(processesOf(empty), [], "its server has ended");
     assert.equal(fs.existsSync(world.home), false);
 
     const gone = await world.run(["bench", "--temporary"], { env: { TMPDIR: world.path("gone") } });
@@ -95,6 +96,7 @@ test("pki bench --temporary measures a server of its own, and leaves nothing beh
     await until(() => isServing() || left.isOver, "the server is known to its client");
     assert.equal((await left.end("SIGHUP")).code, 130);
     assert.deepEqual(fs.readdirSync(empty), []);
+    assert.deepEqual(processesOf(empty), [], "its server has ended");
 
     // Nor does one who is killed: of that only a folder tells.
     const killed = world.start(["bench", "--temporary", "--seconds", "600"], { env });

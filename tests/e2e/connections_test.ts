@@ -18,6 +18,8 @@ const SPARE = 4;
 /** Of `worker_pool.ts`: what may be waiting beside those while many come. */
 const SPARES_MAX = 64;
 const AT_A_TIME = 8;
+/** Answers to somebody else, one after the other, behind which one that is too many has heard of that. */
+const BEFORE_MAX = 20;
 
 /** Threads of a process that are connection workers (Linux). */
 function connectionWorkers(pid: number): number {
@@ -62,6 +64,11 @@ test("each of many connections has a worker of its own, and nothing is left of t
     const workers = connectionWorkers(pid);
     assert.ok(workers >= HELD && workers <= HELD + SPARES_MAX, `${workers} workers`);
     await withClient(RawClient.open(world), async (late) => {
+      // At once: others who ask behind it are not answered many times before.
+      let hasHeard = false;
+      void late.heard().then(() => hasHeard = true);
+      for (let asked = 0; asked < BEFORE_MAX; asked++) await clients[0]?.ok("HELLO");
+      assert.ok(hasHeard, "it has heard of it");
       const said = await late.rest();
       assert.deepEqual(said.map(({ seq, code }) => [seq, code]), [[0, "BUSY"]]);
       assert.match(said[0]?.message ?? "", /^the server is busy: 227 .*, try again in \d+ s$/);

@@ -156,14 +156,18 @@ export class RawClient {
     return seq;
   }
 
-  /** The next frame, or `undefined` once the server has closed the connection. */
-  async nextOrEnd(): Promise<Message | undefined> {
-    for (;;) {
-      const message = this.#messages.shift();
-      if (message || this.#isClosed) return message;
+  /** Resolves when a frame is there to be taken, or the server has closed the connection. */
+  async heard(): Promise<void> {
+    while (this.#messages.length === 0 && !this.#isClosed) {
       const woken = new Promise<void>((resolve) => this.#wake = resolve);
       await patiently(woken, () => "a frame of the server");
     }
+  }
+
+  /** The next frame, or `undefined` once the server has closed the connection. */
+  async nextOrEnd(): Promise<Message | undefined> {
+    await this.heard();
+    return this.#messages.shift();
   }
 
   async next(): Promise<Message> {
