@@ -4,7 +4,8 @@
  */
 
 import process from "node:process";
-import { cases, type Subject } from "./database_suite.ts";
+import type { Subject } from "./database_case.ts";
+import { cases } from "./database_suite.ts";
 
 // By way of a variable, because Deno's type checker does not know the module.
 const name = "bun:sqlite";

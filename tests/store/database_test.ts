@@ -13,7 +13,8 @@ import { promisify } from "node:util";
 import * as ours from "../../lib/store/database.ts";
 import { RESULT_CODES } from "../../lib/store/sqlite_error.ts";
 import { UNSUPPORTED } from "../../lib/store/sqlite_unsupported.ts";
-import { type Case, cases } from "./database_suite.ts";
+import type { Case } from "./database_case.ts";
+import { cases } from "./database_suite.ts";
 
 const { constants, Database, loadSqlite, SQLiteError, Statement } = ours;
 
@@ -30,6 +31,14 @@ async function findBun(): Promise<string> {
   const program = process.platform === "win32" ? "bun.exe" : "bun";
   const path = `${folder}/node_modules/@oven/${name}/bin/${program}`;
   return fileURLToPath(new URL(path, packages));
+}
+
+/** All files with cases. */
+async function readSuite(): Promise<string> {
+  const folder = new URL("./", import.meta.url);
+  const names = (await readdir(folder)).filter((name) => /^database_(?!test|bun)/.test(name));
+  const texts = await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")));
+  return texts.join("\n");
 }
 
 /** Where our database is not like bun's, on purpose or for want of a function in sql.js. */
@@ -243,7 +252,7 @@ suite("the real bun:sqlite", () => {
 
   test("has no member that ours has not, and each is in the suite or said to be missing", async () => {
     const { members } = await report;
-    const text = await readFile(new URL("database_suite.ts", import.meta.url), "utf8");
+    const text = await readSuite();
     const statement = new Database().query("SELECT 1");
     const subjects = { module: ours, Database, database: new Database(), statement };
     // Marks of a module, what every class has, and what has a test of its own above.
