@@ -12,7 +12,7 @@ import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
 import { list, ok } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
-import { inWords, inWorld, PKI_FAULTS } from "./harness.ts";
+import { inWords, inWorld, PKI_FAULTS, until } from "./harness.ts";
 import type { Message, RawClient } from "./raw_client.ts";
 
 const HINT = /^pki: hint: everything that was acknowledged is in the log; start the server again$/m;
@@ -116,6 +116,7 @@ test("a TCP connection that does not begin TLS is closed, by serve and by listen
       const socket = connectTcp(port, "127.0.0.1");
       socket.on("error", () => {}); // "close" follows
       socket.resume();
-      return new Promise((resolve) => socket.once("close", resolve));
+      // The engine would end it, too, after two minutes.
+      return until(() => socket.closed, `port ${port} ends what says nothing`);
     }));
   }));
