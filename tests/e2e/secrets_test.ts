@@ -5,9 +5,11 @@
  */
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { join, relative } from "node:path";
 import { test } from "node:test";
+import { parseInvitation } from "../../lib/protocol/invitation.ts";
 import { json, ok } from "./administrator.ts";
 import { inWorld, needs, PASSWORDS, type Running, type World } from "./harness.ts";
 
@@ -123,12 +125,16 @@ async function live(world: World, umask: string): Promise<{
   return {
     running,
     said,
-    secrets: [passphrase, ...Object.values(PASSWORDS), ...tokens.map(secretOf)],
+    secrets: [passphrase, ...Object.values(PASSWORDS), ...tokens.flatMap(secretsOf)],
   };
 }
 
-/** Of an invitation all but its first characters, which name the format and the root. */
-const secretOf = (invitation: string): string => invitation.slice(-22);
+/** Of an invitation the end of its text, and its token as the wire has it, and as logs would. */
+function secretsOf(invitation: string): readonly string[] {
+  const token = Buffer.from(parseInvitation(invitation).token);
+  const forms = ["base64", "base64url", "hex", "latin1"] as const;
+  return [invitation.slice(-22), ...forms.map((form) => token.toString(form))];
+}
 
 for (const umask of ["000", "077"]) {
   test(`under umask ${umask} every file has its mode, and no secret is where it must not be`, () =>
