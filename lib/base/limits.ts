@@ -170,8 +170,8 @@ export const LIMITS = {
   /** Agent: from its start to its listening, on a slow machine. */
   agentStartMs: 20 * SECOND_MS,
 
-  /** Characters of answers to lookups that are kept ready: some 13,000 certificates. */
-  preparedCharactersMax: 32 * 1024 * 1024,
+  /** Characters of answers to lookups that are kept ready: some 6,500 certificates. */
+  preparedCharactersMax: 16 * 1024 * 1024,
 
   /** One record of the log. */
   recordBytesMax: 1024 * 1024,

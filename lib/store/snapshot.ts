@@ -8,6 +8,7 @@
 import { encodeHex, isEqualBytes, sha256, utf8 } from "../base/bytes.ts";
 import { PkiError } from "../base/errors.ts";
 import { HASH_BYTES, TILE_LEAVES } from "../log/tree.ts";
+import type { Database } from "./database.ts";
 import { LogIndex, type Segment } from "./log_index.ts";
 import { type Files, openIfThere, readBytes } from "./disk.ts";
 import { needsLog } from "./schema.ts";
@@ -93,9 +94,20 @@ export function encodeSnapshot(
     );
     for (const { first, bytes } of index.segments) putSegment.run(first, bytes);
   })();
-  if (forgets) database.exec("VACUUM");
+  if (forgets) rewritePages(database);
   const file = database.serialize();
   return [file, SEAL_TITLE, sha256(file)];
+}
+
+/**
+ * Writes all pages anew. What SQLite gathers meanwhile is not kept in a file: sql.js lets one grow by
+ * copying it again and again, which comes to nine times its size. Nor is there a journal: whom this
+ * fails has no use for the tables any more.
+ */
+function rewritePages(database: Database): void {
+  database.exec("PRAGMA temp_store = MEMORY; PRAGMA journal_mode = OFF");
+  database.exec("VACUUM");
+  database.exec("PRAGMA journal_mode = MEMORY");
 }
 
 /**

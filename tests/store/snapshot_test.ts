@@ -163,6 +163,8 @@ test("encodeSnapshot() leaves no trace of what was deleted when it has to forget
     assert.equal(tracesOf(snapshot, left), left.length);
     const { state: last } = parseSnapshot(snapshot);
     assert.equal(last.account(left[0] ?? "")?.record, recordOf(left[0] ?? ""));
+    const journal = one.database.query("PRAGMA journal_mode").values();
+    assert.deepEqual(journal, [["memory"]], "what fails afterwards can be undone");
     for (const each of [one, last]) each.close();
   }
 });
