@@ -1,9 +1,11 @@
 /** The administrator's commands, as tests give them: what succeeds, what it says, what is refused. */
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import type { GivenLimits } from "../../lib/base/server_limits.ts";
+import { parseInvitation } from "../../lib/protocol/invitation.ts";
 import type { Finished, RunOptions, World } from "./harness.ts";
 
 export const folderOf = (world: World): string => join(world.home, "server");
@@ -64,4 +66,11 @@ export interface Row {
 export async function list(world: World, ...args: readonly string[]): Promise<readonly Row[]> {
   const { stdout } = await ok(world, ["ls", "--json", ...args]);
   return stdout.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Row);
+}
+
+/** What tells an invitation: the end of its text, and its token as the wire has it, and as logs would. */
+export function formsOf(invitation: string): readonly string[] {
+  const token = Buffer.from(parseInvitation(invitation).token);
+  const forms = ["base64", "base64url", "hex", "latin1"] as const;
+  return [invitation.slice(-22), ...forms.map((form) => token.toString(form))];
 }

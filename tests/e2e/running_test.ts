@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { formsOf } from "./administrator.ts";
 import { inWorld, needs, PASSWORDS, PKI, runProgram, type World } from "./harness.ts";
 import { RawClient, withClient } from "./raw_client.ts";
 
@@ -76,9 +77,10 @@ test("the log has every event on a line of JSON and no secret, and SIGHUP change
       assert.ok(Date.parse(time) > 0 && level !== "error" && level !== "debug");
     }
     const told = running.stderr;
-    const token = String(invitation).slice("pki1:".length);
     const passphrase = fs.readFileSync(join(world.home, "server.passphrase"), "utf8").trim();
-    for (const secret of [...Object.values(PASSWORDS), passphrase, token.slice(44, 64)]) {
+    for (
+      const secret of [...Object.values(PASSWORDS), passphrase, ...formsOf(String(invitation))]
+    ) {
       assert.ok(!told.includes(secret), "a secret is in the log");
     }
 
@@ -96,8 +98,11 @@ test("the log has every event on a line of JSON and no secret, and SIGHUP change
     assert.equal((await world.as("carol", ["csr", "--register"])).code, 4, "all stays as it was");
     // Nor does half of a change: a CA that came with profiles that cannot be used is not known.
     const profiles = join(world.home, "server", "profiles.json");
-    configure(world, { registration: "closed" });
+    configure(world, { registration: "open" });
     fs.writeFileSync(profiles, "{");
+    running.kill("SIGHUP");
+    await running.waitFor(/"event":"configuration\.refused".*profiles/);
+    assert.equal((await world.as("carol", ["csr", "--register"])).code, 4, "no setting either");
     const entries = async () =>
       JSON.parse((await world.run(["status", "--json"])).stdout).log.entries;
     const before = await entries();

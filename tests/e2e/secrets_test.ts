@@ -5,12 +5,10 @@
  */
 
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { join, relative } from "node:path";
 import { test } from "node:test";
-import { parseInvitation } from "../../lib/protocol/invitation.ts";
-import { json, ok } from "./administrator.ts";
+import { formsOf, json, ok } from "./administrator.ts";
 import { inWorld, needs, PASSWORDS, type Running, type World } from "./harness.ts";
 
 const FOLDER = 0o40700;
@@ -125,15 +123,8 @@ async function live(world: World, umask: string): Promise<{
   return {
     running,
     said,
-    secrets: [passphrase, ...Object.values(PASSWORDS), ...tokens.flatMap(secretsOf)],
+    secrets: [passphrase, ...Object.values(PASSWORDS), ...tokens.flatMap(formsOf)],
   };
-}
-
-/** Of an invitation the end of its text, and its token as the wire has it, and as logs would. */
-function secretsOf(invitation: string): readonly string[] {
-  const token = Buffer.from(parseInvitation(invitation).token);
-  const forms = ["base64", "base64url", "hex", "latin1"] as const;
-  return [invitation.slice(-22), ...forms.map((form) => token.toString(form))];
 }
 
 for (const umask of ["000", "077"]) {
