@@ -219,7 +219,8 @@ export class Journal {
    * once, a success by the function that is returned.
    */
   async #commit(batch: readonly Waiting[]): Promise<() => void> {
-    if (this.#poison === undefined) await this.#startSegmentIfFull();
+    // Not waited for in vain: whoever signs for the last batch would come before the write.
+    if (this.#isSegmentFull && this.#poison === undefined) await this.#startSegment();
     if (this.#poison !== undefined) return rejectAll(batch, this.#poison);
     const segment = this.#index.segments.at(-1);
     const file = segment && this.#handles.get(segment.first);
@@ -283,10 +284,12 @@ export class Journal {
     this.#isReserved = false;
   }
 
-  /** Begins another file once this one is large. A full disk is no reason: the old one grows on. */
-  async #startSegmentIfFull(): Promise<void> {
-    const segment = this.#index.segments.at(-1);
-    if (segment === undefined || segment.bytes < this.#segmentBytesMax) return;
+  get #isSegmentFull(): boolean {
+    return (this.#index.segments.at(-1)?.bytes ?? 0) >= this.#segmentBytesMax;
+  }
+
+  /** Begins another file. Where the disk is full, the old one grows on. */
+  async #startSegment(): Promise<void> {
     try {
       await this.#cutReserve();
     } catch (error) {

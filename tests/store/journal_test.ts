@@ -85,10 +85,11 @@ test("Journal.append() shares syncs: what arrives during one waits for the next,
   assert.deepEqual(files.crash().content(FILE), logOf(entriesTo(100)));
 });
 
-test("Journal.append() begins the next sync before those of the last one go on, and not before they are durable", async () => {
+test("Journal.append() begins the next sync before the last one is signed for, and not before it is durable", async () => {
   const files = diskWith(0);
-  const { journal, index } = await openLog(FOLDER, { files });
   const events: string[] = [];
+  const onSynced = () => events.push("signed");
+  const { journal, index } = await openLog(FOLDER, { files, onSynced });
   let second: Promise<unknown> | undefined;
   files.before = ({ name }) => {
     if (name !== "sync") return;
@@ -97,7 +98,10 @@ test("Journal.append() begins the next sync before those of the last one go on, 
   };
   await journal.append(entryOf(0)).then(() => events.push("first"));
   await second;
-  assert.deepEqual(events, ["sync of what follows 0", "sync of what follows 1", "first", "second"]);
+  assert.deepEqual(events, [
+    ...["sync of what follows 0", "sync of what follows 1"],
+    ...["signed", "first", "signed", "second"],
+  ]);
 });
 
 test("Journal.append() has much written by another thread, and waits for it", async () => {
