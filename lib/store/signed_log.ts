@@ -45,8 +45,8 @@ export class SignedLog {
   #files: readonly CheckpointFile[] = [];
   /** Those that could not be written the last time, and when that is tried again. */
   readonly #failed = new Map<CheckpointFile, number>();
-  /** Whether somebody has shown that entries were lost: nothing is appended on top of that. */
-  #hasLoss = false;
+  /** The checkpoint by which somebody has shown that entries were lost: nothing is appended on top. */
+  #loss: string | undefined;
   /** The newest checkpoint, as a note, and its size. */
   #note: string;
   #size: number;
@@ -70,7 +70,7 @@ export class SignedLog {
   readonly onSynced = (): void => {
     this.#size = this.#index.size;
     this.#note = this.#sign();
-    if (this.#hasLoss) return;
+    if (this.#loss !== undefined) return;
     for (const file of this.#files) {
       if (this.#failed.size === 0 || this.#isDue(file)) this.#write(file, this.#note);
     }
@@ -106,8 +106,7 @@ export class SignedLog {
 
   /** What could not be written is tried again now. */
   #catchUp(): void {
-    if (this.#hasLoss) return; // which is in there
-    for (const file of [...this.#failed.keys()]) this.#write(file, this.#note);
+    for (const file of [...this.#failed.keys()]) this.#write(file, this.#loss ?? this.#note);
   }
 
   /** The newest checkpoint, over everything that was acknowledged. */
@@ -126,7 +125,7 @@ export class SignedLog {
 
   /** @throws {PkiError} `storage` */
   append(entry: StoredEntry): Promise<Appended> {
-    if (this.#hasLoss) {
+    if (this.#loss !== undefined) {
       return Promise.reject(new PkiError("storage", "cannot append to log: it has lost entries"));
     }
     return this.#attached.append(entry);
@@ -138,7 +137,7 @@ export class SignedLog {
    * @throws {PkiError} `not-found`, `storage`
    */
   redact(entries: readonly number[]): Promise<void> {
-    if (this.#hasLoss) {
+    if (this.#loss !== undefined) {
       return Promise.reject(new PkiError("storage", "cannot redact log: it has lost entries"));
     }
     return this.#attached.redact(entries);
@@ -201,7 +200,7 @@ export class SignedLog {
    * appends nothing any more: what came after it would hide it.
    */
   async keepLoss(note: string): Promise<void> {
-    this.#hasLoss = true;
+    this.#loss = note;
     for (const file of this.#files) this.#write(file, note);
     const synced = await Promise.allSettled(this.#files.map((file) => file.sync()));
     for (const one of synced) if (one.status === "rejected") throw one.reason;
