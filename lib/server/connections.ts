@@ -151,6 +151,7 @@ export class Connections {
     server.on("tlsClientError", (error, socket) => {
       const fields = { address: socket.remoteAddress };
       const message = messageOf(error);
+      if (this.#door.hasDropped(socket)) return; // counted already, as refused
       measures.handshakesFailed++;
       log.log({ level: "debug", event: "connection.failed", message, fields });
       socket.destroy();

@@ -79,6 +79,7 @@ export class Door {
   readonly #memory = new MemoryWatch({ now: () => performance.now() });
   readonly #look: ReturnType<typeof setInterval>;
   readonly #dropped = new Map<Drop, Dropped>();
+  readonly #droppedSockets = new WeakSet<Socket>();
   #memoryMegabytes: number;
 
   constructor({ log, ...bounds }: DoorOptions) {
@@ -120,8 +121,14 @@ export class Door {
     dropped.sockets++;
     dropped.address = socket.remoteAddress ?? "";
     this.#dropped.set(why, dropped);
+    this.#droppedSockets.add(socket);
     socket.destroy();
     return why;
+  }
+
+  /** Whether it was one too many. Deno names another object when it tells of a failed handshake. */
+  hasDropped(socket: Socket): boolean {
+    return this.#droppedSockets.has(socket);
   }
 
   /** Its handshake is done, and it gets no connection. */

@@ -194,7 +194,7 @@ test("every bound on how much is kept for each address and each account, from a 
     assert.match(over.message ?? "", /too many entries of the log by this account, try again in/);
 
     // As many as in six seconds come in at once; whoever comes on and on is soon refused before TLS.
-    await changeLimits(world, { handshakesPerSecond: 1 });
+    await changeLimits(world, { handshakesPerSecond: 1, handshakeSeconds: 60 });
     const came: Silent[] = [];
     while (came.length < 1000 && !came.some(({ isOver }) => isOver)) {
       came.push(await knock(world, "127.0.0.8"));
@@ -203,10 +203,15 @@ test("every bound on how much is kept for each address and each account, from a 
     assert.ok(came.every(({ bytes }) => bytes === 0));
     await running.waitFor(/connections were dropped before TLS: too many of one address within a/);
     (await greeted(world, "127.0.0.7")).close(); // others do not notice
-    for (const one of came) one.close();
-    const status = await world.run(["status", "--json"]);
-    const { refused: reasons } = JSON.parse(status.stdout).connections;
+    // Who was refused before TLS has failed in no handshake; those have who said nothing and left.
+    let status = await world.run(["status", "--json"]);
+    while (JSON.parse(status.stdout).handshakes.failed < silent.length) {
+      status = await world.run(["status", "--json"]);
+    }
+    const { connections: { refused: reasons }, handshakes } = JSON.parse(status.stdout);
     assert.ok(reasons.rate >= 1 && reasons.sockets === 1, status.stdout);
+    assert.equal(handshakes.failed, silent.length, status.stdout);
+    for (const one of came) one.close();
 
     // One account from many addresses: who is in goes on, and others come in.
     await changeLimits(world, { connectionsPerUser: 1 });
