@@ -89,13 +89,13 @@ async function watch(
     stdout,
     intervalMs,
     signal,
-    update: async () => {
-      const now = await measure(folder, signal);
+    update: async (ending) => {
+      const now = await measure(folder, ending);
       report = reportStatus(now, before);
       before = now;
     },
     draw: (problem, rows) => {
-      if (report === undefined) return [];
+      if (report === undefined) return [`asking the server of "${folder}"; q ends it`];
       // The last column stays free: what clears the rest of a line would clear it, too.
       const columns = (columnsOf(stdout, env) ?? Infinity) - 1;
       const time = new Date(report.measured.nowMs).toISOString().slice(11, 19);

@@ -38,8 +38,8 @@ export interface ScreenOptions {
    * @param rows that there are
    */
   readonly draw: (problem: string | undefined, rows: number) => readonly string[];
-  /** Brings what is shown up to date. */
-  readonly update: () => Promise<void>;
+  /** Brings what is shown up to date; called off where nobody wants to see it any more. */
+  readonly update: (ending: AbortSignal) => Promise<void>;
   /** Whether a failure is for good. */
   readonly isFinal: (error: unknown) => boolean;
   readonly open?: () => Device;
@@ -72,10 +72,11 @@ export async function watchOnScreen(options: ScreenOptions): Promise<void> {
   input.resume();
   stdout.on("resize", show);
   stdout.write(ENTER);
+  show(); // a server that hangs would leave it empty
   try {
     while (!ending.aborted) {
       try {
-        await update();
+        await update(ending);
         problem = undefined;
       } catch (error) {
         if (ending.aborted || isFinal(error)) {

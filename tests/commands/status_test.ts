@@ -341,6 +341,29 @@ for (
   });
 }
 
+test("watchOnScreen() ends with a key also while the server does not answer", async () => {
+  const screen = makeScreen();
+  const { promise: called, resolve: onCalled } = Promise.withResolvers<void>();
+  const watched = watchOnScreen({
+    ...screen,
+    intervalMs: 60_000,
+    signal: new AbortController().signal,
+    draw: () => ["asking"],
+    update: (ending) => {
+      onCalled();
+      return new Promise((_, reject) =>
+        ending.addEventListener("abort", () => reject(new PkiError("interrupted", "interrupted")))
+      );
+    },
+    isFinal: () => true,
+  });
+  await called;
+  screen.input.write("q");
+  await watched;
+  assert.ok(screen.isClean);
+  assert.ok(screen.text.includes("asking"), JSON.stringify(screen.text));
+});
+
 test("watchOnScreen() shows a failure that may pass, and ends with one that does not", async () => {
   const screen = makeScreen();
   const failures = [
@@ -367,6 +390,6 @@ test("watchOnScreen() shows a failure that may pass, and ends with one that does
     }),
     { kind: "refused" },
   );
-  assert.deepEqual(problems, [undefined, "it is away"]);
+  assert.deepEqual(problems, [undefined, undefined, "it is away"]);
   assert.ok(screen.isClean);
 });
