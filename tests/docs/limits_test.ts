@@ -165,4 +165,6 @@ test("docs/limits.md calculates with the numbers of the program", () => {
     `${(all / 1e9).toFixed(1)} GB for ${LIMITS.connectionsMax.toLocaleString("en")} connections`,
   );
   says(`(4 makes ${(sum(4) / 1e6).toFixed(0)} MB a connection)`);
+  // At two bytes a character; the engine may do with one.
+  says(`${(2 * LIMITS.preparedCharactersMax / 1e6).toFixed(0)} MB of answers to lookups`);
 });
