@@ -233,6 +233,7 @@ async function redactDeleted({ options: { state, log, onChange } }: Directory): 
   if (entries.length === 0) return 0;
   await log.redact(entries);
   forgetEntries(state.database, entries);
+  state.settle(); // what an open transaction could be undone with is forgotten too
   onChange();
   return entries.length;
 }

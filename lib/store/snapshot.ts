@@ -75,6 +75,7 @@ export function encodeSnapshot(
   { forgets = false }: { readonly forgets?: boolean } = {},
 ): readonly Uint8Array[] {
   const { database } = state;
+  state.settle();
   database.transaction(() => {
     const put = database.query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
     put.run("log_size", String(index.size));

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { encodeBase64, encodeHex } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { type Entry, type EntryType, type JsonObject, redactEntry } from "../../lib/log/entry.ts";
-import { Database, loadSqlite } from "../../lib/store/database.ts";
+import { Database, loadSqlite, SQLiteError } from "../../lib/store/database.ts";
 import { State } from "../../lib/store/state.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
@@ -168,6 +168,7 @@ test("State.apply() lets the last published certificate count", () => {
 test("State: entries applied as they come, replayed behind a snapshot, or in bulk are the same", () => {
   for (let size = 0; size <= ENTRIES.length; size++) {
     const live = stateOf(ENTRIES.slice(0, size));
+    live.settle();
     const replayed = State.load(live.database.serialize());
     assert.deepEqual(answersOf(replayed), answersOf(live));
     replayed.startBulk();
@@ -178,6 +179,64 @@ test("State: entries applied as they come, replayed behind a snapshot, or in bul
     replayed.endBulk();
     assert.deepEqual(answersOf(replayed), answersOf(live));
     assert.deepEqual(answersOf(replayed), answersOf(stateOf(ENTRIES)));
+  }
+});
+
+test("State.settle() ends the group of entries that is open, so that a file has all of them", () => {
+  const state = State.empty();
+  const ids = Array.from({ length: 130 }, (_, n) => `user${n}`);
+  ids.forEach((id, n) => {
+    state.apply(registered(id), n);
+    assert.equal(state.account(id)?.id, id, "whoever asks this state sees it at once");
+    if (n % 50 !== 0) return;
+    assert.throws(() => state.database.serialize(), { code: "SQLITE_BUSY" });
+    state.settle();
+    const loaded = State.load(state.database.serialize());
+    assert.deepEqual(ids.filter((id) => loaded.account(id)), ids.slice(0, n + 1));
+    loaded.close();
+  });
+  state.settle();
+  state.settle();
+  assert.equal(State.load(state.database.serialize()).account("user129")?.id, "user129");
+  state.close();
+});
+
+test("State.apply() commits a group once it is full, unless many are applied as one", () => {
+  const isOpenAfter = (entries: number, isBulk: boolean) => {
+    const state = State.empty();
+    if (isBulk) state.startBulk();
+    for (let n = 0; n < entries; n++) state.apply(registered(`user${n}`), n);
+    const { inTransaction } = state.database;
+    state.close();
+    return inTransaction;
+  };
+  const sizes = [0, 1, 63, 64, 65, 128];
+  assert.deepEqual(
+    sizes.map((size) => isOpenAfter(size, false)),
+    [false, true, true, false, true, false],
+  );
+  assert.deepEqual(
+    sizes.map((size) => isOpenAfter(size, true)),
+    [false, true, true, true, true, true],
+  );
+});
+
+test("State.apply() that fails within a group takes none of the others of it along", () => {
+  for (const at of [0, 1, 62, 63, 64]) {
+    const state = State.empty();
+    const ids = Array.from({ length: 70 }, (_, n) => `user${n}`);
+    ids.forEach((id, n) => {
+      if (n === at) {
+        assert.throws(() => state.apply(entry("published", {}), n), { kind: "storage" });
+      }
+      if (n === at + 1) assert.throws(() => state.apply(registered("user0"), n), SQLiteError);
+      state.apply(registered(id), n);
+    });
+    state.settle();
+    const loaded = State.load(state.database.serialize());
+    assert.deepEqual(ids.filter((id) => loaded.account(id)), ids, `at ${at}`);
+    loaded.close();
+    state.close();
   }
 });
 
