@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
+import type { ErrorKind } from "../../lib/base/errors.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { parseAnswerBody } from "../../lib/protocol/answers.ts";
 import type { RequestBody } from "../../lib/protocol/requests.ts";
+import type { DirectorySession } from "../../lib/server/directory_session.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeSpki, generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
@@ -29,6 +31,20 @@ const SPENT = "cannot publish: this nonce was not given, or is spent";
 const WRONG_SIGNATURE = "cannot publish: the signature is not by the certificate's key";
 
 const typesOf = (world: TestDirectory) => world.entries.map(({ type }) => type);
+
+/** A certificate can be published neither anew nor with a nonce that was given for it before. */
+async function assertUnpublishable(
+  session: DirectorySession,
+  { der, nonce, kind, message }: {
+    readonly der: Uint8Array;
+    readonly nonce: string;
+    readonly kind: ErrorKind;
+    readonly message: string;
+  },
+): Promise<void> {
+  await assertFails(ask(session, "CERTUP", { certificate: encodeBase64(der) }), kind, message);
+  await assertFails(ask(session, "CERTUP_FINISH", signedFinish(nonce, der)), kind, message);
+}
 
 const publishedSerial = ({ state }: TestDirectory) => state.published("alice")?.serial;
 
@@ -109,16 +125,7 @@ test("CERTUP refuses an expired certificate, at its start and at its end", async
   const nonce = await startPublishing(session, der);
   world.clock.nowMs = notAfterMs + 1;
   const message = "cannot publish: the certificate has expired";
-  await assertFails(
-    ask(session, "CERTUP", { certificate: encodeBase64(der) }),
-    "refused",
-    message,
-  );
-  await assertFails(
-    ask(session, "CERTUP_FINISH", signedFinish(nonce, der)),
-    "refused",
-    message,
-  );
+  await assertUnpublishable(session, { der, nonce, kind: "refused", message });
   assert.equal(world.state.published("alice"), undefined);
 });
 
@@ -129,16 +136,7 @@ test("CERTUP refuses an older certificate than the published one, at its start a
   const nonce = await startPublishing(session, older);
   await publish(session, newer);
   const message = "cannot publish: a newer certificate is published already";
-  await assertFails(
-    ask(session, "CERTUP", { certificate: encodeBase64(older) }),
-    "conflict",
-    message,
-  );
-  await assertFails(
-    ask(session, "CERTUP_FINISH", signedFinish(nonce, older)),
-    "conflict",
-    message,
-  );
+  await assertUnpublishable(session, { der: older, nonce, kind: "conflict", message });
   assert.equal(publishedSerial(world), parseCertificate(newer).serial);
 });
 
@@ -288,8 +286,7 @@ test("a revoked certificate is neither published nor found", async () => {
     'cannot find "alice": nobody has published a certificate under this id',
   );
   const message = "cannot publish: the certificate is revoked";
-  await assertFails(ask(session, "CERTUP", { certificate: encodeBase64(der) }), "refused", message);
-  await assertFails(ask(session, "CERTUP_FINISH", signedFinish(nonce, der)), "refused", message);
+  await assertUnpublishable(session, { der, nonce, kind: "refused", message });
   const next = await certify(session);
   await publish(session, next);
   const found = parseAnswerBody("CERTREQ", await ask(session, "CERTREQ", { id: "alice" }));
