@@ -11,7 +11,8 @@ import type { ChurnOptions, ChurnReading } from "../../bench/churn_visitors.ts";
 import { findBun } from "../../bench/engine.ts";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
-import { writeLimits } from "./administrator.ts";
+import { askServer } from "../../lib/client/admin.ts";
+import { folderOf, writeLimits } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import {
   inWorld,
@@ -23,7 +24,7 @@ import {
   until,
   type World,
 } from "./harness.ts";
-import { frame, type RawClient, requestFrame, withClient } from "./raw_client.ts";
+import { frame, RawClient, requestFrame, withClient } from "./raw_client.ts";
 
 /** What one connection may take at most, whatever it sends: docs/isolation.md states it. */
 const CONNECTION_MIB_MAX = 128;
@@ -88,14 +89,30 @@ const KINDS: Readonly<Record<string, (seq: number) => Uint8Array>> = {
   "a number of digits": (seq) => fill(seq, ["1", "9", ""]),
 };
 
+/** Answers to somebody else, one after the other, in which more is done for whoever waits. */
+const OTHERS_ASK = 20;
+
 /** Answers that nobody reads, to many small requests in few packets. */
 async function leaveUnread(world: World): Promise<void> {
   await withClient(loggedInCheaply(world, "dora"), async (client) => {
     client.pause();
     const requests = Array.from({ length: 20_000 }, (_, i) => requestFrame(i + 100, "PROOF"));
     for (const request of requests) client.write(request);
-    await new Promise((resolve) => setTimeout(resolve, 1000)); // nothing tells what is not done
+    await withClient(RawClient.open(world), async (other) => {
+      // Until no more is done for it, while others are answered again and again.
+      let before = 0;
+      for (let now = await proven(world); now === 0 || now > before; now = await proven(world)) {
+        before = now;
+        for (let asked = 0; asked < OTHERS_ASK; asked++) await other.ok("HELLO");
+      }
+    });
   });
+}
+
+/** How many requests for proofs the server has carried out so far, as it says. */
+async function proven(world: World): Promise<number> {
+  const said = await askServer(folderOf(world), "STATUS", {});
+  return said?.measured?.directory.requests["PROOF"]?.results["ok"] ?? 0;
 }
 
 /** Sends frames of one kind, all at once, and reads the answers. */
