@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { ChurnOptions, ChurnReading } from "../../bench/churn_visitors.ts";
 import { findBun } from "../../bench/engine.ts";
-import { encodeBase64 } from "../../lib/base/bytes.ts";
+import { concatAll, encodeBase64 } from "../../lib/base/bytes.ts";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { askServer } from "../../lib/client/admin.ts";
 import { folderOf, writeLimits } from "./administrator.ts";
@@ -89,6 +89,8 @@ const KINDS: Readonly<Record<string, (seq: number) => Uint8Array>> = {
   "a number of digits": (seq) => fill(seq, ["1", "9", ""]),
 };
 
+/** Requests whose answers nobody reads. */
+const UNREAD = 20_000;
 /** Answers to somebody else, one after the other, in which more is done for whoever waits. */
 const OTHERS_ASK = 20;
 
@@ -96,8 +98,8 @@ const OTHERS_ASK = 20;
 async function leaveUnread(world: World): Promise<void> {
   await withClient(loggedInCheaply(world, "dora"), async (client) => {
     client.pause();
-    const requests = Array.from({ length: 20_000 }, (_, i) => requestFrame(i + 100, "PROOF"));
-    for (const request of requests) client.write(request);
+    const requests = Array.from({ length: UNREAD }, (_, i) => requestFrame(i + 100, "PROOF"));
+    client.write(concatAll(requests));
     await withClient(RawClient.open(world), async (other) => {
       // Until no more is done for it, while others are answered again and again.
       let before = 0;
