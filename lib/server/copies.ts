@@ -21,6 +21,8 @@ const UNSYNCED_MS = 60 * 60_000;
 
 /** A copy takes some 100 µs. */
 const MENDED_AT_ONCE = 20;
+/** Copies that were missing and are written in one piece: a tenth of a second. */
+const RETRIED_AT_ONCE = 1000;
 
 export interface CopiesOptions {
   readonly files: ServerFiles;
@@ -96,7 +98,7 @@ export class CertificateCopies {
     } catch (error) {
       if (this.#missing.size === 0) this.#options.warn(`${messageOf(error)}; it is tried again`);
       this.#missing.add(id);
-      this.#retry ??= setTimeout(() => this.#saveMissing(), LIMITS.copyRetryMs);
+      this.#saveMissingLater();
     }
   }
 
@@ -105,17 +107,31 @@ export class CertificateCopies {
     this.#missing.delete(id);
   }
 
-  #saveMissing(): void {
+  /**
+   * Up to the first that fails again: where the disk is full, or the folder is nobody's to write, all
+   * of them would, and the directory would do nothing else meanwhile.
+   */
+  #saveMissing(atOnceMax = Infinity): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    for (const id of [...this.#missing]) {
+    for (const id of [...this.#missing].slice(0, atOnceMax)) {
       try {
         this.#save(id, this.#certificatesOf(id));
       } catch (error) {
         this.#options.warn(`the copy of "${id}" is not written: ${messageOf(error)}`);
         this.#missing.delete(id);
       }
+      if (this.#retry !== undefined) { // it has failed
+        this.#missing.delete(id); // and set again: it becomes the last
+        this.#missing.add(id);
+        return;
+      }
     }
+    if (this.#missing.size > 0) this.#saveMissingLater();
+  }
+
+  #saveMissingLater(): void {
+    this.#retry ??= setTimeout(() => this.#saveMissing(RETRIED_AT_ONCE), LIMITS.copyRetryMs);
   }
 
   #certificatesOf(id: string): readonly Uint8Array[] {

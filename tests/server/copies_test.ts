@@ -19,17 +19,23 @@ async function makeWorld(folder: string) {
   const directory = await makeDirectory(CA);
   const files = serverFiles(folder);
   const warnings: string[] = [];
+  const asked: string[] = [];
   const open = () =>
     new CertificateCopies({
       files,
       state: directory.state,
       log: directory.signedLog,
-      issuerOf: () => CA.issuing.der,
+      issuerOf: ({ id }) => {
+        asked.push(id ?? "");
+        return CA.issuing.der;
+      },
       warn: (text) => void warnings.push(text),
     });
   return {
     ...directory,
     warnings,
+    /** Whose copies it has tried to write once more. */
+    asked,
     open,
     copies: open(),
     path: (id: string) => certificateCopy(files, id),
@@ -140,6 +146,34 @@ test("a copy that cannot be written is warned of once, tried again, and made fro
       assert.ok(copies.isComplete);
       assert.equal(read("alice"), pem, "the newest, not the one that failed");
       assert.match(read("bob"), /BEGIN/);
+      copies.close();
+    } finally {
+      mock.timers.reset();
+    }
+  }));
+
+test("CertificateCopies tries one copy again while none can be written, and another the next time", () =>
+  inFolder(async ({ copies, issue, block, free, asked }) => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      const ids = ["alice", "bob", "carol"];
+      for (const id of ids) {
+        block(id);
+        copies.save(id, (await issue(id)).chain);
+      }
+      const next = () => {
+        asked.length = 0;
+        mock.timers.tick(LIMITS.copyRetryMs);
+        return asked.join(" ");
+      };
+      assert.deepEqual([next(), next(), next(), next()], ["alice", "bob", "carol", "alice"]);
+      free("bob");
+      assert.equal(next(), "bob carol", "the one behind it is still in the way");
+      free("alice");
+      free("carol");
+      assert.equal(next(), "alice carol");
+      assert.ok(copies.isComplete);
+      assert.equal(next(), "");
       copies.close();
     } finally {
       mock.timers.reset();
