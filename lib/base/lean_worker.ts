@@ -37,6 +37,7 @@ export class LeanWorker<Told, Said> {
   #handlers: LeanWorkerHandlers<Said> | undefined;
   #onClosed: (() => void) | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isEnded = false;
 
   /** @param onClosed called once, when its thread has ended, whoever ended it */
   constructor(name: WorkerName, onClosed?: () => void) {
@@ -68,8 +69,10 @@ export class LeanWorker<Told, Said> {
     this.#worker.postMessage(message, ports as unknown as Transferable[]);
   }
 
-  /** Ends it now, whatever it does; nothing more is heard of it. */
+  /** Ends it now, whatever it does; nothing more is heard of it. Once is enough. */
   end(): void {
+    if (this.#isEnded) return; // a second timer would keep what is left of it for seconds
+    this.#isEnded = true;
     this.#handlers = undefined;
     this.#worker.terminate();
     if (this.#onClosed) this.#timer = setTimeout(() => this.#close(), CLOSED_MS).unref();

@@ -1,8 +1,8 @@
 /**
  * Counts certificates and accounts by their state, for whoever watches the server. A count goes
  * through whole tables, so it is made in pages between which the directory works, and made again only
- * when two hundred times as long has passed as the directory worked for it: half a percent of one thread, however large
- * the tables are. What is small is thereby always counted anew.
+ * when two hundred times as long has passed as the directory worked for it: half a percent of one
+ * thread, however large the tables are. What is small is thereby always counted anew.
  */
 
 import { messageOf } from "../base/errors.ts";

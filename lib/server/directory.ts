@@ -56,7 +56,6 @@ export interface DirectoryAuthority {
   certifyServer(spki: Uint8Array): Promise<Bytes>;
   signStatus(status: StatusToSign): Promise<Bytes>;
   signList(list: ListToSign): Promise<Bytes>;
-  /** Takes over what was changed in the data folder. */
   /** Reads CAs and profiles of the folder anew, and uses none of it yet. */
   prepareReload(): Promise<void>;
   /** From now on what was prepared is used. */

@@ -3,9 +3,10 @@
  * and in the data folder.
  *
  * It is due when half of its validity is over, and soon after a revocation; but not soon after another
- * list that took long to make, so that making lists takes but a small part of the time. It is gathered in pages, between which the directory does its work. Its number is the time
- * in milliseconds, and greater than that of the list in the folder: it never goes back, also when
- * the clock was set or the folder was put back from a backup.
+ * list that took long to make, so that making lists takes but a small part of the time. It is gathered
+ * in pages, between which the directory does its work. Its number is the time in milliseconds, and
+ * greater than that of the list in the folder: it never goes back, also when the clock was set or the
+ * folder was put back from a backup.
  */
 
 import { randomBytes } from "node:crypto";

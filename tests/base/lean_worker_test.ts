@@ -39,3 +39,20 @@ test("LeanWorker starts a connection worker, which needs nothing of that", async
     worker.end();
   }
 });
+
+test("LeanWorker.end() ends a worker once, however often it is called", (t) => {
+  let ended = 0;
+  class FakeWorker extends EventTarget {
+    terminate(): void {
+      ended++;
+    }
+  }
+  const engine = globalThis.Worker;
+  t.after(() => globalThis.Worker = engine);
+  globalThis.Worker = FakeWorker as unknown as typeof Worker;
+  let closed = 0;
+  const worker = new LeanWorker("connection", () => closed++);
+  worker.end();
+  worker.end();
+  assert.deepEqual({ ended, closed }, { ended: 1, closed: 0 });
+});
