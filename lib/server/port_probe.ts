@@ -1,7 +1,11 @@
 /**
  * Whether a server will be able to listen where it is to: found out before a first start makes keys,
- * and before any start takes a second for threads, so that a port that is taken costs nothing. Nothing
- * is kept: somebody else may still be quicker, which the server then says itself.
+ * and before any start takes a second for threads, so that a port that is taken costs nothing.
+ *
+ * The ports are not held until the server listens. Engines give a TLS server no socket that listens
+ * already, so that a moment between the two would stay; and on a port that is held clients would
+ * connect and be cut off, where now they hear that nobody listens yet. Somebody else may still be
+ * quicker: the server then says so itself, in the same words, and the next start uses what was made.
  */
 
 import { createServer, type Server } from "node:net";
