@@ -23,19 +23,22 @@ export interface Rate {
 
 export interface RateTableOptions {
   readonly rate: Rate;
-  /** Of each of the two rows, a power of two; a cell takes sixteen bytes. */
+  /** Of each of the two rows, a power of two; a cell takes eight bytes. */
   readonly cells: number;
   /** 32 random bytes. */
   readonly key: Uint8Array;
 }
 
-/** One attempt that was charged. */
-export interface Charge {
-  /** The cell of each row, when it will have run empty, and what had been taken back of it by then. */
-  readonly cells: readonly (readonly [at: number, emptyMs: number, refundedMs: number])[];
-}
+/** One attempt that was charged: how many were charged before it. */
+export type Charge = number;
 
 const ROWS = 2;
+
+/**
+ * Charges that can be taken back, the last ones, of 24 bytes each: a login takes a slow client seconds,
+ * and in ten of them no server begins more.
+ */
+const REFUNDABLE_MAX = 8192;
 
 export class RateTable {
   readonly rate: Rate;
@@ -43,8 +46,10 @@ export class RateTable {
   readonly #key: string;
   /** When each cell will have run empty, by {@link #elapsedMs}: the algorithm's theoretical arrival time. */
   readonly #emptyMs: Float64Array;
-  /** What was taken back of each cell, ever. */
-  readonly #refundedMs: Float64Array;
+  #charges = 0;
+  /** Of each of the last charges and each row, its cell, and when it will have run out of that. */
+  readonly #cellsCharged = new Uint32Array(REFUNDABLE_MAX * ROWS);
+  readonly #outMs = new Float64Array(REFUNDABLE_MAX * ROWS);
   #elapsedMs = 0;
   #lastMs: number | undefined;
 
@@ -54,12 +59,11 @@ export class RateTable {
     this.#cells = cells;
     this.#key = encodeHex(key);
     this.#emptyMs = new Float64Array(ROWS * cells);
-    this.#refundedMs = new Float64Array(ROWS * cells);
   }
 
   /** What the table takes, whatever it has seen. */
   get bytes(): number {
-    return this.#emptyMs.byteLength + this.#refundedMs.byteLength;
+    return this.#emptyMs.byteLength + this.#cellsCharged.byteLength + this.#outMs.byteLength;
   }
 
   /** How long until an attempt of this name is admitted; 0 if it is now. */
@@ -73,28 +77,34 @@ export class RateTable {
   /** Counts an attempt, admitted or not; whoever only counts admitted ones asks {@link waitMs} before. */
   charge(name: string, nowMs: number): Charge {
     const elapsedMs = this.#advance(nowMs);
-    return {
-      cells: this.#cellsOf(name).map((at) => {
-        const emptyMs = elapsedMs + this.#levelOf(at, elapsedMs) + this.rate.intervalMs;
-        this.#emptyMs[at] = emptyMs;
-        return [at, emptyMs, this.#refundedMs[at] ?? 0];
-      }),
-    };
+    const charge = this.#charges++;
+    for (const [row, at] of this.#cellsOf(name).entries()) {
+      const emptyMs = elapsedMs + this.#levelOf(at, elapsedMs) + this.rate.intervalMs;
+      this.#emptyMs[at] = emptyMs;
+      this.#cellsCharged[slotOf(charge, row)] = at;
+      this.#outMs[slotOf(charge, row)] = emptyMs;
+    }
+    return charge;
   }
 
   /**
    * Takes a charge back, as far as it has not run out by itself: so that nobody frees others' attempts
-   * by keeping a charge of their own for later. What was taken back of the cell since then lets it run
-   * out so much sooner. To be called once for each.
+   * by keeping a charge of their own for later. Charges run out one after the other, so those that came
+   * later do so much sooner. One that is too old is not taken back. To be called once for each.
    */
-  refund({ cells }: Charge, nowMs: number): void {
+  refund(charge: Charge, nowMs: number): void {
     const elapsedMs = this.#advance(nowMs);
-    for (const [at, emptyMs, refundedMs] of cells) {
-      const sinceMs = (this.#refundedMs[at] ?? 0) - refundedMs;
-      const leftMs = emptyMs - sinceMs - elapsedMs;
-      const left = Math.min(this.rate.intervalMs, Math.max(0, leftMs));
+    if (this.#charges - charge > REFUNDABLE_MAX) return;
+    for (let row = 0; row < ROWS; row++) {
+      const at = this.#cellsCharged[slotOf(charge, row)] ?? 0;
+      const outMs = this.#outMs[slotOf(charge, row)] ?? 0;
+      const left = Math.min(this.rate.intervalMs, Math.max(0, outMs - elapsedMs));
+      if (left === 0) continue;
       this.#emptyMs[at] = (this.#emptyMs[at] ?? 0) - left;
-      this.#refundedMs[at] = (this.#refundedMs[at] ?? 0) + left;
+      for (let later = charge + 1; later < this.#charges; later++) {
+        const slot = slotOf(later, row);
+        if (this.#cellsCharged[slot] === at) this.#outMs[slot] = (this.#outMs[slot] ?? 0) - left;
+      }
     }
   }
 
@@ -117,4 +127,9 @@ export class RateTable {
       row * this.#cells + (hash & (this.#cells - 1))
     );
   }
+}
+
+/** Where it is kept how far a charge reaches; later its place is another's. */
+function slotOf(charge: Charge, row: number): number {
+  return charge % REFUNDABLE_MAX * ROWS + row;
 }
