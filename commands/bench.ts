@@ -105,6 +105,7 @@ async function load(
   const { context } = surroundings;
   const { signal } = context;
   const shown = new Surroundings(context, flags); // as the user wants to be told
+  const folder = surroundings.dataFolder(flags.data);
   const registered: string[] = [];
   const run = async () => {
     const { connector, holders, pid } = await enter(surroundings, flags, {
@@ -131,14 +132,16 @@ async function load(
   try {
     measured = await run();
   } catch (error) {
-    // No report says it then.
-    if (registered.length > 0 && !flags.delete && !flags.temporary) {
+    if (flags.delete) await deleteAccounts(folder, registered);
+    else if (registered.length > 0 && !flags.temporary) { // no report says it then
       shown.note(`registered, and left behind: ${registered.join(", ")}`);
     }
     throw error;
-  } finally {
-    if (flags.delete) await deleteAccounts(surroundings.dataFolder(flags.data), registered);
   }
+  // What was measured is told also where they cannot be deleted: the server may be gone.
+  const [deletion] = await Promise.allSettled(
+    flags.delete ? [deleteAccounts(folder, registered)] : [],
+  );
   const report = {
     load: flags.load,
     server: formatAddress(place.address),
@@ -148,10 +151,11 @@ async function load(
     warmUpSeconds: flags.warmUp,
     isInterrupted: signal.aborted,
     registered,
-    isDeleted: flags.delete ?? false,
+    isDeleted: deletion?.status === "fulfilled",
     measured,
   };
   tell(shown, report);
+  if (deletion?.status === "rejected") throw deletion.reason;
   checkMeasured(report);
 }
 

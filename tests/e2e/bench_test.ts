@@ -22,6 +22,7 @@ interface Report {
   readonly proven: number;
   readonly serverMemoryBytes?: number;
   readonly accounts: readonly string[];
+  readonly deleted: boolean;
   readonly summary: string;
 }
 
@@ -172,6 +173,13 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     // The server dies meanwhile: that is told, and is no good end.
     before = visits();
     const cut = world.start([...long, ...alice]);
+    const seen = running.stderr.length;
+    const owing = world.start([...long, "--clients", "1", "--yes", "--delete"]);
+    const isMeasured = () =>
+      running.stderr.slice(seen).split("\n").some((line) =>
+        ["login.accepted", '"bench-', '"certificate"'].every((word) => line.includes(word))
+      );
+    await until(() => isMeasured() || owing.isOver, "one who will want accounts deleted visits");
     // More than those that were still on their way when the one before was interrupted.
     await until(() => visits() > before + 20 || cut.isOver, "somebody visits again");
     running.kill("SIGKILL");
@@ -181,6 +189,12 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     const isFault = (row?.errors["TRUNCATED"] ?? 0) > 0;
     assert.equal(ended.code, isFault ? 7 : 8, ended.stderr);
     assert.match(row?.firstError?.message ?? "", /\S/);
+    // What was measured is told also where nobody is there to delete accounts any more.
+    const owed = await owing.finished;
+    assert.match(owed.stderr, /cannot delete .*bench-.*no server runs on/);
+    assert.equal(owed.code, 5, owed.stderr);
+    const told = JSON.parse(owed.stdout) as Report;
+    assert.deepEqual([told.deleted, told.accounts.length], [false, 1]);
 
     // By invitation: as many accounts as it is good for.
     const limits = JSON.stringify({ entriesPerHour: 30 });
@@ -231,7 +245,7 @@ test("pki bench measures a server that is there, as its accounts or as somebody 
     ) as { id: string; state: string }[];
     assert.deepEqual(
       all.filter(({ id, state }) => id.startsWith("bench-") && state === "active")
-        .map(({ id }) => id).filter((id) => !mixed.accounts.includes(id)),
+        .map(({ id }) => id).filter((id) => ![...mixed.accounts, ...told.accounts].includes(id)),
       [left?.[1]],
     );
   }));
