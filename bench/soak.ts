@@ -58,9 +58,11 @@ const report = join(folder, "soak.md");
 fs.writeFileSync(report, describeSoak(soaked, { machine, day }));
 console.log(`written: ${report}`);
 spawnSync(process.execPath, ["fmt", "--quiet", "--config", join(root, "deno.json"), report]);
-const { memory, descriptors, threads, isBack, isLong, faults, failures } = judgeSoak(soaked);
+const { memory, descriptors, threads, isBack, isLong, isServed, faults, failures } = judgeSoak(
+  soaked,
+);
 if (failures > 0) console.log(`first failure: ${messageOf(soaked.firstError)}`);
-const isWell = faults === 0 && soaked.verified === 0 && isBack &&
+const isWell = faults === 0 && isServed && soaked.verified === 0 && isBack &&
   (!isLong || [memory, descriptors, threads].every(({ isFlat }) => isFlat));
 console.log(
   !isWell

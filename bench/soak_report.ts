@@ -15,6 +15,9 @@ const HOUR_SECONDS = 3600;
 /** Below that what a slope says is mostly that the engine was still settling. */
 const LONG_SECONDS = 1200;
 
+/** Of all operations so many at most may be refused, or end in a timeout. */
+const FAILURES_SHARE_MAX = 0.001;
+
 /** What has to be flat, and whether it is. */
 export interface SoakJudgement {
   readonly memory: Judged;
@@ -28,6 +31,8 @@ export interface SoakJudgement {
   readonly faults: number;
   /** All that did not end well. */
   readonly failures: number;
+  /** Whether they were few enough for a server that does its work. */
+  readonly isServed: boolean;
 }
 
 export function judgeSoak(soaked: Soaked): SoakJudgement {
@@ -36,7 +41,7 @@ export function judgeSoak(soaked: Soaked): SoakJudgement {
   const points = (of: (sample: Sample) => number): readonly Point[] =>
     samples.filter((one) => one.seconds >= warmUpSeconds).map((one) => [one.seconds, of(one)]);
   const entriesPerHour = entries * HOUR_SECONDS / seconds;
-  const count = (codes?: readonly string[]) =>
+  const countOf = (codes?: readonly string[]) =>
     operations.reduce(
       (sum, { errors }) =>
         Object.entries(errors).reduce(
@@ -45,6 +50,8 @@ export function judgeSoak(soaked: Soaked): SoakJudgement {
         ),
       0,
     );
+  const failures = countOf();
+  const done = operations.reduce((sum, { count }) => sum + count, 0);
   return {
     memory: judgeFlat(points((one) => one.residentBytes), entriesPerHour * BYTES_PER_ENTRY),
     // One that is open while one looks is no trend.
@@ -53,8 +60,9 @@ export function judgeSoak(soaked: Soaked): SoakJudgement {
     isLong: seconds >= LONG_SECONDS,
     isBack: after.threads <= before.threads + SLACK.threads &&
       after.descriptors <= before.descriptors + SLACK.descriptors,
-    faults: count(FAULTS),
-    failures: count(),
+    faults: countOf(FAULTS),
+    failures,
+    isServed: failures <= (failures + done) * FAILURES_SHARE_MAX,
   };
 }
 

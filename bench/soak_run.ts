@@ -214,9 +214,9 @@ class Soak {
         if (!answer || answer.user.deletedMs === null) throw new Error(`${id} is not deleted`);
       }),
       this.#every(backupMs, "backup", async () => {
+        fs.rmSync(backup, { force: true }); // of one that failed
         const code = await runPki(["backup", backup, "--home", this.#server.folder, "--quiet"]);
         if (code !== 0) throw new Error(`pki backup ended with ${code}`);
-        fs.rmSync(backup);
       }),
     ];
   }
