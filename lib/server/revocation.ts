@@ -62,7 +62,7 @@ export class Revocation {
   /**
    * Revokes certificates and ends the sessions that they opened; those that were revoked before stay
    * as they were.
-   * @throws {PkiError} `storage`
+   * @throws {PkiError} `storage` where any could not be logged; those that were are revoked all the same
    */
   async revoke(
     certificates: readonly IssuedCertificate[],
@@ -71,23 +71,30 @@ export class Revocation {
     const { state, log } = this.#directory.options;
     const byOwner = Map.groupBy(certificates, ({ id, serial }) => id ?? serial);
     // Entries that are written at the same time share a sync of the disk.
-    await Promise.all(
+    const recorded = await Promise.all(
       [...byOwner].map(([owner, some]) =>
-        this.#directory.inTurn(owner, async () => {
-          await Promise.all(some.map((one) => this.#record(one, reason)));
-        })
+        this.#directory.inTurn(
+          owner,
+          () => Promise.allSettled(some.map((one) => this.#record(one, reason))),
+        )
       ),
     );
     await log.witness();
-    const serials = new Set(certificates.map(({ serial }) => serial));
+    const serials = new Set(
+      certificates.map(({ serial }) => serial)
+        .filter((serial) => typeof state.issued(serial)?.revokedMs === "number"),
+    );
     // Not waited for: what is answered here may run in one of them.
     void this.#directory.endSessions(
       ({ shownSerial }) => shownSerial !== undefined && serials.has(shownSerial),
       new PkiError("untrusted", "the session has ended: its certificate was revoked"),
     );
-    for (const owner of byOwner.keys()) {
+    for (const [owner, some] of byOwner) {
+      if (!some.some(({ serial }) => serials.has(serial))) continue;
       this.#directory.announcements.forgetRevoked(owner, serials);
     }
+    const failed = recorded.flat().find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
     return certificates.map((one) => state.issued(one.serial) ?? one);
   }
 

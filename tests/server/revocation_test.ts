@@ -98,6 +98,28 @@ test("REVOKE is answered after it was made durable outside of the log, too", asy
   await answer;
 });
 
+test("Revocation.revoke() ends the sessions of what was revoked where another one cannot be logged", async () => {
+  const world = await makeDirectory(CA);
+  const session = await openAs(world, "alice");
+  const [first, second] = [await certify(session), await certify(session)];
+  const [firsts, seconds] = [openShowing(world, first), openShowing(world, second)];
+  for (const one of [firsts, seconds]) await ask(one.session, "HELLO", {});
+  const { signedLog, state, directory } = world;
+  const append = signedLog.append.bind(signedLog);
+  signedLog.append = (entry) =>
+    entry.public["serial"] === first.serial
+      ? Promise.reject(new PkiError("storage", "the disk is full"))
+      : append(entry);
+  const both = [first, second].flatMap(({ serial }) => state.issued(serial) ?? []);
+  await assertFails(
+    directory.revocation.revoke(both, "unspecified"),
+    "storage",
+    "the disk is full",
+  );
+  assert.deepEqual(revokedOf(world).map((entry) => entry.public), [{ serial: second.serial }]);
+  assert.deepEqual([firsts.ends.length, seconds.ends.length], [0, 1]);
+});
+
 test("REVOKE is refused for everything but the user's own certificates, in the same words", async () => {
   const world = await makeDirectory(CA);
   const session = await openAs(world, "alice");
