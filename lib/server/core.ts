@@ -246,9 +246,7 @@ export class Core {
     return {
       ...{ version, commit, domain: this.domain, nowMs: Date.now(), startedMs },
       ...(this.#port === undefined ? {} : { address: joinAddress({ host, port: this.#port }) }),
-      connections: {
-        ...{ open, max, accepted, refused: refusals },
-      },
+      connections: { open, max, accepted, refused: refusals },
       handshakes: { underWay: handshakes, failed: handshakesFailed },
       workers: { inUse: open, ...workers, failed: workersFailed },
       serverEndsMs: this.#own.notAfterMs,

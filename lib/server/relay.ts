@@ -144,8 +144,8 @@ export class Relay {
   }
 
   /**
-   * Gives the worker no more than a frame's worth ahead, and nothing while the client does not read
-   * its answers; reads on only when nothing waits here.
+   * Gives the worker another piece only while it has less than a frame's worth ahead, and nothing
+   * while the client does not read its answers; reads on only when nothing waits here.
    */
   #flow(): void {
     if (this.#isLeaving) return;
