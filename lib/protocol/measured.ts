@@ -26,6 +26,8 @@ const directory = v.object({
       seconds: histogram,
     }),
   ),
+  /** Connections that it keeps a session of: who has logged in, and what they may do. */
+  sessions: count,
   /** Requests that have arrived and are not answered yet; those of them that wait for their turn. */
   inFlight: count,
   waiting: count,

@@ -12,6 +12,8 @@ import type { Turns } from "./turns.ts";
 
 export interface Reported {
   readonly directory: Directory;
+  /** How many connections it serves. */
+  readonly sessions: number;
   readonly turns: Pick<Turns, "waiting">;
   readonly log: Pick<SignedLog, "size" | "bytes">;
   readonly snapshots: Pick<SnapshotKeeper, "measure">;
@@ -22,13 +24,14 @@ export interface Reported {
 }
 
 export async function reportDirectory(
-  { directory, turns, log, snapshots, lists, census, delay, root }: Reported,
+  { directory, sessions, turns, log, snapshots, lists, census, delay, root }: Reported,
 ): Promise<DirectoryMeasured> {
   const { syncs, ...measures } = directory.measures.read();
   const { issuers } = directory;
   const { counts, sum } = delay.read();
   return {
     ...measures,
+    sessions,
     waiting: turns.waiting,
     authority: directory.options.authority.waiting ?? 0,
     log: { entries: log.size, bytes: log.bytes, ...syncs },

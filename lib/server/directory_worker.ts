@@ -321,7 +321,7 @@ async function answer(question: ToDirectory): Promise<FromDirectory> {
     case "describe":
       return { durable: describe(running) };
     case "measure":
-      return { measured: await reportDirectory({ ...running, turns }) };
+      return { measured: await reportDirectory({ ...running, sessions: channels.size, turns }) };
     case "admin":
       return { answer: await carryOut(running.directory, question.request) };
     case "configure":

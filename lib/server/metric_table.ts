@@ -157,6 +157,12 @@ export const METRICS: readonly MetricRow[] = [
 
   value(
     "gauge",
+    "pki_sessions",
+    "Connections that the directory keeps a session of, from the end of the handshake on.",
+    (m) => m.directory.sessions,
+  ),
+  value(
+    "gauge",
     "pki_requests_in_flight",
     "Requests that have arrived at the directory and are not answered.",
     (m) => m.directory.inFlight,

@@ -226,5 +226,7 @@ test("thousands of short connections leave nothing behind", () =>
         fs.readdirSync(`/proc/${pid}/fd`).length <= idle.files + 16,
       `no more than ${idle.threads} threads and ${idle.files} files`,
     );
+    const said = await askServer(folderOf(world), "STATUS", {});
+    assert.equal(said?.measured?.directory.sessions, 0, "the directory keeps nobody's session");
     assert.equal((await server.running.end()).code, 0);
   }));

@@ -50,7 +50,7 @@ export function sampleMeasured(change: (measured: Measured) => void = () => {}):
         CERTREQ: requestsOf({ ok: 1000, NOT_FOUND: 7 }, [0.0001, 0.0003, 0.004]),
         CSR: requestsOf({ ok: 0 }, []),
       },
-      ...{ inFlight: 3, waiting: 2, authority: 1, unfinishedLogins: 4 },
+      ...{ sessions: 9, inFlight: 3, waiting: 2, authority: 1, unfinishedLogins: 4 },
       log: {
         ...{ entries: 1234, bytes: 987_654 },
         syncSeconds: histogramOf(SECONDS_BOUNDS, [0.0007, 0.02]),
