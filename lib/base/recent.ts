@@ -18,7 +18,8 @@ export class Recent<V> {
   set(name: string, value: V): void {
     this.#values.delete(name);
     this.#values.set(name, value);
-    const [oldest] = this.#values.keys();
-    if (this.#values.size > this.#max && oldest !== undefined) this.#values.delete(oldest);
+    if (this.#values.size <= this.#max) return;
+    const [oldest] = this.#values.keys(); // walks over all that was deleted at the beginning
+    if (oldest !== undefined) this.#values.delete(oldest);
   }
 }
