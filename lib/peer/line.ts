@@ -353,10 +353,11 @@ export class Line {
   }
 
   #flow(): void {
+    this.#outlet.look();
+    if (this.#isOver) return; // what still comes is read, and belongs to nobody
     const heldBytes = this.#bytesAhead + this.#deliveries.waitingBytes;
     if (heldBytes >= LIMITS.unreadBytesMax) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
-    this.#outlet.look();
   }
 
   /**

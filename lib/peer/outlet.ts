@@ -38,7 +38,10 @@ export class Outlet {
     this.#socket.end();
     this.#socket.resume();
     const timer = setTimeout(() => this.#socket.destroy(), LIMITS.hangUpMs);
-    this.#socket.once("close", () => clearTimeout(timer));
+    this.#socket.once("close", () => {
+      clearTimeout(timer);
+      this.release();
+    });
     this.#socket.once("end", () => this.#socket.destroy());
   }
 }
