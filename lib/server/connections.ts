@@ -23,6 +23,7 @@ import { type ConnectionWorker, connectionWorkers, type WorkerPool } from "./wor
 
 /** How many there may be. */
 export interface ConnectionBounds {
+  /** 0 where nobody but administrators is served. */
   readonly connectionsMax?: number;
   /** Bounds that are not the standard ones. */
   readonly limits?: GivenLimits;
@@ -59,6 +60,7 @@ export function checkRoom(
   warn: (text: string) => void,
 ): void {
   const { connectionsMax: wanted = LIMITS.connectionsMax, limits } = bounds;
+  if (wanted === 0) return;
   const shortage = findShortage(ROOM, wanted, resolveLimits(limits).workersSpare);
   if (!shortage) return;
   const { why, needed, least, hint } = shortage;

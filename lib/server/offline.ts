@@ -6,6 +6,7 @@ import type {
   AdminRequestOf,
   AdminType,
 } from "../protocol/admin_messages.ts";
+import type { ConnectionBounds } from "./connections.ts";
 import { Core, type ServerOptions } from "./core.ts";
 import { serverFiles } from "./files.ts";
 import { checkProfiles } from "./profiles_file.ts";
@@ -23,14 +24,20 @@ export interface OfflineServer {
  * @throws {PkiError} as `startServer`
  */
 export async function openOffline(
-  options: Omit<ServerOptions, "host" | "port" | "onFault">,
+  options: Omit<ServerOptions, "host" | "port" | "onFault" | keyof ConnectionBounds>,
 ): Promise<OfflineServer> {
   checkProfiles(serverFiles(options.folder).profiles);
   const fault = Promise.withResolvers<never>();
   fault.promise.catch(() => {}); // whoever waits for an order hears of it
   let core: Core | undefined;
   try {
-    core = new Core({ ...options, host: "", port: 0, onFault: fault.reject });
+    core = new Core({
+      ...options,
+      ...{ host: "", port: 0 },
+      // No room is needed for connections, and no workers wait for any.
+      ...{ connectionsMax: 0, limits: { workersSpare: 0 } },
+      onFault: fault.reject,
+    });
     await Promise.race([fault.promise, core.startWorkers()]);
   } catch (error) {
     await core?.endWorkers();

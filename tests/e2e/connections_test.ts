@@ -130,4 +130,9 @@ test("a server takes no more connections than files may be open, and says so", (
     await untilAsync(isFree, "the place of the first is somebody else's");
     second.close();
     assert.equal((await running.end()).code, 0, running.stderr);
+
+    // An order where no server runs needs room for nobody.
+    const ordered = await world.run(["users"], within(200));
+    assert.equal(ordered.code, 0, ordered.stderr);
+    assert.doesNotMatch(ordered.stderr, /files may be open/);
   }));
