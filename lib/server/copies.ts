@@ -8,7 +8,7 @@
 
 import * as fs from "node:fs";
 import { parseBase64 } from "../base/bytes.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, PkiError } from "../base/errors.ts";
 import { makeFolder, readTextIfThere, writeFileAtomic } from "../base/files.ts";
 import { LIMITS } from "../base/limits.ts";
 import { encodeCertificatesPem } from "../x509/pem.ts";
@@ -134,11 +134,13 @@ export class CertificateCopies {
     this.#retry ??= setTimeout(() => this.#saveMissing(RETRIED_AT_ONCE), LIMITS.copyRetryMs);
   }
 
+  /** @throws {PkiError} `storage` */
   #certificatesOf(id: string): readonly Uint8Array[] {
     const { state, log, issuerOf } = this.#options;
     const newest = state.newestOf(id);
     const issuer = newest && issuerOf(newest);
-    return issuer ? [parseBase64(certificateOf(log.read(newest.entry))), issuer] : [];
+    if (!issuer) throw new PkiError("storage", "the CA that has signed it is not known any more");
+    return [parseBase64(certificateOf(log.read(newest.entry))), issuer];
   }
 
   /**

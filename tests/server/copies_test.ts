@@ -27,7 +27,7 @@ async function makeWorld(folder: string) {
       log: directory.signedLog,
       issuerOf: ({ id }) => {
         asked.push(id ?? "");
-        return CA.issuing.der;
+        return id === "stray" ? undefined : CA.issuing.der;
       },
       warn: (text) => void warnings.push(text),
     });
@@ -240,5 +240,18 @@ test("CertificateCopies.mend() brings no copy back that was removed while it wen
     assert.equal(fs.existsSync(path("alice")), false);
     assert.equal(read("bob"), chains[1]?.pem);
     assert.deepEqual(warnings, []);
+    copies.close();
+  }));
+
+test("CertificateCopies.mend() leaves a copy alone whose CA is not known any more, and says so", () =>
+  inFolder(async ({ copies, issue, read, path, warnings }) => {
+    await issue("stray");
+    fs.writeFileSync(path("stray"), "the one before");
+    await copies.mend(0);
+    assert.equal(read("stray"), "the one before");
+    assert.deepEqual(warnings, [
+      'the copy of "stray" is not written: the CA that has signed it is not known any more',
+    ]);
+    assert.ok(copies.isComplete);
     copies.close();
   }));
