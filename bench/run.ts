@@ -1,5 +1,5 @@
 /**
- * What is measured: `deno task bench [start|first|issue|lookup|login|visits|held|churn|flat|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
+ * What is measured: `deno task bench [start|first|issue|lookup|login|visits|held|churn|threads|flat|means|guess|pipe|files|append|revoke|startup …]`, all without an argument. Build
  * first. Peers are measured in the same run where they are installed; only ratios count, since
  * machines differ and are noisy.
  */
@@ -20,6 +20,7 @@ import { benchPipe } from "./pipe.ts";
 import { benchRevoke } from "./revoke.ts";
 import { PKI } from "./server.ts";
 import { measureStart } from "./startup.ts";
+import { benchThreads } from "./threads.ts";
 import { benchHeld, benchVisits } from "./visits.ts";
 
 function show(what: string, figures: string): void {
@@ -95,6 +96,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   login: () => benchLogin(show),
   visits: () => benchVisits(show),
   churn: () => benchChurn(show),
+  threads: async () => benchThreads(show),
   held: () => benchHeld(show),
   flat: () => benchFlat(show),
   means: () => benchMeans(show),

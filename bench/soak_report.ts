@@ -3,6 +3,7 @@
 import { FAULTS } from "../lib/load/wire.ts";
 import {
   BYTES_PER_ENTRY,
+  BYTES_PER_THREAD,
   FLAT_SHARE,
   type Judged,
   judgeFlat,
@@ -36,11 +37,10 @@ export interface SoakJudgement {
 }
 
 export function judgeSoak(soaked: Soaked): SoakJudgement {
-  const { samples, options: { warmUpSeconds, seconds }, entries, operations, before, after } =
-    soaked;
+  const { samples, options: { warmUpSeconds, seconds }, operations, before, after } = soaked;
   const points = (of: (sample: Sample) => number): readonly Point[] =>
     samples.filter((one) => one.seconds >= warmUpSeconds).map((one) => [one.seconds, of(one)]);
-  const entriesPerHour = entries * HOUR_SECONDS / seconds;
+  const keptBytes = soaked.entries * BYTES_PER_ENTRY + soaked.workers * BYTES_PER_THREAD;
   const countOf = (codes?: readonly string[]) =>
     operations.reduce(
       (sum, { errors }) =>
@@ -53,7 +53,7 @@ export function judgeSoak(soaked: Soaked): SoakJudgement {
   const failures = countOf();
   const done = operations.reduce((sum, { count }) => sum + count, 0);
   return {
-    memory: judgeFlat(points((one) => one.residentBytes), entriesPerHour * BYTES_PER_ENTRY),
+    memory: judgeFlat(points((one) => one.residentBytes), keptBytes * HOUR_SECONDS / seconds),
     // One that is open while one looks is no trend.
     descriptors: judgeFlat(points((one) => one.descriptors), 1),
     threads: judgeFlat(points((one) => one.threads), 1),
@@ -114,7 +114,8 @@ Made by \`deno task soak\` on ${day}, on ${machine}, load and server on the same
 ${options.perSecond} operations due each second, whatever the server did, by ${options.clients} clients.
 The server took ${soaked.serverCores.toFixed(2)} cores, the load ${soaked.ownCores.toFixed(2)}.
 ${total} ended well, ${failures} did not; ${faults} answers were wrong or cut off; ${behind} operations were
-due and not begun at the end. The log grew to ${entries} entries, at least ${snapshots} snapshots were made, and
+due and not begun at the end. There were ${soaked.workers} connections. The
+log grew to ${entries} entries, at least ${snapshots} snapshots were made, and
 \`pki log verify\` ended with ${soaked.verified}. Of ${judged} certificates that were judged under the root,
 the log has proven ${proven}.
 
@@ -130,7 +131,8 @@ Lines of least squares through the samples after ${
 flat if it rises in an hour by less than ${
     FLAT_SHARE * 100
   } % of its mean; for memory beyond what is kept
-on purpose, ${BYTES_PER_ENTRY} bytes for each entry of the log, for descriptors and threads beyond one.${
+on purpose, ${BYTES_PER_ENTRY} bytes for each entry of the log, and what the engine does not give back of a
+thread, ${BYTES_PER_THREAD} bytes for each connection; for descriptors and threads beyond one.${
     isLong ? "" : " **This run was too short for that to mean anything.**"
   }
 

@@ -58,6 +58,8 @@ export interface Soaked {
   readonly judged: number;
   readonly proven: number;
   readonly entries: number;
+  /** How many connections had a thread. */
+  readonly workers: number;
   readonly snapshots: number;
   /** What `pki log verify` ended with, while the server still ran. */
   readonly verified: number;
@@ -192,6 +194,7 @@ class Soak {
       serverCores: (cpuSeconds - before.cpuSeconds) / seconds,
       judged: this.#judge.judged,
       entries: Number(status?.["size"]),
+      workers: status?.measured?.workers.started ?? 0,
       snapshots: this.#snapshots.size,
     };
   }

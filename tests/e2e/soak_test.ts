@@ -85,6 +85,7 @@ test("the curves of an hour are small", needs("python3"), async () => {
     ...{ samples, operations: [], firstError: undefined, behind: 0, judged: 0, proven: 0 },
     ...{
       entries: 3600,
+      workers: 68_000,
       snapshots: 0,
       ownCores: 1,
       serverCores: 1,
