@@ -96,7 +96,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   login: () => benchLogin(show),
   visits: () => benchVisits(show),
   churn: () => benchChurn(show),
-  threads: async () => benchThreads(show),
+  threads: () => Promise.resolve(benchThreads(show)),
   held: () => benchHeld(show),
   flat: () => benchFlat(show),
   means: () => benchMeans(show),
