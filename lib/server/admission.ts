@@ -1,13 +1,17 @@
 /**
  * Who may come in: counts sockets, handshakes and connections, of all, of each address and of each
- * site, and says whether one more is too many. Does nothing with a socket but hand it back. How often
- * somebody comes is another matter (`arrival_rates.ts`).
+ * site, and says whether one more is too many, or who gives way for it. Does nothing with a socket but
+ * hand it back. How often somebody comes is another matter (`arrival_rates.ts`).
  *
  * A home network of IPv6 counts as one address (`network.ts`), since whoever has one address of it
  * has them all. A site has 65,536 home networks, and may have a few times what an address has.
+ *
+ * Where all places are taken, nobody keeps others out by saying nothing from many addresses: the oldest
+ * handshake of whoever has most under way gives way to one who has fewer, a site being one as a whole.
  */
 
 import { isLocal, type Networks, networksOf } from "./network.ts";
+import { OwnedQueues } from "./owned_queues.ts";
 
 /** What one address may have. */
 export interface AddressLimits {
@@ -51,6 +55,14 @@ interface Counts {
 
 const NOTHING: Readonly<Counts> = { sockets: 0, handshakes: 0, connections: 0 };
 
+/** What becomes of one that has come. */
+export interface Arrival<Socket> {
+  /** It was let in. */
+  readonly guest?: Guest<Socket>;
+  /** Gave way for it, counts no more, and is to be closed. */
+  readonly displaced?: Socket;
+}
+
 /** What becomes of one whose handshake is done. */
 export type Entry = "connected" | "too many" | "gone";
 
@@ -58,6 +70,11 @@ export type Entry = "connected" | "too many" | "gone";
 function namesOf(networks: Networks): readonly string[] {
   const { home, site } = networks;
   return site === undefined || isLocal(networks) ? [home] : [home, site];
+}
+
+/** Who has handshakes under way, where these are compared: a site as a whole. */
+function ownerOf(networks: Networks): string {
+  return namesOf(networks).at(-1) ?? networks.home;
 }
 
 export class Admission<Socket> {
@@ -70,6 +87,8 @@ export class Admission<Socket> {
   readonly #counts = new Map<string, Counts>();
   /** The oldest first. */
   readonly #handshakes = new Set<Guest<Socket>>();
+  /** The same, by whose they are. */
+  readonly #owned = new OwnedQueues<Guest<Socket>>();
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
@@ -125,21 +144,23 @@ export class Admission<Socket> {
     }
   }
 
-  /** A socket has been accepted; `undefined` if it is one too many. */
-  arrive(peer: Peer, socket: Socket, nowMs: number): Guest<Socket> | undefined {
+  /** A socket has been accepted: nobody is the guest if it is one too many. */
+  arrive(peer: Peer, socket: Socket, nowMs: number): Arrival<Socket> {
     const networks = networksOf(peer.address);
-    const isTooMany = this.#sockets >= this.#limits.socketsMax ||
-      this.#isFull(
-        networks,
-        (counts, { connections, handshakes }) =>
-          counts.handshakes >= handshakes ||
-          // Those who are told that there are too many connections are some time about leaving.
-          counts.sockets >= connections + handshakes,
-      );
-    if (isTooMany) {
+    const hasTooMany = this.#isFull(
+      networks,
+      (counts, { connections, handshakes }) =>
+        counts.handshakes >= handshakes ||
+        // Those who are told that there are too many connections are some time about leaving.
+        counts.sockets >= connections + handshakes,
+    );
+    const areAllTaken = this.#sockets >= this.#limits.socketsMax;
+    const yielding = areAllTaken ? this.#yieldingTo(networks) : undefined;
+    if (hasTooMany || (areAllTaken && !yielding)) {
       this.#dropped++;
-      return undefined;
+      return {};
     }
+    if (yielding) this.leave(yielding);
     const guest: Guest<Socket> = {
       ...{ socket, name: nameOf(peer), networks, sinceMs: nowMs },
       state: "handshake",
@@ -148,8 +169,20 @@ export class Admission<Socket> {
     this.#count(guest, "sockets", 1);
     this.#count(guest, "handshakes", 1);
     this.#handshakes.add(guest);
+    this.#owned.add(ownerOf(networks), guest);
     this.#guests.set(guest.name, guest);
-    return guest;
+    return yielding ? { guest, displaced: yielding.socket } : { guest };
+  }
+
+  /**
+   * Whose handshake ends for one more of these networks: the oldest of whoever has most, if that is more
+   * than the newcomer has with it. So nobody gains by coming again, and equals leave each other alone.
+   */
+  #yieldingTo(networks: Networks): Guest<Socket> | undefined {
+    const { most } = this.#owned;
+    return most && most.count > this.#owned.countOf(ownerOf(networks)) + 1
+      ? most.oldest
+      : undefined;
   }
 
   /** A handshake is done, and whoever has done it is no client of ours, or hears that we are busy. */
@@ -200,6 +233,7 @@ export class Admission<Socket> {
   #endHandshake(guest: Guest<Socket>): void {
     guest.state = "greeted";
     this.#handshakes.delete(guest);
+    this.#owned.delete(ownerOf(guest.networks), guest);
     this.#count(guest, "handshakes", -1);
   }
 }

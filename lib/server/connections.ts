@@ -97,7 +97,11 @@ export class Connections {
     this.#bounds = options;
     this.#plan = planOf(options);
     this.#limits = resolveLimits(options.limits);
-    this.#door = new Door({ log: options.log, ...this.#doorBounds() });
+    const { log, measures } = options;
+    this.#door = new Door({
+      ...{ log, ...this.#doorBounds() },
+      onDropped: (why) => measures.refused(why),
+    });
     this.#pool = connectionWorkers(this.#spareBounds(), (why) => this.#loseSpare(why));
   }
 
@@ -158,10 +162,7 @@ export class Connections {
       log.log({ level: "debug", event: "connection.failed", message, fields });
       socket.destroy();
     });
-    server.on("connection", (socket) => {
-      const why = this.#door.arrive(socket);
-      if (why !== undefined) measures.refused(why);
-    });
+    server.on("connection", (socket) => this.#door.arrive(socket));
     return new Promise<number>((resolve, reject) => {
       server.once("error", (error) => reject(listenError(error, place)));
       server.listen(place.port, place.host, () => {

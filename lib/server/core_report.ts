@@ -15,6 +15,7 @@ export const REFUSALS = [
   "stopping",
   "protocol",
   "sockets",
+  "displaced",
   "rate",
 ] as const;
 export type Refusal = typeof REFUSALS[number];

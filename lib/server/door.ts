@@ -19,12 +19,13 @@ import type { Refusal, Refused } from "./core_report.ts";
 import type { EventLog } from "./log.ts";
 import { MemoryWatch } from "./memory_watch.ts";
 
-/** Why a socket is closed before anything is read from it: too many are open, or they come too often. */
-export type Drop = Extract<Refusal, "sockets" | "rate">;
+/** Why a socket is closed before its handshake is done, and not for what it says. */
+export type Drop = Extract<Refusal, "sockets" | "displaced" | "rate">;
 
 /** What the log says of them. */
 const DROPS: Readonly<Record<Drop, string>> = {
   sockets: "too many at once",
+  displaced: "their handshakes gave way to others, since all places were taken",
   rate: "too many of one address within a few seconds",
 };
 
@@ -35,6 +36,7 @@ export interface DoorOptions {
   readonly handshakesMax: number;
   /** Bounds that are not the standard ones. */
   readonly limits: GivenLimits;
+  readonly onDropped: (why: Drop) => void;
 }
 
 type Bounds = Pick<DoorOptions, "connectionsMax" | "handshakesMax" | "limits">;
@@ -74,6 +76,7 @@ interface Dropped {
 
 export class Door {
   readonly #log: EventLog;
+  readonly #onDropped: (why: Drop) => void;
   readonly #admission: Admission<Socket>;
   readonly #rates = new ArrivalRates(randomBytes(32));
   readonly #memory = new MemoryWatch({ now: () => performance.now() });
@@ -82,8 +85,9 @@ export class Door {
   readonly #droppedSockets = new WeakSet<Socket>();
   #memoryMegabytes: number;
 
-  constructor({ log, ...bounds }: DoorOptions) {
+  constructor({ log, onDropped, ...bounds }: DoorOptions) {
     this.#log = log;
+    this.#onDropped = onDropped;
     this.#admission = new Admission(admissionLimits(bounds));
     this.#rates.configure(arrivalLimits(bounds));
     this.#memoryMegabytes = resolveLimits(bounds.limits).memoryMegabytes;
@@ -102,31 +106,28 @@ export class Door {
     return this.#admission.handshakes;
   }
 
-  /**
-   * A socket was accepted. One too many is not told so: that would take a handshake.
-   * @returns why it may not stay, if it may not
-   */
-  arrive(socket: Socket): Drop | undefined {
+  /** A socket was accepted. One too many is not told so: that would take a handshake. */
+  arrive(socket: Socket): void {
     const nowMs = performance.now();
     const peer = peerOf(socket);
     if (!this.#rates.admit(peer.address, nowMs)) return this.#drop(socket, "rate");
-    const guest = this.#admission.arrive(peer, socket, nowMs);
+    const { guest, displaced } = this.#admission.arrive(peer, socket, nowMs);
+    if (displaced) this.#drop(displaced, "displaced");
     if (!guest) return this.#drop(socket, "sockets");
     socket.once("close", () => this.#admission.leave(guest));
-    return undefined;
   }
 
-  #drop(socket: Socket, why: Drop): Drop {
+  #drop(socket: Socket, why: Drop): void {
     const dropped = this.#dropped.get(why) ?? { sockets: 0, address: "", tellMs: 0 };
     dropped.sockets++;
     dropped.address = socket.remoteAddress ?? "";
     this.#dropped.set(why, dropped);
     this.#droppedSockets.add(socket);
+    this.#onDropped(why);
     socket.destroy();
-    return why;
   }
 
-  /** Whether it was one too many. Deno names another object when it tells of a failed handshake. */
+  /** Whether it was closed for that. Deno names another object when it tells of a failed handshake. */
   hasDropped(socket: Socket): boolean {
     return this.#droppedSockets.has(socket);
   }

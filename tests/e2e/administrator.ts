@@ -11,9 +11,13 @@ import type { Finished, RunOptions, World } from "./harness.ts";
 export const folderOf = (world: World): string => join(world.home, "server");
 
 /** Limits in `pki.json`, for a server's start or its next reload; nothing else stays in it. */
-export function writeLimits(world: World, limits: GivenLimits): void {
+export function writeLimits(
+  world: World,
+  limits: GivenLimits,
+  settings: { readonly maxConnections?: number } = {},
+): void {
   fs.mkdirSync(folderOf(world), { recursive: true });
-  fs.writeFileSync(join(folderOf(world), "pki.json"), JSON.stringify({ limits }));
+  fs.writeFileSync(join(folderOf(world), "pki.json"), JSON.stringify({ ...settings, limits }));
 }
 
 /** Expects success, and says what went wrong. */

@@ -6,6 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { encodeBase64 } from "../../lib/base/bytes.ts";
+import { LIMITS } from "../../lib/base/limits.ts";
 import type { GivenLimits } from "../../lib/base/server_limits.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { encodeOcspRequest } from "../../lib/x509/ocsp.ts";
@@ -16,13 +17,17 @@ import { inWorld, PKI_FAULTS, until, type World } from "./harness.ts";
 import { header, RawClient } from "./raw_client.ts";
 
 /** Has the running server take other limits. */
-async function changeLimits(world: World, limits: GivenLimits): Promise<void> {
+async function changeLimits(
+  world: World,
+  limits: GivenLimits,
+  settings: { readonly maxConnections?: number } = {},
+): Promise<void> {
   const { running } = world.server;
   const before = running.stderr.length;
-  writeLimits(world, limits);
+  writeLimits(world, limits, settings);
   running.kill("SIGHUP");
   await until(
-    () => running.stderr.slice(before).includes("configuration: limits"),
+    () => /configuration: .*\blimits is /.test(running.stderr.slice(before)),
     "the limits are reloaded",
   );
 }
@@ -231,6 +236,22 @@ test("every bound on how much is kept for each address and each account, from a 
     await again.register("bob");
     assert.equal((await again.logIn("bob")).type, "OK");
     again.close();
+
+    // All places are taken by handshakes that say nothing, of a few addresses: others come in.
+    const places = 8 + LIMITS.handshakesMax;
+    await changeLimits(world, { handshakeSeconds: 60 }, { maxConnections: 8 });
+    const crowdOf = (host: number) =>
+      Promise.all(Array.from({ length: places / 4 }, () => knock(world, `127.0.0.${host}`)));
+    const waiting = (await Promise.all([21, 22, 23, 24, 25].map(crowdOf))).flat();
+    for (const host of [31, 32, 33]) (await greeted(world, `127.0.0.${host}`)).close();
+    await running.waitFor(
+      /dropped before TLS: their handshakes gave way to others, since all places/,
+    );
+    const { stdout } = await world.run(["status", "--json"]);
+    const { displaced } = JSON.parse(stdout).connections.refused;
+    assert.ok(displaced >= 1, stdout);
+    assert.ok(waiting.every(({ bytes }) => bytes === 0));
+    for (const one of waiting) one.close();
 
     await changeLimits(world, { memoryMegabytes: 1 });
     const late = await RawClient.open(world);

@@ -20,8 +20,7 @@ function open(limits: Partial<AdmissionLimits> = {}) {
   /** A socket of an address, and what is done with it. */
   const come = (address: string, nowMs = 0) => {
     const peer = { address, port: ++port };
-    const guest = admission.arrive(peer, `${address} ${port}`, nowMs);
-    return { peer, guest };
+    return { peer, ...admission.arrive(peer, `${address} ${port}`, nowMs) };
   };
   return {
     admission,
@@ -126,6 +125,130 @@ test("Admission spares this machine, but for the bound on all sockets", () => {
   assert.equal(connect("127.0.0.1").guest, undefined, "from now on");
 });
 
+/** Who has handshakes under way on eight places, one after the other; who comes; who gives way. */
+const DISPLACING: readonly (readonly [
+  what: string,
+  here: readonly (readonly [address: string, handshakes: number])[],
+  comes: string,
+  displaced: string | undefined,
+])[] = [
+  ["all of one", [["192.0.2.1", 8]], "192.0.2.2", "192.0.2.1 1"],
+  ["most of one", [["192.0.2.1", 3], ["192.0.2.2", 5]], "192.0.2.3", "192.0.2.2 4"],
+  ["as many of two", [["192.0.2.1", 4], ["192.0.2.2", 4]], "192.0.2.3", "192.0.2.1 1"],
+  [
+    "two more of two than of the newcomer",
+    [["192.0.2.1", 3], ["192.0.2.2", 3], ["192.0.2.3", 2]],
+    "192.0.2.4",
+    "192.0.2.1 1",
+  ],
+  [
+    "no more than of the newcomer with it",
+    [["192.0.2.1", 4], ["192.0.2.2", 4]],
+    "192.0.2.2",
+    undefined,
+  ],
+  [
+    "two more of one than of the newcomer",
+    [["192.0.2.1", 5], ["192.0.2.2", 3]],
+    "192.0.2.2",
+    "192.0.2.1 1",
+  ],
+  [
+    "one more of two than of the newcomer",
+    [["192.0.2.1", 3], ["192.0.2.2", 3], ["192.0.2.3", 2]],
+    "192.0.2.3",
+    undefined,
+  ],
+  ["all of the newcomer", [["192.0.2.1", 8]], "192.0.2.1", undefined],
+  ["all of the newcomer's /64", [["2001:db8:1:1::1", 8]], "2001:db8:1:1::2", undefined],
+  ["all of the newcomer's /48", [["2001:db8:1:1::1", 8]], "2001:db8:1:2::1", undefined],
+  ["all of another /48", [["2001:db8:1:1::1", 8]], "2001:db8:2:1::1", "2001:db8:1:1::1 1"],
+  [
+    "most of a /48, one of each /64",
+    [["192.0.2.1", 2], ...Array.from({ length: 6 }, (_, home) => [ofSite(home), 1] as const)],
+    "192.0.2.2",
+    `${ofSite(0)} 3`,
+  ],
+  ["all of this machine", [["127.0.0.1", 8]], "192.0.2.1", "127.0.0.1 1"],
+  [
+    "one of each",
+    Array.from({ length: 8 }, (_, host) => [`192.0.2.${host}`, 1] as const),
+    "192.0.2.9",
+    undefined,
+  ],
+];
+
+for (const [what, here, comes, displaced] of DISPLACING) {
+  test(`Admission has ${displaced ? "one" : "nobody"} give way where all places are taken: ${what}`, () => {
+    const { admission, come } = open({ each: { connections: 9, handshakes: 9 } });
+    for (const [address, handshakes] of here) {
+      for (let count = 0; count < handshakes; count++) {
+        const arrival = come(address);
+        assert.ok(arrival.guest && arrival.displaced === undefined, "there is room");
+      }
+    }
+    const arrival = come(comes);
+    assert.equal(arrival.displaced, displaced);
+    assert.equal(arrival.guest !== undefined, displaced !== undefined);
+    assert.deepEqual([admission.sockets, admission.handshakes], [8, 8]);
+    assert.equal(admission.dropped, displaced === undefined ? 1 : 0);
+  });
+}
+
+test("Admission lets others in whoever says nothing from many addresses, and goes on coming", () => {
+  const { admission, come } = open({
+    socketsMax: 1256,
+    each: { connections: 256, handshakes: 64 },
+  });
+  const attackers = Array.from({ length: 20 }, (_, host) => `192.0.2.${host}`);
+  const storm = () => {
+    for (let round = 0; round < 64; round++) for (const address of attackers) come(address);
+  };
+  storm();
+  assert.equal(admission.sockets, 1256);
+  const others = Array.from({ length: 100 }, (_, host) => {
+    const arrival = come(`198.51.100.${host}`);
+    assert.ok(arrival.guest, `the other one of ${host}`);
+    assert.match(arrival.displaced ?? "nobody", /^192\.0\.2\./);
+    return arrival;
+  });
+  storm();
+  for (const { peer, guest } of others) {
+    assert.equal(guest?.state, "handshake");
+    assert.equal(admission.connect(peer), "connected");
+  }
+  assert.equal(admission.sockets, 1256);
+});
+
+test("Admission has nobody give way who is past the handshake, nor for one who has too many", () => {
+  const { admission, come } = open({ each: { connections: 6, handshakes: 3 } });
+  const hosts = [1, 1, 1, 1, 1, 1, 2, 2];
+  for (const host of hosts) {
+    const { peer } = come(`192.0.2.${host}`);
+    if (host === 1) assert.equal(admission.connect(peer), "connected");
+    else admission.greet(peer);
+  }
+  assert.deepEqual(come("192.0.2.3"), { peer: { address: "192.0.2.3", port: 9 } });
+  admission.configure({ ...LIMITS, socketsMax: 14, each: { connections: 6, handshakes: 3 } });
+  for (const host of [4, 4, 4, 5, 5, 5]) assert.ok(come(`192.0.2.${host}`).guest);
+  assert.equal(come("192.0.2.1").displaced, "192.0.2.4 10");
+  assert.equal(come("192.0.2.5").guest, undefined, "three are its bound");
+  admission.configure({ ...LIMITS, socketsMax: 14, each: { connections: 6, handshakes: 1 } });
+  assert.equal(come("192.0.2.1").displaced, undefined, "one is its bound");
+});
+
+test("Admission has forgotten one that gave way, whatever still comes of it", () => {
+  const { admission, come } = open({ socketsMax: 2, each: { connections: 9, handshakes: 9 } });
+  const [first, second] = [come("192.0.2.1"), come("192.0.2.1")];
+  const third = come("192.0.2.2");
+  assert.equal(third.displaced, "192.0.2.1 1");
+  assert.equal(first.guest?.state, "gone");
+  assert.equal(admission.connect(first.peer), "gone");
+  for (const { guest } of [first, first, second, third]) if (guest) admission.leave(guest);
+  assert.deepEqual([admission.sockets, admission.handshakes, admission.networks], [0, 0, 0]);
+  assert.deepEqual(admission.overdue(Infinity), []);
+});
+
 test("Admission.overdue() names handshakes that take too long, and nothing else", () => {
   const { admission, come } = open();
   come("192.0.2.1", 0);
@@ -140,9 +263,9 @@ test("Admission.overdue() names handshakes that take too long, and nothing else"
 test("Admission tells a port's new owner from the one before", () => {
   const { admission } = open();
   const peer = { address: "192.0.2.1", port: 5 };
-  const before = admission.arrive(peer, "before", 0);
+  const { guest: before } = admission.arrive(peer, "before", 0);
   assert.equal(admission.connect(peer), "connected");
-  const after = admission.arrive(peer, "after", 0);
+  const { guest: after } = admission.arrive(peer, "after", 0);
   if (before) admission.leave(before); // heard of late
   if (before) admission.leave(before);
   assert.equal(admission.connect(peer), "connected");
@@ -162,7 +285,11 @@ test("Admission has forgotten everything when everybody has left, whatever they 
       for (const [what, address, port] of steps) {
         const peer = { address, port };
         if (what === "arrive") {
-          const guest = admission.arrive(peer, "", 0);
+          const { guest, displaced } = admission.arrive(peer, "", 0);
+          if (displaced !== undefined) {
+            assert.equal(guests.length, LIMITS.socketsMax, "nobody gives way where there is room");
+            guests.splice(guests.findIndex(({ state }) => state === "gone"), 1);
+          }
           if (guest) guests.push(guest);
         } else if (what === "greet") admission.greet(peer);
         else if (what === "connect") admission.connect(peer);

@@ -300,7 +300,7 @@ const ALERTS:
       pki_connections: still(800),
       pki_connections_limit: still(1000),
     }],
-    ...["connections", "memory", "behind", "threads", "sockets"].map((reason) =>
+    ...["connections", "memory", "behind", "threads", "sockets", "displaced"].map((reason) =>
       ["PkiBusy", true, {
         [`pki_connections_refused_total{reason="${reason}"}`]: grows(1),
       }] as const
