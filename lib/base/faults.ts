@@ -25,6 +25,9 @@ export const FAULT_PULSE_MS = 1500;
 /** How long the directory may take to end, for a test of one that does not. */
 export const FAULT_DIRECTORY_END_MS = 1500;
 
+/** By how much a connection worker may be late to end, for a test of one that does not. */
+export const FAULT_WORKER_LATE_MS = 1;
+
 /** The thread that fails: a lookup of `fault-<place>-<kind>` reaches it. */
 export type FaultPlace = "connection" | "directory" | "authority" | "main";
 

@@ -44,6 +44,8 @@ export const LIMITS = {
   adminIdleMs: 5 * MINUTE_MS,
   /** How often a connection worker is asked whether it is alive, and how long it has to say so. */
   watchdogMs: 5 * SECOND_MS,
+  /** By how much a worker of a busy machine may be late to end what is over; then it is ended. */
+  workerLateMs: 10 * SECOND_MS,
   /**
    * How often directory and authority are asked whether they are alive, and how many times without an
    * answer stop the server. The longest that they do in one piece takes a second or two.

@@ -127,6 +127,7 @@ function work(): void {
         typeof PKI_FAULTS !== "undefined" && PKI_FAULTS && action.request.type === "CERTREQ"
       ) {
         if (action.request.id === "fault-connection-junk") directory?.postMessage({ type: "junk" });
+        if (action.request.id === "fault-connection-stay") setTimeout(stay); // behind the request
         if (causeFault("connection", action.request.id)) continue;
         if (isFaultIn("main", action.request.id)) main.postMessage({ type: action.request.id });
       }
@@ -156,6 +157,20 @@ function endSession({ end: { code, message } }: SessionEnd): void {
   finish(new PkiError(kindOfWireCode(code), message));
 }
 
+function fromDirectory({ data }: { readonly data: FromSession }): void {
+  if ("end" in data) endSession(data);
+  else settle(data);
+}
+
+/** A fault on purpose: has the directory end the session, and keeps that to itself. */
+function stay(): void {
+  if (!directory) return;
+  directory.onmessage = (event: { readonly data: FromSession }) => {
+    if (!("end" in event.data)) fromDirectory(event);
+  };
+  directory.postMessage({ type: "junk" });
+}
+
 main.onmessage = ({ data: message }: MessageEvent<ToConnection>) => {
   if (typeof PKI_FAULTS !== "undefined" && PKI_FAULTS) keepTold(message);
   if (typeof message === "string") {
@@ -165,10 +180,7 @@ main.onmessage = ({ data: message }: MessageEvent<ToConnection>) => {
   switch (message.type) {
     case "start":
       directory = message.directory;
-      directory.onmessage = ({ data }: { readonly data: FromSession }) => {
-        if ("end" in data) endSession(data);
-        else settle(data);
-      };
+      directory.onmessage = fromDirectory;
       session.requestsInFlightMax = message.limits.requestsInFlight;
       answersUnreadBytesMax = message.limits.answersUnreadBytes;
       requestSeconds = message.limits.requestSeconds;

@@ -280,7 +280,7 @@ export class Connections {
     const relay = new Relay({
       socket,
       worker,
-      answersUnreadBytesMax: this.#limits.answersUnreadBytes,
+      limits: this.#limits,
       onFault: (what) => {
         measures.workersFailed++;
         this.#warn(`${what}; its connection was closed`);
@@ -291,6 +291,11 @@ export class Connections {
       },
     });
     this.#relays.set(channel, relay);
+  }
+
+  /** The directory has ended the session of a channel; its connection is to end, too. */
+  sessionEnded(channel: number): void {
+    this.#relays.get(channel)?.expectEnd();
   }
 
   /** Says something whose answer nobody waits for. */

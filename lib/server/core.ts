@@ -116,6 +116,7 @@ export class Core {
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (event: DirectoryEvent) => {
       if (event.type === "event") return this.#options.log.log(event.event);
+      if (event.type === "session-ended") return this.#connections.sessionEnded(event.channel);
       if (event.type === "fault") return this.#options.onFault(unpackError(event.error));
       if (event.type === "broken-worker") this.#measures.workersFailed++;
       this.#warn(event.text);

@@ -66,6 +66,8 @@ interface Running {
   readonly warn: (text: string) => void;
   /** A connection worker has posted what none of ours does. */
   readonly onBroken: (why: string) => void;
+  /** The session of a channel was ended from here. */
+  readonly onSessionEnded: (channel: number) => void;
 }
 
 let running: Running | undefined;
@@ -94,6 +96,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     const text = `a connection worker broke the rules (${why}); its session was ended`;
     tell({ type: "broken-worker", text });
   };
+  const onSessionEnded = (channel: number) => tell({ type: "session-ended", channel });
   logLevel = question.logLevel;
   configureTurns(question.limits);
   const events: EventLog = {
@@ -174,7 +177,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
   const delay = new DelayMeasure();
   running = {
     ...{ directory, state, index, log, copies, snapshots, lists, root, files, warn },
-    ...{ census, delay, takeover, onBroken },
+    ...{ census, delay, takeover, onBroken, onSessionEnded },
   };
   await logIssuers(directory, issuers);
   await keepLists(running);
@@ -246,13 +249,16 @@ function describe({ log, index }: Running): DurableLog {
 }
 
 function open(
-  { directory, onBroken }: Running,
+  { directory, onBroken, onSessionEnded }: Running,
   { channel, port, visitor }: ToDirectory & { type: "open" },
 ) {
   const { address } = visitor;
   const session = directory.openSession(
     { ...visitor, connection: channel },
-    (end) => port.postMessage(end),
+    (end) => {
+      port.postMessage(end);
+      onSessionEnded(channel);
+    },
   );
   // Whose turn it is: whoever has not logged in waits with others at the same address or site.
   const { home, site } = networksOf(address);

@@ -151,7 +151,7 @@ export const METRICS: readonly MetricRow[] = [
   value(
     "counter",
     "pki_workers_failed_total",
-    "Connection workers that threw, ended, did not answer, or said what they must not.",
+    "Connection workers that threw, ended, did not answer or end in time, or said what they must not.",
     (m) => m.workers.failed,
   ),
 

@@ -188,6 +188,8 @@ export type DirectoryEvent =
   /** The same, and a connection worker has failed. */
   | { readonly type: "broken-worker"; readonly text: string }
   | { readonly type: "event"; readonly event: LogEvent }
+  /** The directory has ended the session of a connection, whose worker was told so. */
+  | { readonly type: "session-ended"; readonly channel: number }
   /** The server must not go on. */
   | { readonly type: "fault"; readonly error: PackedError };
 

@@ -1,13 +1,17 @@
 /**
  * One connection as the main thread has it: bytes from the socket to the worker and back, with
  * back-pressure both ways, and a watchdog. It looks into nothing that passes.
+ *
+ * The worker keeps the deadlines of its connection. What has to be over by the last of them is ended
+ * here, too, in case a client has taken the worker over.
  */
 
 import type { TLSSocket } from "node:tls";
 import { encodeLatin1 } from "../base/bytes.ts";
 import { ERROR_KINDS, kindOfWireCode, PkiError, reportError } from "../base/errors.ts";
-import { causeFault, isFaultIn } from "../base/faults.ts";
+import { causeFault, FAULT_WORKER_LATE_MS, HAS_FAULTS, isFaultIn } from "../base/faults.ts";
 import { LIMITS } from "../base/limits.ts";
+import type { ServerLimits } from "../base/server_limits.ts";
 import { encodeError } from "../protocol/answers.ts";
 import type { FromConnection, ToConnection } from "./ports.ts";
 import type { ConnectionWorker } from "./worker_pool.ts";
@@ -15,10 +19,14 @@ import type { ConnectionWorker } from "./worker_pool.ts";
 /** `HAS_FAULTS` once more: the bundler leaves code out for a constant of the same file only. */
 declare const PKI_FAULTS: boolean | undefined;
 
+const LATE_MS = HAS_FAULTS ? FAULT_WORKER_LATE_MS : LIMITS.workerLateMs;
+
 export interface RelayOptions {
   readonly socket: TLSSocket;
   readonly worker: ConnectionWorker;
-  readonly answersUnreadBytesMax: number;
+  readonly limits: Pick<ServerLimits, "answersUnreadBytes" | "requestSeconds" | "sessionSeconds">;
+  /** Milliseconds of a clock that nobody sets back. */
+  readonly now?: () => number;
   /**
    * Called once, when the connection is over and its worker has been ended; with the code of the last
    * word, if it was not the client who has ended it.
@@ -51,6 +59,10 @@ export class Relay {
   readonly #socket: TLSSocket;
   readonly #worker: ConnectionWorker;
   readonly #options: RelayOptions;
+  readonly #now: () => number;
+  /** When it is over, whatever its worker says. */
+  #endMs: number;
+  #isOverdue = false;
   /** Bytes that the worker has and has not worked on. */
   #bytesAhead = 0;
   /** What came from the client and waits for the worker, or for the client to read its answers. */
@@ -69,6 +81,8 @@ export class Relay {
     this.#options = options;
     this.#socket = options.socket;
     this.#worker = options.worker;
+    this.#now = options.now ?? (() => performance.now());
+    this.#endMs = this.#lastMs(options.limits.sessionSeconds);
     this.#worker.listen({
       onMessage: (message) => this.#fromWorkerIfSound(message),
       onThrown: (message) => this.#fail(`threw: ${message}`),
@@ -80,6 +94,17 @@ export class Relay {
     this.#socket.on("end", () => this.#end());
     this.#socket.on("close", () => this.#end());
     this.#watchdog = setInterval(() => this.#watch(), LIMITS.watchdogMs);
+  }
+
+  /** By when a worker of ours has ended what was to end in so many seconds, and what ran then. */
+  #lastMs(seconds: number): number {
+    const { requestSeconds } = this.#options.limits;
+    return this.#now() + (seconds + requestSeconds) * 1000 + LATE_MS;
+  }
+
+  /** The directory has ended the session, and its worker was told so. */
+  expectEnd(): void {
+    this.#endMs = Math.min(this.#endMs, this.#lastMs(0));
   }
 
   /** The server stops: what runs is answered, then the connection ends. */
@@ -149,15 +174,15 @@ export class Relay {
    */
   #flow(): void {
     if (this.#isLeaving) return;
-    const { answersUnreadBytesMax } = this.#options;
+    const { answersUnreadBytes } = this.#options.limits;
     const unread = this.#socket.writableLength;
     // The worker counts what it sends: without hearing of it as read it does nothing more.
     const read = this.#bytesUnread - unread;
-    if (read >= answersUnreadBytesMax / 2) {
+    if (read >= answersUnreadBytes / 2) {
       this.#bytesUnread -= read;
       this.#tell({ type: "read", bytes: read });
     }
-    while (this.#bytesAhead < LIMITS.relayBytesMax && unread < answersUnreadBytesMax) {
+    while (this.#bytesAhead < LIMITS.relayBytesMax && unread < answersUnreadBytes) {
       const text = this.#held.shift();
       if (text === undefined) break;
       this.#heldBytes -= text.length;
@@ -170,6 +195,9 @@ export class Relay {
 
   #watch(): void {
     if (!this.#isAnswering) return this.#fail("does not answer");
+    // Not at the first look: where all threads have stood still, the worker has had no time to end it.
+    if (this.#isOverdue) return this.#fail("did not end when its time was over");
+    this.#isOverdue = this.#now() >= this.#endMs;
     this.#isAnswering = false;
     this.#tell({ type: "ping" });
   }

@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { askServer } from "../../lib/client/admin.ts";
+import { writeLimits } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { inWorld, PKI, PKI_FAULTS, untilAsync, type World } from "./harness.ts";
 import { type Message, type RawClient, withClient } from "./raw_client.ts";
@@ -104,8 +105,12 @@ test("a fault in a connection worker ends its own connection with an error, and 
 
 test("a connection worker that posts what none of ours does loses its session, and is counted as failed", () =>
   inWorld(async (world) => {
+    writeLimits(world, { requestSeconds: 3 });
     await world.withUsers("alice");
     await registerCheaply(world, "dora");
+    // One that keeps to itself that its session has ended, and goes on answering the main thread.
+    const staying = await loggedInCheaply(world, "dora");
+    staying.say("CERTREQ", { id: "fault-connection-stay" });
     const client = await loggedInCheaply(world, "dora");
     client.say("CERTREQ", { id: "fault-connection-junk" });
     const { seq, type, code } = await client.next();
@@ -114,9 +119,15 @@ test("a connection worker that posts what none of ours does loses its session, a
     await world.server.running.waitFor(
       /a connection worker broke the rules \(.*\); its session was ended/,
     );
-    const status = await askServer(join(world.home, "server"), "STATUS", {});
-    assert.equal(status?.measured?.workers.failed, 1);
     await world.ok("alice", ["request", "alice"]);
+    const heard = await staying.rest();
+    assert.deepEqual(heard.at(-1)?.code, "INTERNAL");
+    await world.server.running.waitFor(
+      /a connection worker did not end when its time was over; its connection was closed/,
+    );
+    await untilAsync(async () => await countConnections(world) === 0, "all places are free");
+    const status = await askServer(join(world.home, "server"), "STATUS", {});
+    assert.equal(status?.measured?.workers.failed, 3, "one for both that it did");
   }, PKI_FAULTS));
 
 /** What a connection's worker was told has no secret in it: the client's bytes, numbers, and its channel. */

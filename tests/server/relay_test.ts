@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
-import { after, test } from "node:test";
+import { after, mock, test } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { PkiError } from "../../lib/base/errors.ts";
 import type { LeanWorkerHandlers } from "../../lib/base/lean_worker.ts";
@@ -55,12 +55,15 @@ class FakeSocket extends EventEmitter {
 const relays: Relay[] = [];
 after(() => relays.forEach((relay) => relay.destroy()));
 
-function open() {
+const TIMES = { sessionSeconds: 3600, requestSeconds: 60 };
+
+function open({ now }: { readonly now?: () => number } = {}) {
   const socket = new FakeSocket();
   const told: ToConnection[] = [];
   const faults: string[] = [];
   let handlers: LeanWorkerHandlers<FromConnection> | undefined;
   let isEnded = false;
+  const ends: (string | undefined)[] = [];
   const worker = {
     listen: (given: LeanWorkerHandlers<FromConnection>) => handlers = given,
     tell: (message: ToConnection) => {
@@ -79,8 +82,9 @@ function open() {
   const relay = new Relay({
     socket: socket as unknown as TLSSocket,
     worker: worker as unknown as ConnectionWorker,
-    answersUnreadBytesMax: UNREAD_MAX,
-    onClosed: () => {},
+    limits: { answersUnreadBytes: UNREAD_MAX, ...TIMES },
+    ...(now === undefined ? {} : { now }),
+    onClosed: (code) => ends.push(code),
     onFault: (what) => faults.push(what),
   });
   relays.push(relay);
@@ -89,6 +93,8 @@ function open() {
     socket,
     told,
     faults,
+    /** The codes with which it has ended. */
+    ends,
     /** The client sends so many bytes in one piece. */
     send: (bytes: number) => socket.emit("data", new Uint8Array(bytes)),
     say,
@@ -271,3 +277,79 @@ test("Relay tells a worker that was ended nothing more, whatever becomes of the 
   gone.relay.finish();
   assert.deepEqual([...leaving.told, ...gone.told], []);
 });
+
+/** A relay whose worker answers every ping, by a clock that the test turns. */
+async function watched(
+  body: (
+    world: ReturnType<typeof open> & { readonly pass: (seconds: number) => void },
+  ) => void | Promise<void>,
+): Promise<void> {
+  mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  try {
+    let nowMs = 5_000_000;
+    const world = open({ now: () => nowMs });
+    const pass = (seconds: number) => {
+      for (let ms = 0; ms < seconds * 1000; ms += LIMITS.watchdogMs) {
+        nowMs += LIMITS.watchdogMs;
+        const before = world.told.length;
+        mock.timers.tick(LIMITS.watchdogMs);
+        if (world.told.length > before) world.say({ type: "pong" });
+      }
+    };
+    await body({ ...world, pass });
+    world.relay.destroy();
+  } finally {
+    mock.timers.reset();
+  }
+}
+
+const WATCHDOG_SECONDS = LIMITS.watchdogMs / 1000;
+const LATE_SECONDS = LIMITS.workerLateMs / 1000;
+const FAULT = "a connection worker did not end when its time was over";
+
+test("Relay ends a connection whose worker lets it go on beyond its session's time", () =>
+  watched(({ pass, faults, socket, told, ends, say }) => {
+    const { sessionSeconds, requestSeconds } = TIMES;
+    pass(sessionSeconds + requestSeconds + LATE_SECONDS);
+    assert.deepEqual([faults, socket.isEnded], [[], false]);
+    pass(WATCHDOG_SECONDS);
+    assert.deepEqual([faults, socket.isEnded], [[FAULT], true]);
+    assert.match(socket.written, /"seq":0,"type":"ERROR","code":"INTERNAL"/);
+    const count = told.length;
+    say({ type: "bytes", text: "more", taken: 0 });
+    pass(LIMITS.drainMs / 1000);
+    assert.deepEqual([faults, ends], [[FAULT], ["INTERNAL"]], "once, and its place is free");
+    assert.equal(told.length, count);
+  }));
+
+test("Relay ends a connection whose worker keeps the end of its session to itself", () =>
+  watched(({ pass, faults, socket, relay, ends }) => {
+    pass(600);
+    relay.expectEnd();
+    pass(TIMES.requestSeconds);
+    relay.expectEnd(); // whoever says it again gives no more time
+    pass(LATE_SECONDS);
+    assert.deepEqual([faults, socket.isEnded], [[], false]);
+    pass(WATCHDOG_SECONDS);
+    assert.deepEqual([faults, socket.isEnded], [[FAULT], true]);
+    pass(LIMITS.drainMs / 1000);
+    assert.deepEqual(ends, ["INTERNAL"]);
+  }));
+
+test("Relay gives a session that ends late no more time than any has", () =>
+  watched(({ pass, faults, relay }) => {
+    const { sessionSeconds, requestSeconds } = TIMES;
+    pass(sessionSeconds + requestSeconds);
+    relay.expectEnd();
+    pass(LATE_SECONDS + WATCHDOG_SECONDS);
+    assert.deepEqual(faults, [FAULT]);
+  }));
+
+test("Relay has nothing against a worker that ends its session in time, whatever its client does", () =>
+  watched(({ pass, faults, relay, say, ends }) => {
+    relay.expectEnd();
+    pass(TIMES.requestSeconds);
+    say({ type: "close", code: "TIMEOUT" });
+    pass(2 * TIMES.sessionSeconds); // nobody reads the last word
+    assert.deepEqual([faults, ends], [[], ["TIMEOUT"]]);
+  }));
