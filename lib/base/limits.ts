@@ -196,7 +196,7 @@ export const LIMITS = {
   copyPauseMs: SECOND_MS,
   /** Until the copy of a certificate that could not be written is tried again. */
   copyRetryMs: 5 * SECOND_MS,
-  /** Until one that must forget something is tried again, where copies are to be written first. */
+  /** From the end of a snapshot to the next, where something was redacted while it was taken. */
   snapshotForgetMs: SECOND_MS / 2,
   /** Until a snapshot that failed is tried again. */
   snapshotRetryMs: MINUTE_MS,

@@ -23,6 +23,8 @@ const UNSYNCED_MS = 60 * 60_000;
 const MENDED_AT_ONCE = 20;
 /** Copies that were missing and are written in one piece: a tenth of a second. */
 const RETRIED_AT_ONCE = 1000;
+/** Until it is said again that a copy cannot be written: nobody looks into the log more often. */
+const WARNED_AGAIN_MS = 60 * 60_000;
 
 export interface CopiesOptions {
   readonly files: ServerFiles;
@@ -32,6 +34,8 @@ export interface CopiesOptions {
   readonly issuerOf: (issued: IssuedCertificate) => Uint8Array | undefined;
   /** A sentence for the operator. */
   readonly warn: (text: string) => void;
+  /** A clock that nobody sets, in milliseconds. */
+  readonly elapsed?: () => number;
 }
 
 export class CertificateCopies {
@@ -44,8 +48,11 @@ export class CertificateCopies {
   readonly #waiting = new Map<string, readonly Uint8Array[]>();
   /** Who is no more since we run. */
   readonly #removed = new Set<string>();
+  /** Whose copies {@link CertificateCopies.mend} looks at, and how many it has seen. */
+  #mended: readonly string[] = [];
+  #seen = 0;
   #isClosed = false;
-  #isMending = false;
+  #warnedMs = -Infinity;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #turn: ReturnType<typeof setTimeout> | undefined;
 
@@ -96,10 +103,19 @@ export class CertificateCopies {
     try {
       this.#write(id, encodeCertificatesPem(certificates));
     } catch (error) {
-      if (this.#missing.size === 0) this.#options.warn(`${messageOf(error)}; it is tried again`);
+      this.#tell(id, messageOf(error));
       this.#missing.add(id);
       this.#saveMissingLater();
     }
+  }
+
+  /** Not of each copy and each try: whatever is wrong, it is mostly the same with all of them. */
+  #tell(id: string, why: string): void {
+    const nowMs = (this.#options.elapsed ?? (() => performance.now()))();
+    if (this.#missing.size > 0 && nowMs < this.#warnedMs + WARNED_AGAIN_MS) return;
+    this.#warnedMs = nowMs;
+    const others = this.#missing.size - (this.#missing.has(id) ? 1 : 0);
+    this.#options.warn(`${why}; it is tried again${others > 0 ? `, with ${others} more` : ""}`);
   }
 
   #write(id: string, pem: string): void {
@@ -144,17 +160,21 @@ export class CertificateCopies {
   }
 
   /**
-   * Writes the copies that whoever died before us may not have written, a few at a time: lookups
+   * Writes the copies that whoever ran before us may not have written, a few at a time: lookups
    * go on between them.
+   * @param fromEntry where a snapshot ends, which stands for the copies before it
+   * @param missing but for these, of which it said so
    */
-  async mend(fromEntry: number): Promise<void> {
+  async mend(fromEntry: number, missing: readonly string[] = []): Promise<void> {
     const { state, files, warn } = this.#options;
-    const ids = state.recentlyCertified(fromEntry, UNSYNCED_MS);
-    this.#isMending = true;
+    const ids = [...new Set([...missing, ...state.recentlyCertified(fromEntry, UNSYNCED_MS)])];
+    this.#mended = ids;
     for (const [at, id] of ids.entries()) {
+      this.#seen = at;
       if (at % MENDED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
       if (this.#isClosed) return;
-      if (this.#removed.has(id)) continue; // since the list was made
+      // Nobody is brought back who was deleted, before or since the list was made.
+      if (this.#removed.has(id) || state.isDeleted(id)) continue;
       try {
         const certificates = this.#certificatesOf(id);
         const isThere =
@@ -164,12 +184,14 @@ export class CertificateCopies {
         warn(`the copy of "${id}" is not written: ${messageOf(error)}`);
       }
     }
-    this.#isMending = false;
+    this.#mended = [];
   }
 
-  /** Whether no copy is known to be missing. A start looks for copies only behind the last snapshot. */
-  get isComplete(): boolean {
-    return !this.#isMending && this.#missing.size === 0 && this.#waiting.size === 0;
+  /** Whose copy may not be there, or not the newest: what a start has to look at once more. */
+  get missing(): readonly string[] {
+    const unseen = this.#mended.slice(this.#seen);
+    const ids = new Set([...this.#missing, ...this.#waiting.keys(), ...unseen]);
+    return [...ids].filter((id) => !this.#removed.has(id));
   }
 
   /** Writes what waits, and tries what is missing a last time. */

@@ -16,7 +16,7 @@ import { diskFiles, replaceFile } from "../store/disk.ts";
 import type { LogIndex } from "../store/log_index.ts";
 import { lost } from "../store/open_state.ts";
 import type { SignedLog } from "../store/signed_log.ts";
-import { encodeSnapshot } from "../store/snapshot.ts";
+import { encodeSnapshot, missingCopiesOf } from "../store/snapshot.ts";
 import type { State } from "../store/state.ts";
 import { type Certificate, fingerprintOf, parseCertificate } from "../x509/certificate.ts";
 import { checkRoot, domainOf } from "../x509/chain.ts";
@@ -130,7 +130,10 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
         .find((issuer) => keyIdHex(issuer) === issuerKeyId)?.der,
   });
   // Whoever died before us may have died between the log and the copy.
-  if (index.size > snapshotSize) void copies.mend(snapshotSize);
+  const missingCopies = missingCopiesOf(state);
+  if (index.size > snapshotSize || missingCopies.length > 0) {
+    void copies.mend(snapshotSize, missingCopies);
+  }
   const snapshots = makeSnapshotKeeper(opened, { files, copies, warn });
   snapshots.consider();
   const signer = callAuthority(authorities);
@@ -156,7 +159,7 @@ async function start(question: ToDirectory & { type: "start" }): Promise<FromDir
     removeCopy: (id) => copies.remove(id),
     // Not at once: the copy of what has just been logged comes after this.
     onChange: () => {
-      if (snapshots.isDue) setImmediate(() => snapshots.consider());
+      if (snapshots.isDue || snapshots.mustForget) setImmediate(() => snapshots.consider());
     },
     // This thread ends by it: what its tables hold must get into no snapshot.
     onFault: (error) =>
@@ -215,18 +218,18 @@ function makeSnapshotKeeper(
     takenMs: fs.statSync(files.snapshot, { throwIfNoEntry: false })?.mtimeMs,
     logBytes: () => log.bytes,
     redactions: () => log.redactions,
-    // A snapshot stands for the copies too: behind it they are not looked at again.
-    isReady: () => {
+    describe: () => {
       copies.saveWaiting();
-      return copies.isComplete;
+      return {
+        logFolder: files.log,
+        snapshotPath: files.snapshot,
+        segments: describeSegments(index),
+        size: index.size,
+        root: index.tree.root(),
+        // A snapshot stands for the copies too: behind it only these are looked at again.
+        missingCopies: copies.missing,
+      };
     },
-    describe: () => ({
-      logFolder: files.log,
-      snapshotPath: files.snapshot,
-      segments: describeSegments(index),
-      size: index.size,
-      root: index.tree.root(),
-    }),
     warn,
   });
 }
@@ -295,13 +298,15 @@ async function stop(
   copies.close();
   await log.close();
   await snapshots.close();
-  // A snapshot would say that there is nothing before it to look after.
-  if (!snapshots.isCurrent && copies.isComplete) {
+  if (!snapshots.isCurrent) {
     // The server has stopped: nobody waits, and nothing depends on it.
     await replaceFile(
       diskFiles,
       files.snapshot,
-      encodeSnapshot({ state, index }, { forgets: snapshots.mustForget }),
+      encodeSnapshot({ state, index }, {
+        forgets: snapshots.mustForget,
+        missingCopies: copies.missing,
+      }),
     ).catch((error) =>
       warn(`no snapshot was written: ${messageOf(error)}; the log has everything`)
     );

@@ -203,6 +203,8 @@ export interface ToSnapshot {
   readonly root: Uint8Array;
   /** Whether nothing may be left in it of what the tables held once. */
   readonly forgets: boolean;
+  /** Whose copy in `certs/` is still to be written. */
+  readonly missingCopies: readonly string[];
 }
 
 export interface FromSnapshot {

@@ -25,9 +25,7 @@ export interface SnapshotKeeperOptions {
   readonly logBytes: () => number;
   /** Another number whenever entries were redacted. */
   readonly redactions?: () => number;
-  /** Asked when one is due: brings in order what a snapshot stands for, and says whether it is. */
-  readonly isReady?: () => boolean;
-  /** What to take a snapshot of. */
+  /** What to take a snapshot of; asked when one is taken. */
   readonly describe: () => Omit<ToSnapshot, "forgets">;
   /** Takes it, or fails soon after the signal; default in a worker of its own. */
   readonly take?: (question: ToSnapshot, signal: AbortSignal) => Promise<FromSnapshot>;
@@ -87,11 +85,13 @@ export class SnapshotKeeper {
 
   /** To be called after each change, and after entries were redacted; takes no time. */
   consider(): void {
-    if (!this.isDue) return;
-    if (this.#options.isReady?.() === false) return this.#considerLater();
+    if (!this.isDue) {
+      if (this.#running === undefined) this.#considerLater(); // one has just failed
+      return;
+    }
     this.#running = this.#take().finally(() => {
       this.#running = undefined;
-      if (this.mustForget) this.#considerLater();
+      this.#considerLater();
     });
   }
 

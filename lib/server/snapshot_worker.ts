@@ -27,7 +27,7 @@ async function loadLast({ snapshotPath, logFolder: folder }: ToSnapshot): Promis
 }
 
 async function takeSnapshot(question: ToSnapshot): Promise<FromSnapshot> {
-  const { logFolder, snapshotPath, segments, size, root, forgets } = question;
+  const { logFolder, snapshotPath, segments, size, root, forgets, missingCopies } = question;
   await loadSqlite();
   const { state, index } = await loadLast(question);
   const { handles } = await replayLog(state, {
@@ -41,7 +41,7 @@ async function takeSnapshot(question: ToSnapshot): Promise<FromSnapshot> {
   if (index.size !== size || !isEqualBytes(index.tree.root(), root)) {
     throw new PkiError("storage", "cannot take a snapshot: the log on disk is not what was logged");
   }
-  const parts = encodeSnapshot({ state, index }, { forgets });
+  const parts = encodeSnapshot({ state, index }, { forgets, missingCopies });
   try {
     await replaceFile(diskFiles, snapshotPath, parts);
   } catch (error) {

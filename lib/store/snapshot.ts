@@ -64,15 +64,23 @@ export async function replayLog(
   return reading;
 }
 
+export interface SnapshotOptions {
+  /**
+   * Whether nothing may be left of what the tables held once. SQLite overwrites what is deleted, but
+   * pages keep copies of rows that it has moved: only writing all of them anew is certain.
+   */
+  readonly forgets?: boolean;
+  /** Whose copy in `certs/` is still to be written. */
+  readonly missingCopies?: readonly string[];
+}
+
 /**
  * The tables and the index as a file, in parts that belong one behind the other. What the tables
  * held of an earlier snapshot is brought up to date.
- * @param forgets whether nothing may be left of what the tables held once. SQLite overwrites what is
- *   deleted, but pages keep copies of rows that it has moved: only writing all of them anew is certain
  */
 export function encodeSnapshot(
   { state, index }: Snapshot,
-  { forgets = false }: { readonly forgets?: boolean } = {},
+  { forgets = false, missingCopies = [] }: SnapshotOptions = {},
 ): readonly Uint8Array[] {
   const { database } = state;
   state.settle();
@@ -80,6 +88,7 @@ export function encodeSnapshot(
     const put = database.query("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
     put.run("log_size", String(index.size));
     put.run("log_root", encodeHex(index.tree.root()));
+    put.run("missing_copies", missingCopies.join(" "));
     const [[last]] = database.query("SELECT coalesce(max(tile), 0) FROM log_tiles").values() as [
       [number],
     ];
@@ -98,6 +107,17 @@ export function encodeSnapshot(
   if (forgets) rewritePages(database);
   const file = database.serialize();
   return [file, SEAL_TITLE, sha256(file)];
+}
+
+/**
+ * Whose copy in `certs/` was still to be written when the snapshot was taken that these tables come
+ * from; nobody's where they come from none, or from one of a version that took none then.
+ */
+export function missingCopiesOf({ database }: State): readonly string[] {
+  const found = database.query<{ value: string }, []>(
+    "SELECT value FROM meta WHERE key = 'missing_copies'",
+  ).get();
+  return found ? found.value.split(" ").filter((id) => id !== "") : [];
 }
 
 /**

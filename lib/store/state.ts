@@ -206,6 +206,13 @@ export class State {
     ).values(fromEntry, withinMs).flat() as string[];
   }
 
+  /** Whether somebody had the id and is no more. */
+  isDeleted(id: string): boolean {
+    return this.database.query<unknown, [string]>(
+      "SELECT 1 FROM accounts WHERE id = ? AND deleted_ms IS NOT NULL",
+    ).get(id) !== null;
+  }
+
   /** The log's key since it was last started anew, as the log has it. */
   get restartedKey(): string | undefined {
     return this.database.query<{ value: string }, []>(

@@ -14,9 +14,11 @@ import {
   PKI_FAULTS,
   ROOT,
   runProgram,
+  until,
   untilRead,
   type World,
 } from "./harness.ts";
+import { ok } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { publish } from "./publish.ts";
 import { type Message, RawClient, withClient } from "./raw_client.ts";
@@ -114,7 +116,7 @@ test(
       assert.equal(await ask("PRAGMA foreign_key_check"), "");
       assert.equal(
         await ask("SELECT key, value FROM meta ORDER BY key"),
-        `log_root|${head.root}\nlog_size|${head.size}`,
+        `log_root|${head.root}\nlog_size|${head.size}\nmissing_copies|`,
       );
       assert.equal(await ask("SELECT id FROM accounts ORDER BY id"), "alice\nbob");
       assert.equal(await ask("SELECT id FROM published ORDER BY id"), "alice\nbob");
@@ -304,4 +306,28 @@ test("copies that are damaged or gone after a kill are made again", () =>
       await world.serve();
       await untilRead(paths, (text, i) => text === before[i]);
     }
+  }));
+
+test("a copy that cannot be written holds up no snapshot, and a later start makes it", () =>
+  inWorld(async (world) => {
+    await world.withUsers("alice", "bob");
+    const path = copyOf(world, "alice");
+    const before = fs.readFileSync(path, "utf8");
+    fs.rmSync(path);
+    fs.mkdirSync(join(path, "in the way"), { recursive: true });
+    await world.ok("alice", ["renew"]);
+    const { running } = world.server;
+    const warning = /^pki: warning: cannot write ".*alice\.pem": .*; it is tried again$/m;
+    await until(() => warning.test(inWords(running.stderr)), "a warning");
+    assert.equal(fs.existsSync(snapshotOf(world)), false);
+    await ok(world, ["users", "delete", "bob", "--yes"]);
+    await until(() => fs.existsSync(snapshotOf(world)), "a snapshot that has forgotten bob");
+    assert.equal((await running.end()).code, 0);
+    fs.rmSync(path, { recursive: true });
+    await world.serve(); // all that is logged is in the snapshot
+    await untilRead([path], (text) => text?.includes("END CERTIFICATE") ?? false);
+    assert.notEqual(fs.readFileSync(path, "utf8"), before);
+    assert.equal(fs.existsSync(copyOf(world, "bob")), false);
+    assert.equal((await world.server.running.end()).code, 0);
+    await ok(world, ["log", "verify"]);
   }));

@@ -30,6 +30,7 @@ async function makeWorld(folder: string) {
         return id === "stray" ? undefined : CA.issuing.der;
       },
       warn: (text) => void warnings.push(text),
+      elapsed: () => directory.clock.nowMs,
     });
   return {
     ...directory,
@@ -76,7 +77,7 @@ test("CertificateCopies.save() writes leaf and issuing CA under the id, for the 
     assert.equal(read("alice"), pem);
     assert.equal(fs.statSync(path("alice")).mode & 0o777, 0o600);
     assert.deepEqual(warnings, []);
-    assert.ok(copies.isComplete);
+    assert.deepEqual(copies.missing, []);
     copies.close();
   }));
 
@@ -92,12 +93,12 @@ test("CertificateCopies.save() writes one user's first copy at once and later th
       copies.save("b", other.chain);
       assert.equal(read("b"), other.pem, "nobody waits for another user");
       assert.equal(read("a"), first.pem);
-      assert.equal(copies.isComplete, false);
+      assert.deepEqual(copies.missing, ["a"]);
       mock.timers.tick(LIMITS.copyPauseMs - 1);
       assert.equal(read("a"), first.pem);
       mock.timers.tick(1);
       assert.equal(read("a"), third.pem);
-      assert.ok(copies.isComplete);
+      assert.deepEqual(copies.missing, []);
       const fourth = await issue("a");
       copies.save("a", fourth.chain);
       assert.equal(read("a"), third.pem, "the turn after the first has begun");
@@ -121,7 +122,7 @@ test("CertificateCopies.saveWaiting() and close() write what waits", () =>
       assert.notEqual(read("alice"), pem);
       act();
       assert.equal(read("alice"), pem);
-      assert.ok(copies.isComplete);
+      assert.deepEqual(copies.missing, []);
     }
   }));
 
@@ -134,18 +135,48 @@ test("a copy that cannot be written is warned of once, tried again, and made fro
       copies.save("bob", (await issue("bob")).chain);
       assert.equal(warnings.length, 1);
       assert.match(warnings[0] ?? "", /^cannot write ".*alice\.pem": .*; it is tried again$/);
-      assert.equal(copies.isComplete, false);
+      assert.deepEqual(copies.missing, ["alice", "bob"]);
       mock.timers.tick(LIMITS.copyRetryMs);
-      assert.equal(copies.isComplete, false, "still in the way");
+      assert.deepEqual(copies.missing, ["bob", "alice"], "still in the way");
       const { pem } = await issue("alice");
       free("alice");
       free("bob");
       mock.timers.tick(LIMITS.copyRetryMs - 1);
-      assert.equal(copies.isComplete, false, "before its time");
+      assert.equal(copies.missing.length, 2, "before its time");
       mock.timers.tick(1);
-      assert.ok(copies.isComplete);
+      assert.deepEqual(copies.missing, []);
       assert.equal(read("alice"), pem, "the newest, not the one that failed");
       assert.match(read("bob"), /BEGIN/);
+      copies.close();
+    } finally {
+      mock.timers.reset();
+    }
+  }));
+
+test("a copy that can still not be written is warned of once more each hour, by its name", () =>
+  inFolder(async ({ copies, issue, block, free, clock, warnings }) => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      const pass = (ms: number) => {
+        clock.nowMs += ms;
+        mock.timers.tick(LIMITS.copyRetryMs);
+        return warnings.splice(0).map((text) => text.replace(/^cannot write ".*\/|": .*;/g, ""));
+      };
+      block("alice");
+      copies.save("alice", (await issue("alice")).chain);
+      assert.deepEqual(pass(0), ["alice.pem it is tried again"]);
+      assert.deepEqual([pass(HOUR_MS - 1), pass(0)], [[], []]);
+      assert.deepEqual(pass(1), ["alice.pem it is tried again"]);
+      block("bob");
+      copies.save("bob", (await issue("bob")).chain);
+      assert.deepEqual(pass(HOUR_MS - 1), []);
+      assert.deepEqual(pass(1), ["bob.pem it is tried again, with 1 more"]);
+      free("alice");
+      free("bob");
+      assert.deepEqual([pass(HOUR_MS), copies.missing], [[], []]);
+      block("carol");
+      copies.save("carol", (await issue("carol")).chain);
+      assert.deepEqual(pass(0), ["carol.pem it is tried again"], "the first of another time");
       copies.close();
     } finally {
       mock.timers.reset();
@@ -172,7 +203,7 @@ test("CertificateCopies tries one copy again while none can be written, and anot
       free("alice");
       free("carol");
       assert.equal(next(), "alice carol");
-      assert.ok(copies.isComplete);
+      assert.deepEqual(copies.missing, []);
       assert.equal(next(), "");
       copies.close();
     } finally {
@@ -188,13 +219,13 @@ test("CertificateCopies.close() tries a last time, and leaves nothing running", 
     free("alice");
     copies.close();
     assert.equal(read("alice"), pem);
-    assert.ok(copies.isComplete);
+    assert.deepEqual(copies.missing, []);
     free("alice");
     block("alice");
     const failing = open();
     failing.save("alice", chain);
     failing.close();
-    assert.equal(failing.isComplete, false);
+    assert.deepEqual(failing.missing, ["alice"]);
   }));
 
 test("CertificateCopies.mend() writes what is missing, damaged or old, and leaves the rest alone", () =>
@@ -243,6 +274,37 @@ test("CertificateCopies.mend() brings no copy back that was removed while it wen
     copies.close();
   }));
 
+test("CertificateCopies.mend() writes what a snapshot has named, and brings nobody back", () =>
+  inFolder(async ({ copies, directory, issue, read, path, clock, warnings }) => {
+    const { pem } = await issue("alice");
+    for (const id of ["bob", "carol"]) await issue(id);
+    await directory.commit({
+      type: "registered",
+      public: {},
+      private: { id: "carol", credential: "", record: "", address: "" },
+    });
+    await directory.commit({ type: "deleted", public: {}, private: { id: "carol" } });
+    clock.nowMs += 2 * HOUR_MS;
+    const late = await issue("late");
+    const mended = copies.mend(6, ["alice", "carol"]);
+    assert.deepEqual(copies.missing, ["alice", "carol", "late"], "not looked at yet");
+    await mended;
+    assert.deepEqual([read("alice"), read("late")], [pem, late.pem]);
+    assert.deepEqual(["bob", "carol"].filter((id) => fs.existsSync(path(id))), []);
+    assert.deepEqual([copies.missing, warnings], [[], []]);
+    copies.close();
+  }));
+
+test("CertificateCopies.mend() has what it has not looked at missing when the server stops", () =>
+  inFolder(async ({ copies, issue }) => {
+    for (const id of ["alice", "bob", "carol"]) await issue(id);
+    const mended = copies.mend(0);
+    copies.remove("bob");
+    copies.close();
+    await mended;
+    assert.deepEqual(copies.missing, ["alice", "carol"]);
+  }));
+
 test("CertificateCopies.mend() leaves a copy alone whose CA is not known any more, and says so", () =>
   inFolder(async ({ copies, issue, read, path, warnings }) => {
     await issue("stray");
@@ -252,6 +314,6 @@ test("CertificateCopies.mend() leaves a copy alone whose CA is not known any mor
     assert.deepEqual(warnings, [
       'the copy of "stray" is not written: the CA that has signed it is not known any more',
     ]);
-    assert.ok(copies.isComplete);
+    assert.deepEqual(copies.missing, []);
     copies.close();
   }));

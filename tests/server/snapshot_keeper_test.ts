@@ -8,7 +8,7 @@ const MIN = LIMITS.snapshotBytesMin;
 
 /** A keeper whose log grows and whose snapshots end when the test says so. */
 function makeKeeper(
-  { snapshotBytes = 0, coveredBytes = 0, isReady = (): boolean => true } = {},
+  { snapshotBytes = 0, coveredBytes = 0 } = {},
 ) {
   const log = { bytes: coveredBytes };
   const clock = { nowMs: 0, elapsedMs: 0 };
@@ -22,13 +22,13 @@ function makeKeeper(
     coveredBytes,
     logBytes: () => log.bytes,
     redactions: () => redactions.count,
-    isReady,
     describe: () => ({
       logFolder: "log",
       snapshotPath: "state.db",
       segments: [{ first: 0, bytes: log.bytes }],
       size: 1,
       root: new Uint8Array(32),
+      missingCopies: [],
     }),
     take: (question, signal) => {
       taken.push(question);
@@ -159,27 +159,6 @@ test("SnapshotKeeper.close() waits for the one that is being taken", async () =>
   await closed;
 });
 
-test("SnapshotKeeper.consider() takes none while what it stands for is not ready, and asks only when one is due", () => {
-  const asked: boolean[] = [];
-  let isReady = false;
-  const world = makeKeeper({
-    isReady: () => {
-      asked.push(isReady);
-      return isReady;
-    },
-  });
-  assert.equal(world.grow(MIN - 1), 0);
-  assert.equal(world.keeper.isDue, false);
-  assert.deepEqual(asked, []);
-  assert.equal(world.grow(1), 0);
-  assert.ok(world.keeper.isDue);
-  isReady = true;
-  assert.equal(world.grow(1), 1);
-  assert.equal(world.keeper.isDue, false, "one is being taken");
-  world.grow(10 * MIN);
-  assert.deepEqual(asked, [false, true]);
-});
-
 test("SnapshotKeeper.consider() takes one at once after a redaction, that forgets, and then no more", async () => {
   const world = makeKeeper({ coveredBytes: 10 });
   assert.ok(world.keeper.isCurrent);
@@ -219,13 +198,9 @@ test("SnapshotKeeper takes another when a redaction came while one was being tak
   }
 });
 
-test("SnapshotKeeper does not wait for a change to forget what was not ready, or failed", async () => {
-  const ready = { is: false };
-  const world = makeKeeper({ isReady: () => ready.is });
-  assert.equal(world.redact(), 0);
-  assert.equal(world.passTime(), 0);
-  ready.is = true;
-  assert.equal(world.passTime(), 1);
+test("SnapshotKeeper does not wait for a change to take one again that must forget and failed", async () => {
+  const world = makeKeeper();
+  assert.equal(world.redact(), 1);
   world.end(new Error("disk full"));
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(world.warnings.length, 1);
@@ -234,6 +209,22 @@ test("SnapshotKeeper does not wait for a change to forget what was not ready, or
   assert.equal(world.passTime(), 2);
   assert.equal(world.taken[1]?.forgets, true);
   await world.succeed(1);
+});
+
+test("SnapshotKeeper takes one that forgets also where another has just failed and nothing changes", async () => {
+  const world = makeKeeper();
+  world.grow(MIN);
+  world.end(new Error("disk full"));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(world.waiting, []);
+  world.clock.elapsedMs += LIMITS.snapshotRetryMs - 1500;
+  assert.equal(world.redact(), 1);
+  assert.deepEqual(world.waiting.map(({ afterMs }) => afterMs), [1500]);
+  world.clock.elapsedMs += 1500;
+  assert.equal(world.passTime(), 2);
+  assert.equal(world.taken[1]?.forgets, true);
+  await world.succeed(1);
+  assert.deepEqual(world.waiting, []);
 });
 
 test("SnapshotKeeper.close() waits for the one that is being taken, and not for ever", async () => {

@@ -3,7 +3,12 @@ import { test } from "node:test";
 import { concatBytes, sha256, utf8 } from "../../lib/base/bytes.ts";
 import { Database, loadSqlite } from "../../lib/store/database.ts";
 import { LogIndex } from "../../lib/store/log_index.ts";
-import { encodeSnapshot, parseSnapshot, readSnapshot } from "../../lib/store/snapshot.ts";
+import {
+  encodeSnapshot,
+  missingCopiesOf,
+  parseSnapshot,
+  readSnapshot,
+} from "../../lib/store/snapshot.ts";
 import { State } from "../../lib/store/state.ts";
 import { FakeFiles } from "../fakes/files.ts";
 
@@ -51,6 +56,19 @@ for (const segmentEntries of [Infinity, 100]) {
 const SNAPSHOT = concatBytes(
   ...encodeSnapshot({ state: State.empty(), index: grow(new LogIndex(), 3) }),
 );
+
+test("missingCopiesOf() says what the newest snapshot was taken with, and of none nothing", () => {
+  const state = State.empty();
+  assert.deepEqual(missingCopiesOf(state), []);
+  let last = { state, index: grow(new LogIndex(), 3) };
+  for (const missingCopies of [["alice", "bob.b-2"], ["carol"], []]) {
+    const next = parseSnapshot(concatBytes(...encodeSnapshot(last, { missingCopies })));
+    last.state.close();
+    last = next;
+    assert.deepEqual(missingCopiesOf(last.state), missingCopies);
+  }
+  last.state.close();
+});
 
 test("encodeSnapshot() makes an SQLite file with a seal behind its last page", () => {
   assert.equal(new TextDecoder().decode(SNAPSHOT.subarray(0, 15)), "SQLite format 3");
