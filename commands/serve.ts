@@ -135,6 +135,7 @@ async function run(
     // Behind the lock: a server that has it is the one that listens there.
     await canStart();
     const fault = Promise.withResolvers<never>();
+    fault.promise.catch(() => {}); // until somebody waits for it, what is under way fails by it
     const server = await startServer({
       ...{ folder, passphrase, host, port, witness, log, limits },
       connectionsMax: settings.maxConnections,

@@ -4,13 +4,17 @@
  */
 
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import { connect as connectTcp } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
-import { encodeBase64, parseBase64 } from "../../lib/base/bytes.ts";
+import { concatBytes, encodeBase64, parseBase64, sha256, utf8 } from "../../lib/base/bytes.ts";
+import { Database, loadSqlite } from "../../lib/store/database.ts";
+import { checkSeal } from "../../lib/store/snapshot.ts";
 import { parseCertificate } from "../../lib/x509/certificate.ts";
 import { generatePrivateKey } from "../../lib/x509/keys.ts";
 import { makeCsr } from "../../lib/x509/make_csr.ts";
-import { list, ok } from "./administrator.ts";
+import { folderOf, list, ok } from "./administrator.ts";
 import { loggedInCheaply, registerCheaply } from "./cheap_account.ts";
 import { inWords, inWorld, PKI_FAULTS, until } from "./harness.ts";
 import type { Message, RawClient } from "./raw_client.ts";
@@ -107,6 +111,36 @@ test("a fault in directory, authority or main thread stops the server, and loses
     assert.equal((await world.server.running.end()).code, 0);
     await ok(world, ["log", "verify"]);
   }, PKI_FAULTS));
+
+test("a fault before the server is ready ends it like any other, and leaves nothing behind", () =>
+  inWorld(async (world) => {
+    await world.serve();
+    const folder = folderOf(world);
+    assert.equal((await world.server.running.end()).code, 0);
+    const path = join(folder, "state.db");
+    await loadSqlite();
+    const database = Database.deserialize(checkSeal(new Uint8Array(fs.readFileSync(path))));
+    // What looks after missing copies from the start on fails, beside all that somebody waits for.
+    database.exec(
+      `UPDATE meta SET value = 'somebody' WHERE key = 'missing_copies';
+       ALTER TABLE certificates RENAME COLUMN issued_ms TO fault`,
+    );
+    const file = database.serialize();
+    database.close();
+    fs.writeFileSync(path, concatBytes(file, utf8("pki state seal 1\n"), sha256(file)));
+    const { code, stdout, stderr } = await world.run(["serve", "--port", "0", "--json"]);
+    assert.deepEqual([code, stdout], [1, ""], stderr);
+    assert.match(
+      inWords(stderr),
+      /^pki: error: the directory failed: no such column: issued_ms/m,
+    );
+    assert.match(inWords(stderr), HINT);
+    assert.deepEqual(
+      fs.readdirSync(folder).filter((name) => fs.lstatSync(join(folder, name)).isSocket()),
+      [],
+      "it was stopped, and not only ended",
+    );
+  }));
 
 test("a TCP connection that does not begin TLS is closed, by serve and by listen", () =>
   inWorld(async (world) => {
