@@ -287,7 +287,10 @@ export class Core {
     return domainOf(this.#own.issuing);
   }
 
-  /** Renews the server's own certificate when its time comes; connections under way keep the old one. */
+  /**
+   * Renews the server's own certificate when its time comes; connections under way keep the old one.
+   * @throws {PkiError} if that fails and there is none that anybody accepts
+   */
   async renewIfDue(): Promise<void> {
     await this.#own.renewIfDue();
   }
