@@ -23,24 +23,11 @@ import {
 } from "../x509/ocsp.ts";
 import type { Directory } from "./directory.ts";
 import { allIssuers, keyIdHex } from "./issuers.ts";
-
-/** Responses that are kept for whoever asks next; the oldest goes first. */
-const RESPONSES_KEPT_MAX = 4096;
-
-interface KeptResponse {
-  readonly response: string;
-  readonly serial: string;
-  /** Until when it is given again, by a clock that nobody sets. */
-  readonly untilMs: number;
-  /** When it is good, by the clock on the wall, which may have been set meanwhile. */
-  readonly thisUpdateMs: number;
-  readonly nextUpdateMs: number;
-}
+import { type KeptResponse, KeptResponses } from "./kept_responses.ts";
 
 export class Revocation {
   readonly #directory: Directory;
-  /** By the request, which says all that the response depends on. */
-  readonly #kept = new Map<string, KeptResponse>();
+  readonly #kept = new KeptResponses();
 
   constructor(directory: Directory) {
     this.#directory = directory;
@@ -106,14 +93,8 @@ export class Revocation {
     const { state, onRevoked } = this.#directory.options;
     if (state.issued(serial)?.revokedMs !== null) return;
     await this.#directory.commit({ type: "revoked", public: { serial }, private: { reason } });
-    this.#forget(serial);
+    this.#kept.forget(serial);
     onRevoked?.(issuerKeyId);
-  }
-
-  #forget(serial: string): void {
-    for (const [request, kept] of this.#kept) {
-      if (kept.serial === serial) this.#kept.delete(request);
-    }
   }
 
   /**
@@ -191,10 +172,6 @@ export class Revocation {
     { certId: { serial }, thisUpdateMs, nextUpdateMs = thisUpdateMs }: OcspAnswer,
     response: string,
   ): void {
-    if (this.#kept.size >= RESPONSES_KEPT_MAX) {
-      const [oldest] = this.#kept.keys();
-      if (oldest !== undefined) this.#kept.delete(oldest);
-    }
     this.#kept.set(asked, {
       response,
       serial,
