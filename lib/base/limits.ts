@@ -190,6 +190,8 @@ export const LIMITS = {
   snapshotBytesMin: 16 * 1024 * 1024,
   /** Until a checkpoint file that could not be written is tried again; at once for a revocation. */
   checkpointRetryMs: 10 * SECOND_MS,
+  /** How long a checkpoint file is synced before who waits for that goes on without it, and says so. */
+  checkpointSyncMs: 5 * SECOND_MS,
   /** A checkpoint, as a signed note: twice a trust domain of 200 characters, a root, a signature. */
   checkpointBytesMax: 2048,
   /** Between two copies of one user's certificates: a person sees no difference, a disk does. */

@@ -1,7 +1,7 @@
 /**
- * Revoking certificates, and saying whether one is revoked. A revocation is one entry of the log; it
- * is durable, and remembered outside of the data folder, before anybody hears of it. From then on
- * the certificate opens no session, and those that it opened have ended.
+ * Revoking certificates, and saying whether one is revoked. A revocation is one entry of the log. Once
+ * that is durable the certificate opens no session, and those that it opened end. Who has asked for it
+ * hears so after it was remembered outside of the data folder, too, where a disk answers.
  *
  * Whether a certificate is good is answered as OCSP (RFC 6960), from the table of what was issued:
  * a serial number that is not in it is unknown, never good.
@@ -66,7 +66,6 @@ export class Revocation {
         )
       ),
     );
-    await log.witness();
     const serials = new Set(
       certificates.map(({ serial }) => serial)
         .filter((serial) => typeof state.issued(serial)?.revokedMs === "number"),
@@ -80,6 +79,8 @@ export class Revocation {
       if (!some.some(({ serial }) => serials.has(serial))) continue;
       this.#directory.announcements.forgetRevoked(owner, serials);
     }
+    // Behind all that a stolen key could still be used for: that disk may be slow.
+    await log.witness();
     const failed = recorded.flat().find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
     return certificates.map((one) => state.issued(one.serial) ?? one);

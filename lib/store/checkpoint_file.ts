@@ -44,6 +44,9 @@ export class CheckpointFile {
   readonly #file: LogFile;
   /** The slot that is written next. */
   #slot: number;
+  /** Settles when the sync that is under way has ended, however it ends. */
+  #syncing: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   private constructor(path: string, file: LogFile, slot: number) {
     this.path = path;
@@ -87,8 +90,18 @@ export class CheckpointFile {
     this.#slot = (this.#slot + 1) % SLOTS;
   }
 
-  async sync(): Promise<void> {
-    await this.#file.sync();
+  /**
+   * Makes durable what was written. Who asks while one sync is under way shares the next: of a disk
+   * that does not answer each would keep one of the few threads that the log is synced by, too.
+   */
+  sync(): Promise<void> {
+    this.#next ??= this.#syncing.then(() => {
+      this.#next = undefined;
+      const sync = this.#file.sync();
+      this.#syncing = sync.catch(() => {}); // whoever has asked for it hears of it
+      return sync;
+    });
+    return this.#next;
   }
 
   async close(): Promise<void> {

@@ -155,13 +155,14 @@ export class SignedLog {
 
   /**
    * Makes what is remembered of the newest checkpoint durable: from here on nobody can put back an
-   * older copy of the folder unnoticed, also after a power cut.
+   * older copy of the folder unnoticed, also after a power cut. Of a disk that fails, or does not
+   * answer, the operator hears, and nobody waits for it.
    */
   async witness(): Promise<void> {
     this.#catchUp();
     await Promise.all(this.#files.map(async (file) => {
       try {
-        await file.sync();
+        await syncInTime(file);
       } catch (error) {
         this.#warn(`cannot sync the checkpoint file "${file.path}": ${messageOf(error)}`);
       }
@@ -202,7 +203,7 @@ export class SignedLog {
   async keepLoss(note: string): Promise<void> {
     this.#loss = note;
     for (const file of this.#files) this.#write(file, note);
-    const synced = await Promise.allSettled(this.#files.map((file) => file.sync()));
+    const synced = await Promise.allSettled(this.#files.map(syncInTime));
     for (const one of synced) if (one.status === "rejected") throw one.reason;
   }
 
@@ -211,10 +212,24 @@ export class SignedLog {
     this.#catchUp();
     for (const file of this.#files) {
       // The log is whole without them.
-      await file.sync().catch(() => {});
+      await syncInTime(file).catch(() => {});
       await file.close().catch(() => {});
     }
     this.#files = [];
+  }
+}
+
+/** @throws {PkiError} `storage` after a while, though it may still be synced; {Error} of the system */
+async function syncInTime(file: CheckpointFile): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const why = `its disk has not answered for ${LIMITS.checkpointSyncMs / 1000} s`;
+    timer = setTimeout(() => reject(new PkiError("storage", why)), LIMITS.checkpointSyncMs);
+  });
+  try {
+    await Promise.race([file.sync(), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -83,10 +83,13 @@ for (const reason of [undefined, ...OWNER_REASONS]) {
   });
 }
 
-test("REVOKE is answered after it was made durable outside of the log, too", async () => {
+test("REVOKE ends sessions at once, and is answered after it is durable outside of the log, too", async () => {
   const world = await makeDirectory(CA);
   const session = await openAs(world, "alice");
-  const { serial } = await certify(session);
+  const certificate = await certify(session);
+  const { serial } = certificate;
+  const shown = openShowing(world, certificate);
+  await ask(shown.session, "HELLO", {});
   const held = Promise.withResolvers<void>();
   world.signedLog.witness = () => held.promise;
   let isAnswered = false;
@@ -94,6 +97,7 @@ test("REVOKE is answered after it was made durable outside of the log, too", asy
   while (revokedOf(world).length === 0) await turn();
   await turn();
   assert.equal(isAnswered, false);
+  assert.equal(shown.ends.length, 1, "a session of a stolen key waits for no disk");
   held.resolve();
   await answer;
 });

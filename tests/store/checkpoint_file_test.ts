@@ -45,6 +45,39 @@ test("CheckpointFile.write() leaves the other slot whole, wherever a crash cuts 
   }
 });
 
+test("CheckpointFile.sync() runs one at a time, and the next is shared and covers all before it", async () => {
+  const { files, file } = await started();
+  const syncs: PromiseWithResolvers<void>[] = [];
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  files.before = ({ name }) => {
+    if (name !== "sync") return;
+    const sync = Promise.withResolvers<void>();
+    syncs.push(sync);
+    return sync.promise;
+  };
+  const first = file.sync();
+  await turn();
+  assert.equal(syncs.length, 1);
+  file.write(noteOf(1));
+  const later = [file.sync(), file.sync()];
+  await turn();
+  assert.equal(syncs.length, 1, "while the disk does not answer");
+  syncs[0]?.resolve();
+  await first;
+  await turn();
+  assert.equal(syncs.length, 2);
+  syncs[1]?.resolve();
+  await Promise.all(later);
+  assert.ok((await readNotes(files.crash(), PATH)).includes(noteOf(1)));
+  files.before = () => {};
+  files.fault = ({ name }) => name === "sync" ? { code: "EIO" } : undefined;
+  await assert.rejects(file.sync(), /EIO/);
+  files.fault = () => undefined;
+  file.write(noteOf(2));
+  await file.sync();
+  assert.ok((await readNotes(files.crash(), PATH)).includes(noteOf(2)), "after one that failed");
+});
+
 for (const keep of [0, 1]) {
   test(`CheckpointFile.open() leaves slot ${keep} alone until the other is synced`, async () => {
     const { files, file } = await started();

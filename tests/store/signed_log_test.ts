@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { LIMITS } from "../../lib/base/limits.ts";
 import { openCheckpoint, signCheckpoint } from "../../lib/log/checkpoint.ts";
 import { encodeVerifierKey, parseVerifierKey } from "../../lib/log/note.ts";
@@ -182,6 +182,39 @@ test("SignedLog.witness() warns of a file that cannot be synced, and goes on wit
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? "", /^cannot sync the checkpoint file "\/outside\/witness": EIO/);
   assert.ok((await readNotes(files.crash(), INNER)).includes(log.checkpoint));
+});
+
+test("SignedLog waits for the sync of a file whose disk does not answer, and not for ever", async () => {
+  const note = signCheckpoint({ origin: ORIGIN, size: 9, root: rootOf([]) }, { key: privateKey });
+  const late = `its disk has not answered for ${LIMITS.checkpointSyncMs / 1000} s`;
+  const { files, log, warnings } = await started();
+  await log.append(entryOf(0));
+  const held = Promise.withResolvers<void>();
+  files.before = ({ name, path }) => name === "sync" && path === OUTER ? held.promise : undefined;
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const act = async (act: () => Promise<void>) => {
+      let isDone = false;
+      const done = act().finally(() => isDone = true);
+      done.catch(() => {}); // what is awaited below
+      for (const ms of [LIMITS.checkpointSyncMs - 1, 1]) {
+        for (let n = 0; n < 20; n++) await new Promise((resolve) => setImmediate(resolve));
+        assert.equal(isDone, false);
+        mock.timers.tick(ms);
+      }
+      await done;
+    };
+    for (const _ of ["first", "once more"]) await act(() => log.witness());
+    const told = `cannot sync the checkpoint file "${OUTER}": ${late}`;
+    assert.deepEqual(warnings, [told, told]);
+    assert.ok((await readNotes(files.crash(), INNER)).includes(log.checkpoint), "the other is");
+    await assert.rejects(act(() => log.keepLoss(note)), { kind: "storage", message: late });
+    await act(() => log.close());
+    assert.equal(files.openCount, 0);
+  } finally {
+    held.resolve();
+    mock.timers.reset();
+  }
 });
 
 test("SignedLog.keepLoss() remembers a note durably, appends no more, and overwrites it never", async () => {
