@@ -195,7 +195,7 @@ export const LIMITS = {
   /** A checkpoint, as a signed note: twice a trust domain of 200 characters, a root, a signature. */
   checkpointBytesMax: 2048,
   /** Between two copies of one user's certificates: a person sees no difference, a disk does. */
-  copyPauseMs: SECOND_MS,
+  copyPauseMs: SECOND_MS / 4,
   /** Until the copy of a certificate that could not be written is tried again. */
   copyRetryMs: 5 * SECOND_MS,
   /** From the end of a snapshot to the next, where something was redacted while it was taken. */
