@@ -98,8 +98,9 @@ async function logIns(scene: Scene, ids: readonly string[]): Promise<readonly st
   });
 }
 
-/** More than are admitted for one account, and from one address. */
+/** More than are admitted for one account, and from one address: 100, and a few more meanwhile. */
 const GUESSES = 150;
+const REFUSED_MIN = 40;
 
 export const LOGIN_FLOODS: readonly Attack[] = [
   {
@@ -120,8 +121,10 @@ export const LOGIN_FLOODS: readonly Attack[] = [
     name: "logins for made-up names",
     run: async (scene) => {
       const forms = await logIns(scene, Array.from({ length: GUESSES }, (_, at) => `nobody${at}`));
-      return `${new Set(forms).size} answers, the last ${/BUSY/.exec(forms.at(-1) ?? "")}`;
+      const busy = forms.filter((form) => form.includes("BUSY")).length;
+      return `${new Set(forms).size} answers, ${busy >= REFUSED_MIN ? "many" : busy} times BUSY`;
     },
-    hears: /^[12] answers, the last BUSY$/,
+    // Those that are admitted take longer, and may be answered last; one kind where the address was used.
+    hears: /^[12] answers, many times BUSY$/,
   },
 ];
